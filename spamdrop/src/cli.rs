@@ -3,9 +3,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use spamdrop_core::owners::EntryOwner;
 
 mod allow;
 mod block;
@@ -14,6 +13,7 @@ mod export;
 mod global;
 mod history;
 mod known;
+mod list;
 mod pause;
 mod reading;
 mod report;
@@ -21,7 +21,7 @@ mod run;
 mod settings;
 mod status;
 
-pub use allow::{Allow, AllowAdd};
+pub use allow::{Allow, AllowAdd, AllowCheck};
 use block::term;
 pub use block::{Add, Addrs, Flush, Import, Remove};
 pub use config::{Check, ConfigVerb};
@@ -29,6 +29,7 @@ pub use export::{Export, ExportFormat};
 pub use global::with_json_behind;
 pub use history::{Forget, HistoryOptions, Why};
 pub use known::{Known, KnownImport, KnownList};
+pub use list::{Format, List, Show};
 pub use pause::Pause;
 pub use reading::{Learn, Reading, Replay, Scan};
 pub use report::{Report, When};
@@ -95,6 +96,11 @@ pub enum Verb {
     /// Unblock everything, or what one owner wants; the allowlist stays
     Flush(Flush),
     /// Show what is blocked
+    ///
+    /// Sorted by address. An address is shown with the entries that block it, also
+    /// the blocked prefixes around it; a prefix with all entries in it and around
+    /// it. The table ends with the number of entries. Exits with 1 if one of the
+    /// given addresses or prefixes has no such entry.
     #[command(alias = "ls")]
     List(List),
     /// Block the addresses in a file
@@ -110,7 +116,10 @@ pub enum Verb {
     ///
     /// Numbers of hits and the reasons that `show` prints are not exported.
     Export(Export),
-    /// Show why an address is blocked, and until when
+    /// Show why addresses are blocked, and until when
+    ///
+    /// Of an entry with several owners, shows the end of each. Exits with 1 if one of
+    /// the addresses is not blocked. If a word is not an address, nothing is shown.
     #[command(alias = "get")]
     Show(Show),
     /// Explain what happens to an address, and why
@@ -273,43 +282,6 @@ pub struct Detach {
     /// Detach even while the daemon runs, or in another network namespace
     #[arg(long)]
     pub force: bool,
-}
-
-/// Flags of `list`.
-#[derive(Clone, Debug, Args)]
-pub struct List {
-    /// Show only what this owner wants: log, hand, fifo, import:NAME, f2b:JAIL, or
-    /// NAME for import:NAME
-    #[arg(long)]
-    pub owner: Option<EntryOwner>,
-    /// Output format [default: table]
-    #[arg(long, conflicts_with = "json")]
-    pub format: Option<Format>,
-    /// Same as `--format json`
-    #[arg(short, long)]
-    pub json: bool,
-}
-
-/// Output formats of `list`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// A table for people
-    Table,
-    /// A JSON array, one object a line
-    Json,
-    /// The lines of /proc/net/xt_recent/NAME
-    Recent,
-}
-
-/// Arguments of `show`.
-#[derive(Debug, Args)]
-pub struct Show {
-    /// An address, or a blocked prefix
-    #[arg(value_name = "ADDR")]
-    pub addr: String,
-    /// Output format.
-    #[command(flatten)]
-    pub output: Output,
 }
 
 /// Arguments of `lookup`.

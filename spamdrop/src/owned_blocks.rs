@@ -163,19 +163,11 @@ impl OwnerStore {
         now: &BootTime,
     ) -> Result<HashMap<Target, Vec<OwnerHold>>> {
         let is_shared = |entry: &Entry| OwnerMask::of(entry).is_shared();
-        let shared = live.iter().filter(|(_, entry)| is_shared(entry));
-        let shared: Vec<&Target> = shared.map(|(target, _)| target).collect();
-        let mut stored = HashMap::new();
-        if !shared.is_empty()
-            && let Some(store) = self.existing()?
-        {
-            stored = store.holds(shared, now)?;
-        }
-        let holds = |(target, entry): (&Target, &Entry)| {
-            let rows = stored.get(target).map_or(&[][..], Vec::as_slice);
-            (*target, holds(entry, rows, now.clocks.mono))
+        let store = match live.values().any(is_shared) {
+            true => self.existing()?,
+            false => None,
         };
-        Ok(live.iter().map(holds).collect())
+        read_holds(store.as_deref(), live, now)
     }
 
     /// As [`OwnerStore::holds_of`]. If the database cannot be read, that is said once,
@@ -218,6 +210,28 @@ impl OwnerStore {
             );
         }
     }
+}
+
+/// The holds of all owners of live entries, as they are now.
+///
+/// # Errors
+///
+/// The database cannot be read.
+pub fn read_holds(
+    store: Option<&Store>,
+    live: &HashMap<Target, Entry>,
+    now: &BootTime,
+) -> Result<HashMap<Target, Vec<OwnerHold>>> {
+    let is_shared = |entry: &Entry| OwnerMask::of(entry).is_shared();
+    let shared = live.iter().filter(|(_, entry)| is_shared(entry));
+    let shared = shared.map(|(target, _)| target);
+    let stored = store.map(|store| store.holds(shared, now)).transpose()?;
+    let stored = stored.unwrap_or_default();
+    let holds = |(target, entry): (&Target, &Entry)| {
+        let rows = stored.get(target).map_or(&[][..], Vec::as_slice);
+        (*target, holds(entry, rows, now.clocks.mono))
+    };
+    Ok(live.iter().map(holds).collect())
 }
 
 /// Sets the hold of an owner in entries, of sorted targets, which get the state of the

@@ -23,10 +23,31 @@ use spamdrop_core::policy::{Protected, Protection};
 /// The kernel does not return the addresses, or the allowlist's file is invalid
 /// or too long.
 pub fn protected(allow_file: &Path) -> Result<Protected> {
-    let list = allowlist::read(allow_file)?;
-    let protected = of(&network::addresses()?, &list);
+    read(allow_file).map(|read| read.protected)
+}
+
+/// The prefixes that must not be blocked now, and the allowlist's file.
+#[derive(Debug, Default)]
+pub struct ReadProtected {
+    /// The prefixes.
+    pub protected: Protected,
+    /// The file.
+    pub allowlist: Allowlist,
+}
+
+/// As [`protected`], with the allowlist's file.
+///
+/// # Errors
+///
+/// As [`protected`].
+pub fn read(allow_file: &Path) -> Result<ReadProtected> {
+    let allowlist = allowlist::read(allow_file)?;
+    let protected = of(&network::addresses()?, &allowlist);
     ensure_fits(allow_file, &protected, MAX_PREFIXES)?;
-    Ok(protected)
+    Ok(ReadProtected {
+        protected,
+        allowlist,
+    })
 }
 
 /// Fails if the filter cannot hold the allowlist. Callers check this before
@@ -130,11 +151,14 @@ pub fn name(reason: Protection) -> &'static str {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
+    use spamdrop_core::allowlist::AllowTerm;
+    use spamdrop_core::time::UnixSeconds;
 
     #[test]
     fn the_machine_and_the_allowlist_are_protected() {
         let mut allowlist = Allowlist::default();
-        allowlist.add(&["203.0.113.0/24".parse().unwrap()]);
+        let net = "203.0.113.0/24".parse().unwrap();
+        allowlist.add(&[net], AllowTerm::default());
         let addresses = network::Addresses {
             own: vec!["127.0.0.1".parse().unwrap(), "192.0.2.25".parse().unwrap()],
             gateways: vec!["192.0.2.1".parse().unwrap()],
@@ -163,7 +187,7 @@ mod tests {
     #[test]
     fn a_list_that_the_filter_cannot_hold_is_refused_with_its_size() {
         let text = "192.0.2.1\n192.0.2.2\n2001:db8::1\n";
-        let allowlist = Allowlist::parse("allow", text).unwrap();
+        let allowlist = Allowlist::parse("allow", text, UnixSeconds::default()).unwrap();
         let protected = of(&network::Addresses::default(), &allowlist);
         let v4 = allowed(&protected).into_iter();
         let v4 = v4.filter(|(net, _)| net.addr().is_ipv4()).count();

@@ -260,6 +260,85 @@ fn the_allowlist_is_a_file_that_needs_no_filter() {
 }
 
 #[test]
+fn an_entry_of_the_allowlist_may_have_an_end_and_a_comment() {
+    let home = Home::new("");
+    let add = ["allow", "add", "--for", "7d", "--comment", "backup MX"];
+    let output = home.run(&[&add[..], &["192.0.2.53", "198.51.100.0/24"]].concat());
+    assert_eq!(stdout(&output), "allowed 2 prefixes for 7d\n");
+    let file = || fs::read_to_string(home.path("allow_file")).unwrap();
+    let text = file();
+    let (addr, comment) = text
+        .lines()
+        .next()
+        .unwrap()
+        .split_once("  # until=")
+        .unwrap();
+    let (until, comment) = comment.split_once(' ').unwrap();
+    assert_eq!((addr, comment), ("192.0.2.53", "backup MX"));
+    assert!(until.starts_with("20") && until.ends_with('Z'), "{until}");
+
+    // An older version reads the end as a comment.
+    let older = text
+        .lines()
+        .map(|line| line.split('#').next().unwrap().trim());
+    assert_eq!(older.collect::<Vec<_>>(), ["192.0.2.53", "198.51.100.0/24"]);
+
+    let output = home.run(&["allow", "check", "198.51.100.7"]);
+    assert_eq!(code(&output), 0);
+    let said = stdout(&output);
+    let start = "198.51.100.7 is allowed by 198.51.100.0/24, on the allowlist for another ";
+    assert!(
+        said.starts_with(start) && said.ends_with(": backup MX\n"),
+        "{said}"
+    );
+    let output = home.run(&["allow", "check", "127.0.0.1"]);
+    let expected = "127.0.0.1 is allowed by 127.0.0.0/8, protected automatically (loopback)\n";
+    assert_eq!((code(&output), stdout(&output)), (0, expected));
+    let output = home.run(&["allow", "check", "--json", "198.51.101.7"]);
+    assert_eq!(code(&output), 1);
+    let expected = "{\"addr\":\"198.51.101.7\",\"allowed\":false,\"by\":[],\"in_filter\":null}\n";
+    assert_eq!(stdout(&output), expected);
+    assert_eq!(stderr(&output), "spamdrop: 198.51.101.7 is not allowed\n");
+    assert_eq!(code(&home.run(&["allow", "check", "198.51.101"])), 2);
+
+    // Adding it again replaces the end; a comment is kept if none is given.
+    let output = home.run(&["allow", "add", "192.0.2.53"]);
+    assert_eq!(
+        stdout(&output),
+        "allowed 0 prefixes\nchanged 1 prefix, allowed without an end now\n"
+    );
+    assert!(
+        file().starts_with("192.0.2.53  # backup MX\n"),
+        "{}",
+        file()
+    );
+    let output = home.run(&["allow", "add", "--for", "1h", "192.0.2.53"]);
+    let warned = "192.0.2.53 was allowed without an end, and is allowed for 1h now";
+    assert!(stderr(&output).contains(warned), "{}", stderr(&output));
+
+    // What has ended is not allowed, and leaves the file with the next change.
+    home.write(
+        "allow_file",
+        b"# ours\n203.0.113.61 # until=2026-01-01T00:00:00Z\n203.0.113.62 # until=soon\n",
+    );
+    assert_eq!(code(&home.run(&["allow", "check", "203.0.113.61"])), 1);
+    let list = home.run(&["allow", "list"]);
+    assert_eq!(
+        stdout(&list),
+        "ADDRESS       EXPIRES  COMMENT\n203.0.113.62  -        until=soon\n"
+    );
+    let mistake = ":3: `until=soon` is not one time such as until=2026-12-07T12:00:00Z, so 203.0.113.62 is allowed without an end";
+    assert!(stderr(&list).contains(mistake), "{}", stderr(&list));
+    assert_eq!(code(&home.run(&["allow", "remove", "203.0.113.69"])), 0);
+    assert_eq!(file(), "# ours\n203.0.113.62 # until=soon\n");
+    for wrong in ["a\n192.0.2.0/24", "until=2026-12-01T00:00:00Z"] {
+        let output = home.run(&["allow", "add", "--comment", wrong, "203.0.113.69"]);
+        assert_eq!(code(&output), 2, "{}", stderr(&output));
+    }
+    assert_eq!(file(), "# ours\n203.0.113.62 # until=soon\n");
+}
+
+#[test]
 fn a_list_that_is_too_long_can_only_be_shortened() {
     let home = Home::new("");
     let lines: Vec<String> = (0..1_048_580_u32)
@@ -329,6 +408,8 @@ fn completions_know_verbs_interfaces_and_the_allowlist() {
     }
     assert_eq!(code(&home.run(&["allow", "add", "192.0.2.53"])), 0);
     assert_eq!(proposed(&home, &["allow", "remove", "192"]), "192.0.2.53\n");
+    assert_eq!(proposed(&home, &["allow", "check", "192"]), "192.0.2.53\n");
+    assert!(proposed(&home, &["list", "--state", "se"]).starts_with("sealed"));
     // Nothing is attached.
     assert_eq!(proposed(&home, &["remove", "1"]), "");
 }

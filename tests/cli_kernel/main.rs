@@ -8,6 +8,7 @@ mod block;
 mod bulk;
 mod check;
 mod import;
+mod lists;
 mod messages;
 mod owners;
 mod pools;

@@ -5,6 +5,7 @@
 #![expect(clippy::print_stderr, reason = "a measurement is shown")]
 
 mod addresses;
+mod allow;
 mod containers;
 mod dry_run;
 mod faults;

@@ -1,12 +1,18 @@
-//! The administrator's allowlist file: one address or prefix per line.
+//! The administrator's allowlist file: one address or prefix per line, with an
+//! optional end and a comment.
 
-use std::collections::{BTreeMap, HashSet};
+mod line;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use ipnet::IpNet;
 
 use crate::invalid::Invalid;
-use crate::target::parse_net;
+use crate::time::UnixSeconds;
+use line::AllowLine;
+
+pub use line::{AllowEnd, AllowTerm, checked_comment};
 
 /// Allowed prefixes, to look others up in.
 #[derive(Clone, Debug, Default)]
@@ -33,12 +39,36 @@ impl AllowedNets {
     }
 }
 
-/// The lines of the file, kept so that comments survive an edit, and their
-/// prefixes.
+/// The lines of the file, kept so that comments survive an edit. Entries whose end
+/// has passed are not allowed any more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Allowlist {
-    lines: Vec<String>,
+    lines: Vec<AllowLine>,
+    /// The prefixes of the entries that have not ended.
     nets: Vec<IpNet>,
+    now: UnixSeconds,
+}
+
+/// An entry of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AllowItem<'a> {
+    /// The prefix.
+    pub net: IpNet,
+    /// Its end.
+    pub end: AllowEnd,
+    /// The comment without the end; empty: none.
+    pub comment: &'a str,
+}
+
+/// The changes by [`Allowlist::add`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AllowAdded {
+    /// Prefixes that were not on the list.
+    pub added: HashSet<IpNet>,
+    /// Prefixes that have another end or comment now.
+    pub changed: HashSet<IpNet>,
+    /// Those of them that had no end and have one now, in their order.
+    pub limited: Vec<IpNet>,
 }
 
 impl Allowlist {
@@ -48,17 +78,20 @@ impl Allowlist {
     ///
     /// A line is not an address or prefix; the message names file, line and
     /// word.
-    pub fn parse(name: &str, text: &str) -> Result<Self, Invalid> {
-        let mut list = Self::default();
+    pub fn parse(name: &str, text: &str, now: UnixSeconds) -> Result<Self, Invalid> {
+        let mut list = Self {
+            now,
+            ..Self::default()
+        };
         for (index, line) in text.lines().enumerate() {
-            let net = net_of(line).map_err(|word| {
+            let line = AllowLine::parse(line).map_err(|word| {
                 let number = index + 1;
                 Invalid::new(format!(
                     "{name}:{number}: `{word}` is not an address or prefix"
                 ))
             })?;
-            list.nets.extend(net);
-            list.lines.push(line.into());
+            list.nets.extend(line.net().filter(|_| line.is_live(now)));
+            list.lines.push(line);
         }
         Ok(list)
     }
@@ -69,34 +102,115 @@ impl Allowlist {
         &self.nets
     }
 
-    /// Adds prefixes. Returns those that were not on the list.
-    pub fn add(&mut self, nets: &[IpNet]) -> HashSet<IpNet> {
-        let mut present: HashSet<IpNet> = self.nets.iter().copied().collect();
-        let mut added = HashSet::new();
-        for &net in nets {
-            if present.insert(net) {
-                added.insert(net);
-                self.nets.push(net);
-                self.lines.push(show(net));
+    /// The entries that have not ended, in the order of the file.
+    pub fn items(&self) -> impl Iterator<Item = AllowItem<'_>> {
+        let live = self.lines.iter().filter(|line| line.is_live(self.now));
+        live.filter_map(|line| {
+            Some(AllowItem {
+                net: line.net()?,
+                end: line.end(),
+                comment: line.comment(),
+            })
+        })
+    }
+
+    /// The entry of a prefix; of several, the one that ends last.
+    #[must_use]
+    pub fn item(&self, net: IpNet) -> Option<AllowItem<'_>> {
+        let of_net = self.items().filter(|item| item.net == net);
+        of_net.max_by_key(|item| item.end.at().unwrap_or(UnixSeconds::new(u64::MAX)))
+    }
+
+    /// The time at which the next entry ends.
+    #[must_use]
+    pub fn next_end(&self) -> Option<UnixSeconds> {
+        self.items().filter_map(|item| item.end.at()).min()
+    }
+
+    /// A sentence for each entry whose end cannot be read, so that it is allowed
+    /// without one.
+    pub fn mistakes<'a>(&'a self, name: &'a str) -> impl Iterator<Item = String> + 'a {
+        let lines = self.lines.iter().enumerate();
+        lines.filter_map(move |(index, line)| Some(line.mistake()?.describe(name, index + 1)))
+    }
+
+    /// Adds prefixes with this end and comment, which replace those that they have.
+    pub fn add(&mut self, nets: &[IpNet], term: AllowTerm<'_>) -> AllowAdded {
+        let mut change = AllowAdded::default();
+        let mut places: HashMap<IpNet, usize> = HashMap::new();
+        let mut repeated = HashSet::new();
+        for (index, line) in self.lines.iter().enumerate() {
+            if let Some(net) = line.net()
+                && places.insert(net, index).is_some()
+            {
+                repeated.insert(net);
             }
         }
-        added
+        for &net in nets {
+            let Some(place) = places.get(&net) else {
+                places.insert(net, self.lines.len());
+                self.lines.push(AllowLine::new(net, term));
+                self.nets.push(net);
+                change.added.insert(net);
+                continue;
+            };
+            let Some(line) = self.lines.get_mut(*place) else {
+                continue;
+            };
+            let is_repeated = repeated.contains(&net);
+            if line.fits(term) && !is_repeated {
+                continue;
+            }
+            let (was_live, had_end) = (line.is_live(self.now), line.end().at().is_some());
+            *line = line.replaced(net, term);
+            if !was_live && !is_repeated {
+                self.nets.push(net);
+                change.added.insert(net);
+            } else if !change.added.contains(&net) && change.changed.insert(net) {
+                change
+                    .limited
+                    .extend((!had_end && term.until.is_some()).then_some(net));
+            }
+        }
+        self.keep_last_of(&change.changed, &places);
+        change
+    }
+
+    /// Of several lines of a prefix that was changed, keeps the one at its place.
+    fn keep_last_of(&mut self, changed: &HashSet<IpNet>, places: &HashMap<IpNet, usize>) {
+        let mut index = 0;
+        self.lines.retain(|line| {
+            let place = index;
+            index += 1;
+            let net = line.net().filter(|net| changed.contains(net));
+            net.is_none_or(|net| places.get(&net) == Some(&place))
+        });
+        self.find_nets();
     }
 
     /// Removes prefixes and their lines. Returns those that were on the list.
     pub fn remove(&mut self, nets: &[IpNet]) -> HashSet<IpNet> {
         let unwanted: HashSet<IpNet> = nets.iter().copied().collect();
-        let mut removed = HashSet::new();
-        self.nets.retain(|net| {
-            let stays = !unwanted.contains(net);
-            if !stays {
-                removed.insert(*net);
-            }
-            stays
-        });
-        self.lines
-            .retain(|line| !matches!(net_of(line), Ok(Some(net)) if unwanted.contains(&net)));
+        let live = self.nets.iter();
+        let removed = live.copied().filter(|net| unwanted.contains(net)).collect();
+        let is_unwanted = |line: &AllowLine| line.net().is_some_and(|net| unwanted.contains(&net));
+        self.lines.retain(|line| !is_unwanted(line));
+        self.find_nets();
         removed
+    }
+
+    /// Removes the lines of entries whose end has passed. Returns their number.
+    pub fn remove_ended(&mut self) -> usize {
+        let before = self.lines.len();
+        let now = self.now;
+        self.lines
+            .retain(|line| line.net().is_none() || line.is_live(now));
+        before - self.lines.len()
+    }
+
+    fn find_nets(&mut self) {
+        let live = self.lines.iter().filter(|line| line.is_live(self.now));
+        self.nets = live.filter_map(AllowLine::net).collect();
     }
 }
 
@@ -107,88 +221,5 @@ impl fmt::Display for Allowlist {
     }
 }
 
-/// A prefix as the file shows it: a host without its length.
-fn show(net: IpNet) -> String {
-    if net.prefix_len() == net.max_prefix_len() {
-        net.addr().to_string()
-    } else {
-        net.to_string()
-    }
-}
-
-/// Parses the prefix of a line; `None` for a line without one. The error is the
-/// word that is not a prefix.
-fn net_of(line: &str) -> Result<Option<IpNet>, &str> {
-    let word = line.split('#').next().unwrap_or("").trim();
-    if word.is_empty() {
-        return Ok(None);
-    }
-    parse_net(word).map(Some).ok_or(word)
-}
-
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
-    use super::*;
-
-    #[test]
-    fn edits_keep_comments_and_order() {
-        let text = "# ours\n192.0.2.0/24\n\n2001:db8::1  # backup MX";
-        let mut list = Allowlist::parse("allow", text).unwrap();
-        let nets = |text: &str| -> Vec<IpNet> {
-            let words = text.split(' ');
-            words.map(|word| word.parse().unwrap()).collect()
-        };
-        let set = |text: &str| HashSet::from_iter(nets(text));
-        let present_and_new = nets("192.0.2.0/24 198.51.100.7/32 198.51.100.7/32");
-        assert_eq!(list.add(&present_and_new), set("198.51.100.7/32"));
-        let present_and_missing = nets("192.0.2.0/24 192.0.2.1/32");
-        assert_eq!(list.remove(&present_and_missing), set("192.0.2.0/24"));
-        assert!(list.remove(&present_and_missing).is_empty());
-        assert_eq!(list.add(&nets("203.0.113.0/24")).len(), 1);
-        assert_eq!(
-            list.to_string(),
-            "# ours\n\n2001:db8::1  # backup MX\n198.51.100.7\n203.0.113.0/24\n"
-        );
-        assert_eq!(list.nets().len(), 3);
-        assert_eq!(Allowlist::default().to_string(), "");
-    }
-
-    /// With a search of the list for each prefix, this took minutes.
-    #[test]
-    fn large_edits_take_time_in_proportion() {
-        let host = |number: u32| IpNet::from(std::net::IpAddr::from(number.to_be_bytes()));
-        let hosts: Vec<IpNet> = (0..200_000).map(host).collect();
-        let start = std::time::Instant::now();
-        let mut list = Allowlist::default();
-        assert_eq!(list.add(&hosts).len(), hosts.len());
-        assert_eq!(list.remove(&hosts[1..]).len(), hosts.len() - 1);
-        assert_eq!(list.to_string(), "0.0.0.0\n");
-        assert!(start.elapsed() < std::time::Duration::from_secs(20));
-    }
-
-    #[test]
-    fn a_bad_line_is_named() {
-        let error = Allowlist::parse("/etc/allow", "192.0.2.1\nfriend.example # x\n");
-        let expected = "/etc/allow:2: `friend.example` is not an address or prefix";
-        assert_eq!(error.unwrap_err().to_string(), expected);
-    }
-
-    #[test]
-    fn a_prefix_is_covered_by_wider_ones_only() {
-        let nets = ["192.0.2.0/24", "198.51.100.7/32", "2001:db8::/48"];
-        let allowed: AllowedNets = nets.iter().filter_map(|net| net.parse().ok()).collect();
-        for (net, expected) in [
-            ("192.0.2.9/32", true),
-            ("192.0.2.0/24", true),
-            ("192.0.0.0/16", false),
-            ("198.51.100.7/32", true),
-            ("198.51.100.8/32", false),
-            ("2001:db8:0:1::/64", true),
-            ("2001:db8:1::/64", false),
-        ] {
-            let covered = net.parse().map(|net| allowed.cover(net));
-            assert_eq!(covered, Ok(expected), "{net}");
-        }
-    }
-}
+mod tests;

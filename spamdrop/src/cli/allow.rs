@@ -1,18 +1,30 @@
 //! `allow` on the command line.
 
-use clap::{Args, Subcommand};
+use std::time::Duration;
 
-use super::{Addrs, Output};
+use clap::{Args, Subcommand};
+use spamdrop_core::allowlist::checked_comment;
+
+use super::{Addrs, Output, term};
 
 /// The commands of `allow`.
 #[derive(Debug, Subcommand)]
 pub enum Allow {
     /// Never block these sources; remove their existing blocks
+    ///
+    /// Entries whose time is over are taken off by the daemon, and without one by the
+    /// next `allow add`, `allow remove`, `attach` or `run`. A source that is on the
+    /// list already gets the new time, or none without `--for`, and the new comment if
+    /// one is given.
     Add(AllowAdd),
     /// Take sources off the allowlist, written as `allow list` shows them
     #[command(aliases = ["rm", "del"])]
     Remove(Addrs),
-    /// Show the allowlist and what is protected automatically
+    /// Say whether a source is never blocked, and by which entry
+    ///
+    /// Exits with 1 if it is not allowed.
+    Check(AllowCheck),
+    /// Show the allowlist, and apart from it what is protected automatically
     #[command(alias = "ls")]
     List(Output),
 }
@@ -23,7 +35,24 @@ pub struct AllowAdd {
     /// The sources.
     #[command(flatten)]
     pub addrs: Addrs,
+    /// Allow them for this time only, such as 12h or 7d, from 1s to 10 years
+    #[arg(long = "for", aliases = ["duration", "ttl"], value_name = "TIME", value_parser = term)]
+    pub term: Option<Duration>,
+    /// Note for `allow list`, at most 200 bytes
+    #[arg(long, value_name = "TEXT", value_parser = checked_comment)]
+    pub comment: Option<String>,
     /// Allow prefixes wider than /8 (IPv4) or /19 (IPv6), too
     #[arg(long)]
     pub force: bool,
+}
+
+/// Arguments of `allow check`.
+#[derive(Debug, Args)]
+pub struct AllowCheck {
+    /// An address or prefix
+    #[arg(value_name = "ADDR")]
+    pub addr: String,
+    /// Output format.
+    #[command(flatten)]
+    pub output: Output,
 }

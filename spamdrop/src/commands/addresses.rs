@@ -49,10 +49,7 @@ pub fn read(args: &Addrs) -> Result<Addresses> {
         let message = "`-` reads standard input and must be the only ADDR";
         return Err(Failure::new(Exit::Usage, message));
     }
-    let all = words
-        .iter()
-        .map(|word| given(word))
-        .collect::<Result<Vec<_>>>()?;
+    let all = each(words)?;
     let truncated = words
         .iter()
         .zip(&all)
@@ -112,6 +109,15 @@ pub fn read_lines(name: &str, input: impl BufRead) -> Result<Vec<Given>> {
         all.push(given(&text).with_context(|| format!("{name}, line {}", index + 1))?);
     }
     Ok(all)
+}
+
+/// The addresses and prefixes of these words, in their order.
+///
+/// # Errors
+///
+/// A word is not an address ([`Exit::Usage`]).
+pub(super) fn each(words: &[String]) -> Result<Vec<Given>> {
+    words.iter().map(|word| given(word)).collect()
 }
 
 fn given(word: &str) -> Result<Given> {

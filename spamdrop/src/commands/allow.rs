@@ -1,6 +1,7 @@
 //! `allow`: addresses that are never blocked.
 
-use std::collections::{HashMap, HashSet};
+mod check;
+
 use std::io::Write;
 
 use anyhow::Result;
@@ -9,17 +10,23 @@ use ipnet::IpNet;
 use super::addresses::{self, Addresses, Given};
 use super::{block, count, hand, notify_daemon};
 use crate::allowlist;
-use crate::cli::{Addrs, AllowAdd, Output};
+use crate::cli::{Addrs, AllowAdd};
+use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::kernel::blocklist::{Blocklist, CHUNK, pins};
 use crate::kernel::network;
-use crate::lock::WriteLock;
+use crate::lock::{self, WriteLock};
 use crate::protect;
-use crate::render::allowed::{self, Allowed, shown};
-use crate::render::{json, table::Style};
-use spamdrop_core::allowlist::Allowlist;
+use crate::render::allowed::shown;
+use spamdrop_core::allowlist::{AllowAdded, AllowTerm, Allowlist};
+use spamdrop_core::duration::human;
 use spamdrop_core::policy::{Protected, Protection, nets_around, too_wide};
+
+pub use check::{check, list};
+
+/// The most ends that cannot be read of which a command warns.
+const MISTAKES: usize = 10;
 
 /// Runs `allow add`.
 ///
@@ -36,16 +43,66 @@ pub fn add(config: &Config, args: &AllowAdd, out: &mut impl Write) -> Result<()>
     for (word, net) in &addresses.truncated {
         writeln!(out, "{word} acts on {net}")?;
     }
-    let added = edit(config, &nets, Allowlist::add)?;
+    let term = AllowTerm {
+        until: args.term.map(|term| clock::unix_seconds().plus(term)),
+        comment: args.comment.as_deref(),
+    };
+    let change = edit(config, |file| {
+        let change = file.add(&nets, term);
+        let is_changed = change != AllowAdded::default();
+        (change, is_changed)
+    })?;
     hand::record(config, nets.iter().copied());
-    for net in nets.iter().filter(|net| !added.contains(net)) {
-        log::info!("{} is on the allowlist already", shown(*net));
-    }
-    writeln!(out, "allowed {}", count(added.len(), "prefix", "prefixes"))?;
+    write_added(args, &nets, &change, out)?;
     let unblocked = unblock(config, &addresses.all, out);
     // The daemon comes last, because it splits entries as well.
     notify_daemon(&config.run_dir);
+    if args.term.is_some() && lock::daemon_pid(&config.run_dir).is_none() {
+        log::warn!(
+            "no daemon runs, so the filter keeps them beyond their time, until the next `spamdrop allow` or `spamdrop run`"
+        );
+    }
     unblocked
+}
+
+fn write_added(
+    args: &AllowAdd,
+    nets: &[IpNet],
+    change: &AllowAdded,
+    out: &mut impl Write,
+) -> Result<()> {
+    let AllowAdded {
+        added,
+        changed,
+        limited,
+    } = change;
+    let time = args.term.map(|term| format!(" for {}", human(term)));
+    let time = time.unwrap_or_default();
+    let is_same = |net: &&IpNet| !added.contains(net) && !changed.contains(net);
+    for net in nets.iter().filter(is_same) {
+        log::info!("{} is on the allowlist already", shown(*net));
+    }
+    for net in limited {
+        log::warn!(
+            "{} was allowed without an end, and is allowed{time} now",
+            shown(*net)
+        );
+    }
+    writeln!(
+        out,
+        "allowed {}{time}",
+        count(added.len(), "prefix", "prefixes")
+    )?;
+    if !changed.is_empty() {
+        let number = count(changed.len(), "prefix", "prefixes");
+        let time = if time.is_empty() {
+            " without an end"
+        } else {
+            &time
+        };
+        writeln!(out, "changed {number}, allowed{time} now")?;
+    }
+    Ok(())
 }
 
 /// Runs `allow remove`.
@@ -55,7 +112,11 @@ pub fn add(config: &Config, args: &AllowAdd, out: &mut impl Write) -> Result<()>
 /// As [`add`].
 pub fn remove(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
     let nets = nets(&addresses::read(args)?);
-    let removed = edit(config, &nets, Allowlist::remove)?;
+    let removed = edit(config, |file| {
+        let removed = file.remove(&nets);
+        let is_changed = !removed.is_empty();
+        (removed, is_changed)
+    })?;
     hand::record(config, nets.iter().copied());
     for net in nets.iter().filter(|net| !removed.contains(net)) {
         log::info!("{} is not on the allowlist", shown(*net));
@@ -65,33 +126,6 @@ pub fn remove(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()>
     applied?;
     let number = count(removed.len(), "prefix", "prefixes");
     writeln!(out, "removed {number} from the allowlist")?;
-    Ok(())
-}
-
-/// Runs `allow list`.
-///
-/// # Errors
-///
-/// The file cannot be read, or a map operation fails.
-pub fn list(config: &Config, args: Output, out: &mut impl Write, style: Style) -> Result<()> {
-    let file = allowlist::read(&config.allow_file)?;
-    let by_file = |&net| Allowed { net, by: "file" };
-    let mut all: Vec<Allowed> = file.nets().iter().map(by_file).collect();
-    if pins::exist(&config.pin_dir)? {
-        let why: HashMap<_, _> = protect::of(&network::addresses()?, &file).nets().collect();
-        for (net, automatic) in Blocklist::open(&config.pin_dir)?.allowed()? {
-            if automatic && !file.nets().contains(&net) {
-                let by = why.get(&net).map_or("earlier", |why| protect::name(*why));
-                all.push(Allowed { net, by });
-            }
-        }
-    }
-    allowed::sort(&mut all);
-    if args.json {
-        json::array(out, &all)?;
-    } else {
-        allowed::text(out, style, &all)?;
-    }
     Ok(())
 }
 
@@ -114,25 +148,32 @@ fn ensure_narrow(nets: &[IpNet]) -> Result<()> {
     Ok(())
 }
 
-/// Edits the file. Returns the prefixes that changed it.
-fn edit(
-    config: &Config,
-    nets: &[IpNet],
-    change: fn(&mut Allowlist, &[IpNet]) -> HashSet<IpNet>,
-) -> Result<HashSet<IpNet>> {
+/// Edits the file, and takes out the entries that have ended. `change` returns its
+/// result, and whether it has changed the file.
+fn edit<T>(config: &Config, change: impl FnOnce(&mut Allowlist) -> (T, bool)) -> Result<T> {
     let _lock = WriteLock::acquire(&config.run_dir)?;
     let mut file = allowlist::read(&config.allow_file)?;
     let before = file.nets().len();
-    let changed = change(&mut file, nets);
+    let (result, is_changed) = change(&mut file);
+    let has_ended = file.remove_ended() > 0;
     // A list that is too long can be shortened.
     if file.nets().len() > before {
         let protected = protect::of(&network::addresses()?, &file);
         protect::ensure_fits(&config.allow_file, &protected, pins::PREFIXES)?;
     }
-    if !changed.is_empty() {
+    if is_changed || has_ended {
         allowlist::write(&config.allow_file, &file)?;
     }
-    Ok(changed)
+    warn_of_mistakes(config, &file);
+    Ok(result)
+}
+
+/// Warns about ends that cannot be read.
+fn warn_of_mistakes(config: &Config, file: &Allowlist) {
+    let name = config.allow_file.display().to_string();
+    for mistake in file.mistakes(&name).take(MISTAKES) {
+        log::warn!("{mistake}");
+    }
 }
 
 /// Updates the filter's allowlist, so that it matches the file.

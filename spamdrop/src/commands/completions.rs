@@ -29,12 +29,13 @@ const MOST: usize = 1000;
 type Values = fn() -> Result<Vec<String>>;
 
 /// Arguments of commands whose values are known, by the names in `cli`.
-const COMPLETED: [(&str, &str, Values); 8] = [
+const COMPLETED: [(&str, &str, Values); 9] = [
     ("attach", "interfaces", interfaces),
     ("detach", "interfaces", interfaces),
     ("run", "interfaces", interfaces),
     ("remove", "addrs", blocked),
-    ("show", "addr", blocked),
+    ("list", "addrs", blocked),
+    ("show", "addrs", blocked),
     ("why", "addrs", blocked),
     ("history", "addr", blocked),
     ("forget", "addrs", blocked),
@@ -62,7 +63,9 @@ pub fn answer() {
 
 fn command() -> Command {
     let command = Cli::command().mut_subcommand("allow", |allow| {
-        allow.mut_subcommand("remove", |verb| completed(verb, "addrs", allowed))
+        allow
+            .mut_subcommand("remove", |verb| completed(verb, "addrs", allowed))
+            .mut_subcommand("check", |verb| completed(verb, "addr", allowed))
     });
     COMPLETED
         .iter()
@@ -95,7 +98,7 @@ fn interfaces() -> Result<Vec<String>> {
 }
 
 fn blocked() -> Result<Vec<String>> {
-    let live = list::live(&config()?, clock::monotonic_ns(), None)?;
+    let live = list::live(&config()?, clock::monotonic_ns())?;
     Ok(live
         .into_iter()
         .map(|entry| entry.target.to_string())

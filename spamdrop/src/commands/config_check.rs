@@ -10,6 +10,7 @@ use tokio::runtime;
 
 use super::settings;
 use crate::account;
+use crate::allowlist;
 use crate::checks;
 use crate::cli;
 use crate::config::{Config, PATH};
@@ -68,6 +69,7 @@ pub(super) fn collect_warnings(config: &Config, offline: bool) -> Result<Vec<War
     warnings.extend(database(config));
     warnings.extend(checks::listeners(config)?);
     warnings.extend(checks::warnings(config)?);
+    warnings.extend(allow_ends(config)?);
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -107,6 +109,17 @@ fn interfaces(config: &Config, warnings: &mut Vec<Warning>) -> Result<()> {
         warnings.push(Warning { about, text });
     }
     Ok(())
+}
+
+/// Warns about entries of the allowlist whose end cannot be read.
+fn allow_ends(config: &Config) -> Result<Vec<Warning>> {
+    let name = config.allow_file.display().to_string();
+    let file = allowlist::read(&config.allow_file)?;
+    let warning = |text| Warning {
+        about: "allow_file",
+        text,
+    };
+    Ok(file.mistakes(&name).map(warning).collect())
 }
 
 /// Warns about logs that cannot be read.

@@ -17,7 +17,7 @@ use crate::render::listing;
 /// Nothing is attached, or a map operation fails.
 pub fn run(config: &Config, args: cli::Export, out: &mut impl Write) -> Result<()> {
     let now = clock::monotonic_ns();
-    let live = list::live(config, now, None)?;
+    let live = list::live(config, now)?;
     match args.format {
         ExportFormat::Lines => Ok(listing::text(out, &live)?),
         ExportFormat::Recent => list::as_recent(out, &live, now, config.ttl),

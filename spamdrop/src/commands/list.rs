@@ -4,61 +4,127 @@ use std::io::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Error, Result};
+use ipnet::IpNet;
+use jiff::tz::TimeZone;
 use spamdrop_common::action::is_live;
 use spamdrop_common::entry::{Entry, ORIGIN_LOG, SEALED};
 use spamdrop_common::time::MonotonicNs;
 
+use super::addresses;
+use super::input::last_of;
 use super::{count, owners};
 use crate::cli::{Format, List};
 use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::kernel::blocklist::{Blocklist, Found};
+use crate::render::allowed::shown;
 use crate::render::entries::{self, EntryOrigin, EntryState, LiveEntry};
+use crate::render::entry_selection::{
+    EntryOrder, EntrySelection, FirstBlocked, SelectedEntries, StateWord, dated_text,
+};
 use crate::render::recent::{self, Jiffies};
 use crate::render::{json, table::Style};
 use spamdrop_core::allowlist::AllowedNets;
 use spamdrop_core::owners::{EntryOwner, OwnerMask, OwnerNames, ShownOwners};
+use spamdrop_core::target::Target;
 
 /// Runs the verb.
 ///
 /// # Errors
 ///
-/// Nothing is attached, or a map operation fails.
+/// A word is not an address ([`Exit::Usage`]), nothing is attached, a given address
+/// has no entry that is asked for ([`Exit::Failed`]), or a map operation fails.
 pub fn run(config: &Config, args: &List, out: &mut impl Write, style: Style) -> Result<()> {
     let now = clock::monotonic_ns();
-    let live = live(config, now, args.owner.as_ref())?;
-    match args.format {
-        _ if args.json => json::array(out, &live)?,
-        Some(Format::Json) => json::array(out, &live)?,
-        Some(Format::Recent) => as_recent(out, &live, now, config.ttl)?,
-        Some(Format::Table) | None => entries::text(out, style, &live)?,
+    let nets: Vec<IpNet> = addresses::each(&args.addrs)?
+        .iter()
+        .map(|given| given.net)
+        .collect();
+    let states: Vec<StateWord> = args.state.iter().copied().map(Into::into).collect();
+    let is_filtered = args.owner.is_some() || !states.is_empty();
+    let order = args.sort.map(EntryOrder::from).unwrap_or_default();
+    let most = args.number.map(|number| number as usize);
+    let selection = EntrySelection::new(nets, states, order, most);
+    let selected = select(config, now, args.owner.as_ref(), selection)?;
+    let format = match args.json {
+        true => Format::Json,
+        false => args.format.unwrap_or(Format::Table),
+    };
+    let is_dated = order == EntryOrder::Since;
+    match format {
+        Format::Json if is_dated => json::array(out, selected.dated(&TimeZone::UTC))?,
+        Format::Json => json::array(out, &selected.entries)?,
+        Format::Recent => as_recent(out, &selected.entries, now, config.ttl)?,
+        Format::Table => {
+            match is_dated {
+                true => dated_text(out, style, &selected.dated(&TimeZone::system()))?,
+                false => entries::text(out, style, &selected.entries)?,
+            }
+            selected.write_count(out)?;
+        }
     }
-    Ok(())
+    let missing = selected.missing.into_iter();
+    last_of(missing.map(|net| no_entry(net, is_filtered)).collect())
 }
 
-/// The entries that are live at `now`, sorted; with an owner, those that it wants.
-pub(super) fn live(
+/// The error for a prefix without an entry that is shown.
+fn no_entry(net: IpNet, is_filtered: bool) -> Error {
+    let addr = shown(net);
+    let message = match is_filtered {
+        true => format!("no entry of {addr} has this state or owner"),
+        false if net.prefix_len() == net.max_prefix_len() => format!("{addr} is not blocked"),
+        false => format!("nothing in {addr} is blocked"),
+    };
+    Failure::new(Exit::Failed, message)
+}
+
+/// The entries that are live at `now`, sorted.
+pub(super) fn live(config: &Config, now: MonotonicNs) -> Result<Vec<LiveEntry>> {
+    let selected = select(config, now, None, EntrySelection::default())?;
+    Ok(selected.entries)
+}
+
+/// Selects from the entries that are live at `now`; with an owner, from those that it
+/// wants.
+fn select(
     config: &Config,
     now: MonotonicNs,
     owner: Option<&EntryOwner>,
-) -> Result<Vec<LiveEntry>> {
+    mut selection: EntrySelection,
+) -> Result<SelectedEntries> {
     let blocklist = Blocklist::open(&config.pin_dir)?;
     let allowed = allowed(&blocklist)?;
     let bit = owner.map(|owner| owners::existing(&mut owners::store(config), owner));
     let bit = bit.transpose()?.transpose();
     let bit = bit.map_err(|message| Failure::new(Exit::Failed, message))?;
     let names = owners::names(config);
+    if selection.needs_since() {
+        selection.set_since(first_blocked(&blocklist)?);
+    }
     let is_wanted = |entry: &Entry| bit.is_none_or(|bit| OwnerMask::of(entry).contains(bit));
-    let mut live = Vec::new();
     blocklist.for_each(|found| {
-        if is_live(found.entry.expires, now) && is_wanted(&found.entry) {
-            live.push(entry(&found, &allowed, &names, now));
+        if is_live(found.entry.expires, now)
+            && selection.is_asked(found.target)
+            && is_wanted(&found.entry)
+        {
+            selection.take(entry(&found, &allowed, &names, now));
         }
     })?;
-    entries::sort(&mut live);
-    Ok(live)
+    Ok(selection.finish())
+}
+
+/// When each block began. That of a /64 began with the first of its addresses.
+fn first_blocked(blocklist: &Blocklist) -> Result<FirstBlocked> {
+    let mut since = FirstBlocked::new();
+    blocklist.for_each_origin(|addr, origin| {
+        for target in Target::of_origin(addr) {
+            let first = since.entry(target).or_insert(origin.first_blocked);
+            *first = origin.first_blocked.min(*first);
+        }
+    })?;
+    Ok(since)
 }
 
 /// The prefixes whose entries have no effect.

@@ -114,6 +114,7 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
         Verb::Forget(args) => forget::run(&config, args, out),
         Verb::Allow(Allow::Add(args)) => allow::add(&config, args, out),
         Verb::Allow(Allow::Remove(args)) => allow::remove(&config, args, out),
+        Verb::Allow(Allow::Check(args)) => allow::check(&config, args, out),
         Verb::Allow(Allow::List(args)) => allow::list(&config, *args, out, style),
         Verb::Known(Known::List(args)) => known::list(&config, *args, out, style),
         Verb::Known(Known::Add(args)) => known::add(&config, args, out),
@@ -146,7 +147,7 @@ fn changes_the_filter(verb: &Verb) -> bool {
     match verb {
         Verb::Add(_) | Verb::Remove(_) | Verb::Flush(_) | Verb::Import(_) => true,
         Verb::Pause(_) | Verb::Resume | Verb::Forget(_) => true,
-        Verb::Allow(verb) => !matches!(verb, Allow::List(_)),
+        Verb::Allow(verb) => !matches!(verb, Allow::List(_) | Allow::Check(_)),
         Verb::Known(verb) => !matches!(verb, Known::List(_)),
         _ => false,
     }

@@ -1,14 +1,16 @@
 //! The owners of entries, for the verbs.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::rc::Rc;
 
 use anyhow::Result;
-use spamdrop_core::owners::{EntryOwner, OwnerBit, OwnerNames};
+use spamdrop_common::entry::Entry;
+use spamdrop_core::owners::{EntryOwner, OwnerBit, OwnerHold, OwnerMask, OwnerNames};
 use spamdrop_core::target::Target;
 
 use crate::config::Config;
-use crate::kernel::blocklist::{Blocklist, CHUNK};
+use crate::kernel::blocklist::{Blocklist, CHUNK, Found};
 use crate::lock::WriteLock;
 use crate::owned_blocks::{self, OwnerStore, Released};
 use crate::store::{BootTime, STATUS_WAIT, Store, VERB_WAIT};
@@ -21,15 +23,50 @@ pub(super) fn store(config: &Config) -> OwnerStore {
 /// The names of the owners, to show them. Without the database, owners are shown
 /// by their numbers.
 pub(super) fn names(config: &Config) -> Rc<OwnerNames> {
-    let store = Store::read_existing(&config.store_file(), STATUS_WAIT);
-    let names = store.and_then(|store| match store {
-        Some(store) => store.owner_names(),
-        None => Ok(OwnerNames::default()),
-    });
-    Rc::new(names.unwrap_or_else(|error| {
-        log::debug!("the names of owners are unknown: {error:#}");
-        OwnerNames::default()
-    }))
+    OwnerReader::open(config).names
+}
+
+/// What the database has of owners, as far as it can be read almost at once.
+#[derive(Debug)]
+pub(super) struct OwnerReader {
+    store: Option<Store>,
+    /// The names. Without the database, owners are shown by their numbers.
+    pub names: Rc<OwnerNames>,
+}
+
+impl OwnerReader {
+    /// Opens the database.
+    pub(super) fn open(config: &Config) -> Self {
+        let store = Store::read_existing(&config.store_file(), STATUS_WAIT);
+        let read = store.and_then(|store| {
+            let names = store.as_ref().map(Store::owner_names).transpose()?;
+            Ok((store, names.unwrap_or_default()))
+        });
+        let (store, names) = read.unwrap_or_else(|error| {
+            log::debug!("the names and ends of owners are unknown: {error:#}");
+            Default::default()
+        });
+        Self {
+            store,
+            names: Rc::new(names),
+        }
+    }
+
+    /// The holds of live entries with several owners; none if they are unknown.
+    pub(super) fn shared_holds(&self, found: &[Found]) -> HashMap<Target, Vec<OwnerHold>> {
+        let is_shared = |found: &&Found| OwnerMask::of(&found.entry).is_shared();
+        let shared = found.iter().filter(is_shared);
+        let shared: HashMap<Target, Entry> = shared.map(|it| (it.target, it.entry)).collect();
+        if shared.is_empty() || self.store.is_none() {
+            return HashMap::new();
+        }
+        let holds = BootTime::now()
+            .and_then(|now| owned_blocks::read_holds(self.store.as_ref(), &shared, &now));
+        holds.unwrap_or_else(|error| {
+            log::debug!("the ends of owners are unknown: {error:#}");
+            HashMap::new()
+        })
+    }
 }
 
 /// The bit of an owner, or else what to say of it, if nobody has used its name.

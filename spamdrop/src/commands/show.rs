@@ -1,16 +1,18 @@
-//! `show`: the entries and origins of an address.
+//! `show`: the entries and origins of addresses.
 
 use std::io::Write;
 use std::net::IpAddr;
-use std::rc::Rc;
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use spamdrop_common::time::MonotonicNs;
 
+use super::addresses::{self, Given};
+use super::count;
+use super::input::last_of;
 use super::list::entry;
-use super::{count, owners};
+use super::owners::OwnerReader;
 use crate::cli;
 use crate::clock;
 use crate::config::Config;
@@ -18,44 +20,54 @@ use crate::exit::{Exit, Failure};
 use crate::kernel::blocklist::{Blocklist, Found};
 use crate::render::allowed::shown;
 use crate::render::json;
-use crate::render::show::{self, AddressDetail, BlockOrigin};
+use crate::render::show::{self, AddressDetail, BlockOrigin, OwnerEnd};
 use spamdrop_core::dnsbl::key::mask;
 use spamdrop_core::escape::escape;
-use spamdrop_core::owners::OwnerNames;
-use spamdrop_core::target::{Target, parse_net};
+use spamdrop_core::target::Target;
 
 /// Runs the verb.
 ///
 /// # Errors
 ///
-/// Nothing is attached, the address is not blocked ([`Exit::Failed`]), or a map
-/// operation fails.
+/// A word is not an address ([`Exit::Usage`]), nothing is attached, an address is not
+/// blocked ([`Exit::Failed`], after all are shown), or a map operation fails.
 pub fn run(config: &Config, args: &cli::Show, out: &mut impl Write) -> Result<()> {
-    let target: Target = args.addr.parse()?;
-    let net = parse_net(&args.addr).unwrap_or_else(|| target.net());
+    let given = addresses::each(&args.addrs)?;
     let blocklist = Blocklist::open(&config.pin_dir)?;
-    let detail = detail(&blocklist, &owners::names(config), net)?;
-    let is_blocked = !detail.entries.is_empty();
-    if args.output.json {
-        json::object(out, &detail)?;
-    } else if is_blocked {
-        show::text(out, &detail, &TimeZone::system())?;
+    let owners = OwnerReader::open(config);
+    let detail = |given: &Given| detail(&blocklist, &owners, given.net);
+    let details: Vec<AddressDetail> = given.iter().map(detail).collect::<Result<_>>()?;
+    match (&details[..], args.output.json) {
+        ([detail], true) => json::object(out, detail)?,
+        (details, true) => json::array(out, details)?,
+        (details, false) => {
+            let zone = TimeZone::system();
+            let blocked = details.iter().filter(|detail| detail.is_blocked());
+            blocked
+                .into_iter()
+                .try_for_each(|detail| show::text(out, detail, &zone))?;
+        }
     }
-    if !is_blocked {
-        let addr = &detail.addr;
-        let message = match detail.allowed_by {
-            Some(allowed) => format!("{addr} is not blocked; it is allowed by {allowed}"),
-            None => match blocked_inside(&blocklist, net)? {
-                0 => format!("{addr} is not blocked"),
-                some => format!(
-                    "{addr} is not blocked as a whole, but {} (see `spamdrop list`)",
-                    count(some, "of its addresses is", "of its addresses are")
-                ),
-            },
-        };
-        return Err(Failure::new(Exit::Failed, message));
-    }
-    Ok(())
+    let all = details.iter().zip(&given);
+    let others = all.filter(|(detail, _)| !detail.is_blocked());
+    let errors = others.map(|(detail, given)| not_blocked(&blocklist, detail, given.net));
+    last_of(errors.collect::<Result<_>>()?)
+}
+
+/// The error for an address without an entry.
+fn not_blocked(blocklist: &Blocklist, detail: &AddressDetail, net: IpNet) -> Result<Error> {
+    let addr = &detail.addr;
+    let message = match &detail.allowed_by {
+        Some(allowed) => format!("{addr} is not blocked; it is allowed by {allowed}"),
+        None => match blocked_inside(blocklist, net)? {
+            0 => format!("{addr} is not blocked"),
+            some => format!(
+                "{addr} is not blocked as a whole, but {} (see `spamdrop list`)",
+                count(some, "of its addresses is", "of its addresses are")
+            ),
+        },
+    };
+    Ok(Failure::new(Exit::Failed, message))
 }
 
 /// The number of addresses of a /64 that are blocked alone.
@@ -79,7 +91,7 @@ fn blocked_inside(blocklist: &Blocklist, net: IpNet) -> Result<usize> {
 /// A map operation fails.
 pub(super) fn detail(
     blocklist: &Blocklist,
-    names: &Rc<OwnerNames>,
+    owners: &OwnerReader,
     net: IpNet,
 ) -> Result<AddressDetail> {
     let now = clock::monotonic_ns();
@@ -97,10 +109,30 @@ pub(super) fn detail(
         allowed_by: allowed_by.map(shown),
         entries: found
             .iter()
-            .map(|found| entry(found, &allowed, names, now))
+            .map(|found| entry(found, &allowed, &owners.names, now))
             .collect(),
+        ends: owner_ends(owners, &found, now),
         origins: origins(blocklist, &found, now)?,
     })
+}
+
+/// The ends of the owners of entries with several.
+fn owner_ends(owners: &OwnerReader, found: &[Found], now: MonotonicNs) -> Vec<OwnerEnd> {
+    let holds = owners.shared_holds(found);
+    let mut ends = Vec::new();
+    for target in found.iter().map(|found| found.target) {
+        for (owner, hold) in holds.get(&target).into_iter().flatten() {
+            let hard_until = MonotonicNs::from_second(hold.hard_until_s);
+            ends.push(OwnerEnd {
+                target,
+                owner: owners.names.name(*owner),
+                expires_in: hold.ends.elapsed_since(now),
+                hard_limit_in: (hold.hard_until_s != 0).then(|| hard_until.elapsed_since(now)),
+                ttl_s: hold.ttl_s,
+            });
+        }
+    }
+    ends
 }
 
 /// The origins of the addresses in the blocked host entry and of the prefixes,

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::net::IpAddr;
-use std::rc::Rc;
 
 use anyhow::Result;
 use ipnet::IpNet;
@@ -11,14 +10,16 @@ use spamdrop_common::gate::{Gate, GateMode};
 use spamdrop_common::settings::{Refresh, Settings};
 use spamdrop_common::time::MonotonicNs;
 
-use super::{lookup, owners, show, status};
+use super::owners::OwnerReader;
+use super::{lookup, show, status};
 use crate::cli;
 use crate::clock;
 use crate::config::Config;
 use crate::kernel::attach;
 use crate::kernel::blocklist::{Blocklist, pins, read_source_facts};
 use crate::lock;
-use crate::protect;
+use crate::protect::{self, ReadProtected};
+use crate::render::allowed::comment;
 use crate::render::history::HistoryRow;
 use crate::render::known::KnownSender;
 use crate::render::lookup::LookedUp;
@@ -30,8 +31,7 @@ use crate::render::{json, table::Style};
 use crate::store::{HistoryQuery, Store, VERB_WAIT};
 use spamdrop_core::history::HistoryKind;
 use spamdrop_core::next_syn::{Circumstances, Fate, SourceFacts, changes};
-use spamdrop_core::owners::OwnerNames;
-use spamdrop_core::policy::{Protected, Protection};
+use spamdrop_core::policy::Protection;
 use spamdrop_core::status::FILE as STATE_FILE;
 use spamdrop_core::target::Target;
 use spamdrop_core::time::UnixSeconds;
@@ -96,11 +96,11 @@ fn noted<T: Default>(read: Result<T>, what: &str, unknown: &mut Vec<String>) -> 
 struct Place {
     filter: FilterPresence,
     blocklist: Option<Blocklist>,
-    protected: Protected,
+    allowlist: ReadProtected,
     store: Option<Store>,
     /// The database, if its history can be read.
     past: Option<Store>,
-    names: Rc<OwnerNames>,
+    owners: OwnerReader,
     slots: u32,
     unknown: Vec<String>,
     unread: Unread,
@@ -128,7 +128,7 @@ impl Place {
                 }
             }
         };
-        let allowlist = protect::protected(&config.allow_file);
+        let allowlist = protect::read(&config.allow_file);
         let store = Store::open_existing(&config.store_file(), VERB_WAIT);
         let unread = Unread {
             is_allowlist: allowlist.is_err(),
@@ -137,10 +137,10 @@ impl Place {
         Ok(Self {
             filter,
             blocklist,
-            protected: noted(allowlist, "the allowlist", &mut unknown),
+            allowlist: noted(allowlist, "the allowlist", &mut unknown),
             store: noted(store, "the known senders", &mut unknown),
             past: noted(past(config), "the history", &mut unknown),
-            names: owners::names(config),
+            owners: OwnerReader::open(config),
             slots: slots(config),
             unknown,
             unread,
@@ -152,7 +152,7 @@ impl Place {
         let now = clock::monotonic_ns();
         let (mut block, mut facts) = (None, None);
         if let Some(blocklist) = &self.blocklist {
-            block = Some(show::detail(blocklist, &self.names, addr.into())?);
+            block = Some(show::detail(blocklist, &self.owners, addr.into())?);
             facts = Some(read_source_facts(blocklist, &config.pin_dir, addr)?);
         }
         let mut unread = self.unread;
@@ -217,7 +217,7 @@ impl Place {
 
     /// The prefixes that are allowed and contain the address.
     fn around(&self, addr: IpAddr) -> impl Iterator<Item = (IpNet, Protection)> {
-        let protected = self.protected.nets();
+        let protected = self.allowlist.protected.nets();
         protected.filter(move |(net, _)| net.contains(&addr))
     }
 
@@ -235,9 +235,13 @@ impl Place {
         };
         let named = longest.map(|(net, why)| (net, protect::name(why)));
         let (net, by) = named.or_else(by_filter)?;
+        let item = self.allowlist.allowlist.item(net);
+        let item = item.filter(|_| by == protect::name(Protection::Allowlist(net)));
         Some(AllowedBy {
             net,
             by,
+            until_unix_s: item.and_then(|item| item.end.at()).map(UnixSeconds::get),
+            comment: item.and_then(|item| comment(item.comment)),
             is_in_effect: facts.is_none_or(|facts| facts.is_allowed),
         })
     }

@@ -22,6 +22,8 @@ pub(super) enum Subject {
     Network,
     /// The allowlist and the machine's own addresses.
     Allowlist,
+    /// Ends of the allowlist's entries that cannot be read.
+    AllowEnds,
     /// The filter's settings.
     Settings,
     /// Keys of the configuration that only a new start applies.
@@ -102,7 +104,7 @@ pub(super) enum Subject {
 
 impl Subject {
     /// Whether a problem impairs the protection. The others concern records and
-    /// logs; mail clients can use up the look-ups of a day; rejections by a zone that
+    /// logs; an entry of the allowlist whose end cannot be read is one without an end; mail clients can use up the look-ups of a day; rejections by a zone that
     /// cannot be tested still block; the values before a reload protect as well; and
     /// `status` looks at the interfaces itself.
     fn degrades(&self) -> bool {
@@ -110,6 +112,7 @@ impl Subject {
             self,
             Self::Interface(_)
                 | Self::Impaired(_)
+                | Self::AllowEnds
                 | Self::PacketLog
                 | Self::PendingChanges
                 | Self::Positions
@@ -150,6 +153,7 @@ impl fmt::Display for Subject {
             Self::Traffic => "traffic",
             Self::Network => "network",
             Self::Allowlist => "allowlist",
+            Self::AllowEnds => "ends on the allowlist",
             Self::Settings => "settings",
             Self::PendingChanges => "configuration",
             Self::PacketLog => "packet log",

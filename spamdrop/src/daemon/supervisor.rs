@@ -43,12 +43,13 @@ use crate::kernel::blocklist::pins::{self, Pinned};
 use crate::kernel::network::{Change, Changes};
 use crate::kernel::packet_log::PacketLog;
 use crate::lock::{self, DaemonMark, WriteLock};
-use crate::protect;
+use crate::protect::{self, ReadProtected};
 use protection::known_nets;
 use spamdrop_core::listeners::ListenerWatch;
 use spamdrop_core::not_ip::NotIpWatch;
 use spamdrop_core::pause::PauseWatch;
 use spamdrop_core::policy::{Protected, Scope};
+use spamdrop_core::time::UnixSeconds;
 use sweep::Swept;
 use tasks::Tasks;
 
@@ -89,6 +90,8 @@ pub(super) struct Supervisor {
     /// Whether the allowlist may differ from `protected`, in its file or in the
     /// filter, so that all of it must be read again.
     rereads_allowlist: bool,
+    /// When the next entry of the allowlist ends.
+    allow_end: Option<UnixSeconds>,
     /// Whether addresses, routes or interfaces have changed.
     network_changed: bool,
     /// Whether an interface has changed since they were looked at.
@@ -124,7 +127,10 @@ impl Supervisor {
         let filter = &settings.filter;
         let run_dir = &filter.run_dir;
         let mark = Rc::clone(mark.insert(Rc::new(DaemonMark::begin(run_dir)?)));
-        let protected = protect::protected(&settings.filter.allow_file)?;
+        let ReadProtected {
+            protected,
+            allowlist,
+        } = protect::read(&settings.filter.allow_file)?;
         let lock = acquire(run_dir).await?;
         let mut installed = install::install(
             &lock,
@@ -169,6 +175,7 @@ impl Supervisor {
             protected: scope.protected,
             proxy: None,
             rereads_allowlist: false,
+            allow_end: None,
             // Changes before the subscription were missed.
             network_changed: true,
             interfaces_changed: false,
@@ -182,6 +189,7 @@ impl Supervisor {
             inbox,
             health,
         };
+        supervisor.note_allowlist(&allowlist);
         supervisor.note_refusals(installed.refused);
         supervisor.keep_attached();
         supervisor.warn_of_settings();
@@ -276,6 +284,7 @@ impl Supervisor {
         if std::mem::take(&mut self.network_changed) {
             self.protect();
         }
+        self.end_allowances();
         self.watch_pauses();
         self.watch_listeners();
         self.sweep();

@@ -91,7 +91,7 @@ impl LiveEntry {
             .is_some_and(|limit| limit <= self.expires_in)
     }
 
-    fn expires(&self, text: &mut String) -> fmt::Result {
+    pub(super) fn expires(&self, text: &mut String) -> fmt::Result {
         let time = human(self.expires_in);
         match self.hard_limit_in {
             Some(_) if self.is_final() => write!(text, "{time}, final"),

@@ -10,6 +10,7 @@ pub mod check;
 pub mod counters;
 pub mod daemon;
 pub mod entries;
+pub mod entry_selection;
 pub mod exposition;
 pub mod history;
 pub mod json;

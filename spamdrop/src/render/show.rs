@@ -12,6 +12,7 @@ use super::allowed::{as_text, shown};
 use super::entries::{EntryOrigin, EntryState, LiveEntry};
 use super::json;
 use spamdrop_core::duration::human;
+use spamdrop_core::target::Target;
 
 /// An address in detail. `show --json` prints one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -23,9 +24,38 @@ pub struct AddressDetail {
     pub allowed_by: Option<String>,
     /// The entries that cover it, as in `list --json`, the narrowest first.
     pub entries: Vec<LiveEntry>,
+    /// The ends of the owners of each entry with several; empty: there is none, or
+    /// they are unknown.
+    pub ends: Vec<OwnerEnd>,
     /// The origins of the blocked addresses: of the address itself, or of the
     /// addresses in its /64; and those of the prefixes.
     pub origins: Vec<BlockOrigin>,
+}
+
+impl AddressDetail {
+    /// Whether it has an entry.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        !self.entries.is_empty()
+    }
+}
+
+/// Until when one of several owners wants an entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OwnerEnd {
+    /// The entry.
+    #[serde(rename = "addr")]
+    pub target: Target,
+    /// The owner, by name.
+    pub owner: String,
+    /// `expires_in_s`: as that of the entry.
+    #[serde(rename = "expires_in_s", serialize_with = "json::seconds")]
+    pub expires_in: Duration,
+    /// `hard_limit_in_s`: as that of the entry.
+    #[serde(rename = "hard_limit_in_s", serialize_with = "json::optional_seconds")]
+    pub hard_limit_in: Option<Duration>,
+    /// Seconds from a packet to the end; 0: it does not slide.
+    pub ttl_s: u32,
 }
 
 /// Why one address was blocked.
@@ -56,7 +86,7 @@ pub struct BlockOrigin {
 pub fn text(out: &mut impl Write, detail: &AddressDetail, zone: &TimeZone) -> io::Result<()> {
     for entry in &detail.entries {
         let passes = detail.allowed_by.as_ref().map(|_| detail.addr.as_str());
-        write_entry(out, entry, passes)?;
+        write_entry(out, entry, &detail.ends, passes)?;
     }
     for origin in &detail.origins {
         write_origin(out, origin, zone)?;
@@ -69,7 +99,12 @@ pub fn text(out: &mut impl Write, detail: &AddressDetail, zone: &TimeZone) -> io
 }
 
 /// Writes an entry. `passes`: the shown address, if it is allowed.
-fn write_entry(out: &mut impl Write, entry: &LiveEntry, passes: Option<&str>) -> io::Result<()> {
+fn write_entry(
+    out: &mut impl Write,
+    entry: &LiveEntry,
+    ends: &[OwnerEnd],
+    passes: Option<&str>,
+) -> io::Result<()> {
     let mut drops = match entry.state {
         _ if entry.allowed => "no effect: it is allowed, so its packets pass".to_owned(),
         EntryState::Open => "open: only new connections are dropped".to_owned(),
@@ -89,24 +124,32 @@ fn write_entry(out: &mut impl Write, entry: &LiveEntry, passes: Option<&str>) ->
         EntryOrigin::Hand => entry.owners.to_string(),
     };
     field(out, "by", &by)?;
-    let slides = match entry.ttl_s {
-        0 => "at a fixed time".into(),
-        _ if entry.is_final() => "no packet extends it any more".into(),
-        ttl => {
-            let ttl = Duration::from_secs(ttl.into());
-            format!("{} after the peer's last packet", human(ttl))
-        }
-    };
-    field(
-        out,
-        "expires",
-        &format!("in {}, {slides}", human(entry.expires_in)),
-    )?;
+    let expires = expiry(entry.expires_in, entry.hard_limit_in, entry.ttl_s);
+    field(out, "expires", &expires)?;
+    for end in ends.iter().filter(|end| end.target == entry.target) {
+        let expires = expiry(end.expires_in, end.hard_limit_in, end.ttl_s);
+        field(out, &format!("  {}", end.owner), &expires)?;
+    }
     if let Some(limit) = entry.hard_limit_in {
         field(out, "hard limit", &format!("in {}", human(limit)))?;
     }
     let hits = format!("{}, {} of them extended it", entry.hits, entry.refreshes);
     field(out, "hits", &hits)
+}
+
+/// When an entry or an owner's hold of it ends.
+fn expiry(expires_in: Duration, hard_limit_in: Option<Duration>, ttl_s: u32) -> String {
+    let slides = match ttl_s {
+        0 => "at a fixed time".into(),
+        _ if hard_limit_in.is_some_and(|limit| limit <= expires_in) => {
+            "no packet extends it any more".into()
+        }
+        ttl => {
+            let ttl = Duration::from_secs(ttl.into());
+            format!("{} after the peer's last packet", human(ttl))
+        }
+    };
+    format!("in {}, {slides}", human(expires_in))
 }
 
 fn write_origin(out: &mut impl Write, origin: &BlockOrigin, zone: &TimeZone) -> io::Result<()> {
@@ -182,6 +225,7 @@ mod tests {
             addr: "192.0.2.1".into(),
             allowed_by: Some("192.0.2.0/28".into()),
             entries: vec![from_log, prefix],
+            ends: Vec::new(),
             origins: vec![origin],
         }
     }
@@ -216,6 +260,45 @@ mod tests {
     }
 
     #[test]
+    fn owners_of_a_shared_entry_have_ends_of_their_own() {
+        let mut detail = detail();
+        detail.entries = vec![entry("192.0.2.1"), entry("192.0.2.0/24")];
+        detail.origins.clear();
+        let end = |owner: &str, seconds, limit: Option<u64>, ttl_s| OwnerEnd {
+            target: "192.0.2.1".parse().unwrap(),
+            owner: owner.into(),
+            expires_in: Duration::from_secs(seconds),
+            hard_limit_in: limit.map(Duration::from_secs),
+            ttl_s,
+        };
+        detail.ends = vec![
+            end("log", 600, Some(600), 600),
+            end("hand", 60, None, 90),
+            end("import:drop", 7_200, None, 0),
+        ];
+        let mut out = Vec::new();
+        text(&mut out, &detail, &TimeZone::UTC).unwrap();
+        let shown = String::from_utf8(out).unwrap();
+        let expected = "\
+  expires        in 9m 12s, 10m after the peer's last packet
+    log          in 10m, no packet extends it any more
+    hand         in 1m, 1m 30s after the peer's last packet
+    import:drop  in 2h, at a fixed time
+";
+        assert!(shown.contains(expected), "{shown}");
+        assert_eq!(shown.matches("import:drop").count(), 1, "{shown}");
+        let mut out = Vec::new();
+        json::array(&mut out, &detail.ends[1..2]).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            r#"[
+{"addr":"192.0.2.1","owner":"hand","expires_in_s":60.0,"hard_limit_in_s":null,"ttl_s":90}
+]
+"#
+        );
+    }
+
+    #[test]
     fn json_has_entries_and_origins() {
         let mut out = Vec::new();
         let mut detail = detail();
@@ -223,7 +306,7 @@ mod tests {
         json::object(&mut out, &detail).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            r#"{"addr":"192.0.2.1","allowed_by":"192.0.2.0/28","entries":[],"origins":[{"addr":"192.0.2.1","first_unix_s":1795431601,"offences":2,"last_offence_ago_s":130.5,"release_pending":true,"text":"from=<\\x1b[2J>: 511 no"}]}
+            r#"{"addr":"192.0.2.1","allowed_by":"192.0.2.0/28","entries":[],"ends":[],"origins":[{"addr":"192.0.2.1","first_unix_s":1795431601,"offences":2,"last_offence_ago_s":130.5,"release_pending":true,"text":"from=<\\x1b[2J>: 511 no"}]}
 "#
         );
     }

@@ -90,13 +90,19 @@ pub struct NextConnection {
 }
 
 /// The reason why an address is never blocked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AllowedBy {
     /// The prefix.
     #[serde(serialize_with = "as_text")]
     pub net: IpNet,
     /// As in `allow list --json`; `"filter"`: only the filter's allowlist has it.
     pub by: &'static str,
+    /// As in `allow list --json`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until_unix_s: Option<u64>,
+    /// As in `allow list --json`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
     /// Whether the filter lets the address pass; without a filter, `true`.
     #[serde(skip)]
     pub is_in_effect: bool,

@@ -332,10 +332,11 @@ impl<S> Site<S> {
     /// As [`Site::spamdrop`].
     pub fn listed(&self) -> Result<Vec<String>> {
         let table = self.spamdrop(&["list"])?;
-        let rows = table.lines().skip(1);
-        Ok(rows
-            .filter_map(|row| row.split(' ').next().map(str::to_owned))
-            .collect())
+        let mut rows: Vec<&str> = table.lines().skip(1).collect();
+        // The last line is the number of entries.
+        rows.pop();
+        let addr = |row: &&str| row.split(' ').next().map(str::to_owned);
+        Ok(rows.iter().filter_map(addr).collect())
     }
 
     /// Appends a line to the mail log.

@@ -20,7 +20,8 @@ use super::keys::read_key;
 use super::sampler::Sampler;
 use super::terminal::{Screen, is_utf8};
 use crate::clock;
-use crate::commands::{owners, show};
+use crate::commands::owners::OwnerReader;
+use crate::commands::show;
 use crate::config::Config;
 use crate::kernel::blocklist::Blocklist;
 use crate::render::show as details;
@@ -161,7 +162,7 @@ impl Top<'_> {
     /// The lines that `show` prints.
     fn details(&self, target: Target) -> Result<Vec<String>> {
         let blocklist = Blocklist::open(&self.config.pin_dir)?;
-        let detail = show::detail(&blocklist, &owners::names(self.config), target.net())?;
+        let detail = show::detail(&blocklist, &OwnerReader::open(self.config), target.net())?;
         let mut text = Vec::new();
         details::text(&mut text, &detail, &self.zone)?;
         let mut lines: Vec<String> = String::from_utf8_lossy(&text)

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
+use spamdrop_core::allowlist::Allowlist;
 use spamdrop_core::policy::{Changes, KnownNets, Protected};
 use tokio::time::timeout;
 
@@ -18,8 +19,10 @@ use crate::daemon::settings::Settings;
 use crate::daemon::watch::WatchMessage;
 use crate::install;
 use crate::lock::{self, WriteLock};
-use crate::protect;
+use crate::protect::{self, ReadProtected};
 
+/// How soon the allowlist is read again after an error.
+const RETRY: Duration = Duration::from_secs(60);
 /// How long the start waits for the known senders.
 const SENDERS_WAIT: Duration = Duration::from_secs(1);
 
@@ -40,6 +43,7 @@ impl Supervisor {
             Err(error) => {
                 // The filter may have a part of the changes.
                 self.rereads_allowlist = true;
+                self.allow_end = Some(clock::unix_seconds().plus(RETRY));
                 self.health.raise(Subject::Allowlist, format!("{error:#}"));
             }
         }
@@ -64,7 +68,10 @@ impl Supervisor {
             return Ok(true);
         }
         match self.read_protected(&filter.allow_file) {
-            Ok(protected) => self.change_allowlist(&lock, protected)?,
+            Ok(read) => {
+                self.change_allowlist(&lock, read.protected)?;
+                self.note_allowlist(&read.allowlist);
+            }
             Err(error) => {
                 self.change_addresses(&lock)?;
                 return Err(error);
@@ -78,12 +85,37 @@ impl Supervisor {
     ///
     /// # Errors
     ///
-    /// Those of [`protect::protected`].
-    pub(super) fn read_protected(&self, allow_file: &Path) -> Result<Protected> {
-        let protected = protect::protected(allow_file)?;
-        match self.proxy {
-            None => Ok(protected),
-            proxy => protect::with_present_addresses(&protected, proxy),
+    /// Those of [`protect::read`].
+    pub(super) fn read_protected(&self, allow_file: &Path) -> Result<ReadProtected> {
+        let mut read = protect::read(allow_file)?;
+        if self.proxy.is_some() {
+            read.protected = protect::with_present_addresses(&read.protected, self.proxy)?;
+        }
+        Ok(read)
+    }
+
+    /// Remembers when the next entry of the allowlist ends, and names ends that cannot
+    /// be read.
+    pub(super) fn note_allowlist(&mut self, allowlist: &Allowlist) {
+        self.allow_end = allowlist.next_end();
+        let name = self.settings.filter.allow_file.display().to_string();
+        let mut mistakes = allowlist.mistakes(&name);
+        let first = mistakes.next();
+        let text = first.map(|first| match mistakes.count() {
+            0 => first,
+            more => format!("{first}; and {more} more"),
+        });
+        self.health.set(Subject::AllowEnds, text);
+    }
+
+    /// Rereads the allowlist when an entry has ended.
+    pub(super) fn end_allowances(&mut self) {
+        if self
+            .allow_end
+            .is_some_and(|end| clock::unix_seconds() >= end)
+        {
+            self.rereads_allowlist = true;
+            self.protect();
         }
     }
 

@@ -22,9 +22,9 @@ use crate::daemon::watch::WatchMessage;
 use crate::fifo::Fifo;
 use crate::install::{self, Installed};
 use crate::lock::WriteLock;
+use crate::protect::ReadProtected;
 use spamdrop_core::dnsbl::key::mask;
 use spamdrop_core::nat64;
-use spamdrop_core::policy::Protected;
 use spamdrop_core::reload::{KeyChanges, ReloadState};
 
 /// A new configuration, with the results of every step that could fail.
@@ -32,7 +32,7 @@ struct Next {
     config: Config,
     changes: KeyChanges,
     settings: Settings,
-    protected: Protected,
+    read: ReadProtected,
     /// `None`, here and below: unchanged.
     fifo: Option<Fifo>,
     sources: Option<SourceSettings>,
@@ -70,7 +70,7 @@ impl Supervisor {
         let settings = Settings::new(&config)?;
         checks::ensure_no_overlap(&config)?;
         warn_of(checks::answer(&config).await?);
-        let protected = self.read_protected(&settings.filter.allow_file)?;
+        let read = self.read_protected(&settings.filter.allow_file)?;
         let fifo = match &settings.fifo.path {
             Some(path) if Some(path) != self.settings.fifo.path.as_ref() => Some(Fifo::open(path)?),
             _ => None,
@@ -78,7 +78,8 @@ impl Supervisor {
         let sources = self.other_sources(&config, &settings.sources)?;
         let filter = &settings.filter;
         let lock = acquire_soon(&filter.run_dir).await?;
-        let installed = install::reconfigure(&lock, filter, &protected, self.options.log_level);
+        let installed =
+            install::reconfigure(&lock, filter, &read.protected, self.options.log_level);
         let mut installed = match installed {
             Ok(installed) => installed,
             Err(error) => {
@@ -95,7 +96,7 @@ impl Supervisor {
             config,
             changes,
             settings,
-            protected,
+            read,
             fifo,
             sources,
             installed,
@@ -171,7 +172,8 @@ impl Supervisor {
         self.refusals = AttachRefusals::default();
         self.note_refusals(installed.refused);
         self.keep_attached();
-        self.tell_protected(next.protected);
+        self.tell_protected(next.read.protected);
+        self.note_allowlist(&next.read.allowlist);
         self.rereads_allowlist = false;
         if let Err(text) = self.arrange_responder(next.steered).await {
             changes.fail(&["answer", "syslog"], &text);

@@ -11,7 +11,7 @@ use spamdrop_core::next_syn::{Change, Fate};
 use spamdrop_core::reputation::SenderStanding;
 use spamdrop_core::time::UnixSeconds;
 
-use super::{Explanation, FilterPresence, GatePlace};
+use super::{AllowedBy, Explanation, FilterPresence, GatePlace};
 use crate::render::allowed::shown;
 use crate::render::entries::{EntryOrigin, EntryState, LiveEntry};
 use crate::render::history;
@@ -106,7 +106,7 @@ fn sentences(one: &Explanation<'_>, zone: &TimeZone) -> Vec<String> {
     if one.filter == FilterPresence::Detached {
         all.push("The filter is on no interface, so its entries drop nothing.".into());
     }
-    all.extend(allowed(one));
+    all.extend(allowed(one, zone));
     match &one.known {
         None if one.unread.is_known => {}
         known => all.push(sender(known.as_ref(), zone)),
@@ -117,8 +117,8 @@ fn sentences(one: &Explanation<'_>, zone: &TimeZone) -> Vec<String> {
 }
 
 /// The part of the allowlist; none if it could not be read.
-fn allowed(one: &Explanation<'_>) -> Option<String> {
-    let Some(allowed) = one.allowed else {
+fn allowed(one: &Explanation<'_>, zone: &TimeZone) -> Option<String> {
+    let Some(allowed) = &one.allowed else {
         return (!one.unread.is_allowlist).then(|| "Nothing allows it.".into());
     };
     let net = shown(allowed.net);
@@ -127,7 +127,7 @@ fn allowed(one: &Explanation<'_>) -> Option<String> {
             "The allowlist has {net}, but the filter does not have it yet; `spamdrop reload` \
              applies it, or the daemon's next start."
         ),
-        "file" => format!("The allowlist has {net}, so it is never dropped."),
+        "file" => by_file(allowed, zone),
         "filter" => format!("The filter's allowlist has {net}, so it is never dropped."),
         by if !allowed.is_in_effect => {
             format!(
@@ -139,6 +139,20 @@ fn allowed(one: &Explanation<'_>) -> Option<String> {
             format!("It is never dropped, because {net} is allowed without the allowlist ({by}).")
         }
     })
+}
+
+fn by_file(allowed: &AllowedBy, zone: &TimeZone) -> String {
+    let net = shown(allowed.net);
+    let comment = allowed.comment.as_ref();
+    let comment = comment.map(|comment| format!(" ({comment})"));
+    let comment = comment.unwrap_or_default();
+    match allowed.until_unix_s {
+        None => format!("The allowlist has {net}{comment}, so it is never dropped."),
+        Some(until) => {
+            let until = local_time(UnixSeconds::new(until), zone);
+            format!("The allowlist has {net}{comment} until {until}; until then it is not dropped.")
+        }
+    }
 }
 
 fn entry(entry: &LiveEntry, refresh: Refresh) -> String {

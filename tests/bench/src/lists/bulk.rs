@@ -99,7 +99,7 @@ fn subject(spamdrop: &Spamdrop, times: &mut Times) -> Result<f64> {
     ensure!(done == 1, "spamdrop has not imported {MANY} entries");
     for (args, sample, lines) in [
         (&["export"][..], &mut times.export, all),
-        (&["list"], &mut times.list, all + 1),
+        (&["list"], &mut times.list, all + 2),
         (&["list", "--json"], &mut times.json, all + 2),
     ] {
         push(sample, spamdrop.time(args)?);

@@ -86,6 +86,7 @@ fn a_blocked_sender_is_told_everything() {
             addr: "192.0.2.1".into(),
             allowed_by: None,
             entries: vec![from_log],
+            ends: Vec::new(),
             origins: vec![origin],
         }),
         gate: Some(gate("on")),
@@ -174,11 +175,20 @@ fn a_known_or_allowed_sender_never_waits() {
         friend.allowed = Some(AllowedBy {
             net,
             by,
+            until_unix_s: None,
+            comment: None,
             is_in_effect,
         });
         let told = written(&friend);
         assert!(told.contains(expected), "{told}");
     }
+    let allowed = friend.allowed.as_mut().unwrap();
+    (allowed.by, allowed.is_in_effect) = ("file", true);
+    allowed.until_unix_s = Some(1_795_392_000);
+    allowed.comment = Some("backup MX".into());
+    let told = written(&friend);
+    let expected = "\n  The allowlist has 192.0.2.0/24 (backup MX) until 2026-11-23 00:00:00 +00:00; until then it is not dropped.\n";
+    assert!(told.contains(expected), "{told}");
 }
 
 #[test]
