@@ -108,7 +108,8 @@ pub enum Verb {
     Import(Import),
     /// Print what is blocked, in the format that `import` reads
     ///
-    /// Numbers of hits and the reasons that `show` prints are not exported.
+    /// Numbers of hits and the reasons that `show` prints are not exported, and the
+    /// owners of an entry only with `--owners`.
     Export(Export),
     /// Show why an address is blocked, and until when
     #[command(alias = "get")]

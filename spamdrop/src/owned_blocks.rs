@@ -6,6 +6,7 @@
 //! not read, and [`settle`] deletes it.
 
 mod divide;
+mod read_entries;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Error, Result};
 use spamdrop_common::entry::{Entry, SEALED};
 use spamdrop_core::owners::{
-    EntryOwner, Hold, LetGo, OwnerBit, OwnerHold, OwnerMask, combine, holds, let_go,
+    EntryOwner, Hold, LetGo, OwnerBit, OwnerHold, OwnerMask, OwnerNames, combine, holds, let_go,
 };
 use spamdrop_core::target::Target;
 
@@ -23,6 +24,7 @@ use crate::kernel::blocklist::{Blocked, Blocklist, CHUNK};
 use crate::lock::WriteLock;
 use crate::store::{BootTime, HoldChange, HoldChangeKind, Store};
 pub use divide::split;
+pub use read_entries::ReadEntries;
 
 /// Number of entries from which on those that one owner has alone are removed
 /// without reading them whole, and their reasons stay.
@@ -51,6 +53,12 @@ impl Released {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.removed.is_empty() && self.kept.is_empty()
+    }
+
+    /// Adds others.
+    pub fn add(&mut self, others: Self) {
+        self.removed.extend(others.removed);
+        self.kept.extend(others.kept);
     }
 }
 
@@ -104,9 +112,18 @@ impl OwnerStore {
         if let Some(bit) = owner.fixed_bit() {
             return Ok(Some(bit));
         }
+        Ok(self.names()?.bit(owner))
+    }
+
+    /// The owners with a name.
+    ///
+    /// # Errors
+    ///
+    /// As [`OwnerStore::bit`].
+    pub fn names(&mut self) -> Result<OwnerNames> {
         match self.existing()? {
-            Some(store) => Ok(store.owner_names()?.bit(owner)),
-            None => Ok(None),
+            Some(store) => store.owner_names(),
+            None => Ok(OwnerNames::default()),
         }
     }
 
@@ -222,9 +239,8 @@ impl OwnerStore {
 
 /// Sets the hold of an owner in entries, of sorted targets, which get the state of the
 /// given ones. Those that exist keep their hits and their other owners; with
-/// `begins_anew`, those of this owner alone are replaced. Targets that certainly have
-/// no entry (`is_absent`) are not looked up. The entries are written even if the
-/// database cannot be, which is said once.
+/// `begins_anew`, those of this owner alone are replaced. The entries are written even
+/// if the database cannot be, which is said once.
 ///
 /// # Errors
 ///
@@ -236,12 +252,13 @@ pub fn set(
     owner: OwnerBit,
     wanted: &[(Target, Entry)],
     begins_anew: bool,
-    is_absent: impl Fn(Target) -> bool,
+    read: &mut ReadEntries,
 ) -> Result<()> {
     let now = BootTime::now()?;
-    let targets = wanted.iter().map(|(target, _)| *target);
-    let targets: Vec<Target> = targets.filter(|target| !is_absent(*target)).collect();
-    let mut live = blocklist.look_up(&targets, now.clocks.mono)?;
+    let targets: Vec<Target> = wanted.iter().map(|(target, _)| *target).collect();
+    let (mut live, others) = read.take_own(lock, owner.into(), &targets, now.clocks.mono);
+    blocklist.add_recent_drops(&mut live)?;
+    live.extend(blocklist.look_up(&others, now.clocks.mono)?);
     let is_own = |entry: &Entry| OwnerMask::of(entry) == owner.into();
     if begins_anew {
         live.retain(|_, entry| !is_own(entry));
@@ -284,18 +301,18 @@ pub fn release(
     store: &mut OwnerStore,
     leaving: OwnerMask,
     targets: &[Target],
+    read: &mut ReadEntries,
 ) -> Result<Released> {
     let now = BootTime::now()?;
-    let alone = match targets.len() > FEW && !leaving.is_empty() {
-        true => blocklist.remove_owned(lock, leaving, targets, now.clocks.mono)?,
+    let (mut live, others) = read.take_own(lock, leaving, targets, now.clocks.mono);
+    live.extend(blocklist.look_up(&others, now.clocks.mono)?);
+    let alone = match targets.len() > FEW {
+        true => remove_alone(lock, blocklist, leaving, &mut live)?,
         false => HashSet::new(),
     };
-    let mut targets = targets.to_vec();
-    targets.retain(|target| !alone.contains(target));
-    let live = blocklist.look_up(&targets, now.clocks.mono)?;
     let holds = store.holds_of(&live, &now)?;
     let (mut released, mut changes, mut kept) = (Released::default(), Vec::new(), Vec::new());
-    for target in &targets {
+    for target in targets {
         let Some(entry) = live.get(target) else {
             continue;
         };
@@ -326,6 +343,22 @@ pub fn release(
     Ok(released)
 }
 
+/// Removes hosts that nobody but these owners wants, and takes them from the entries.
+/// Returns those that still had an entry.
+fn remove_alone(
+    lock: &WriteLock,
+    blocklist: &mut Blocklist,
+    leaving: OwnerMask,
+    live: &mut HashMap<Target, Entry>,
+) -> Result<HashSet<Target>> {
+    let is_alone = |target: &Target, entry: &mut Entry| {
+        let is_prefix = matches!(target, Target::Net(_));
+        !is_prefix && OwnerMask::of(entry).without(leaving).is_empty()
+    };
+    let alone = live.extract_if(is_alone).map(|(target, _)| target);
+    blocklist.remove_hosts(lock, alone)
+}
+
 /// Takes the owners whose holds are over from their entries, and deletes stored
 /// holds of entries that do not need them any more. `lock` is called for each
 /// [`CHUNK`] of entries to acquire the write lock.
@@ -345,7 +378,8 @@ pub fn settle(
     ended.sort_unstable();
     for chunk in ended.chunks(CHUNK) {
         let lock = lock()?;
-        release(&lock, blocklist, store, OwnerMask::default(), chunk)?;
+        let (owners, read) = (OwnerMask::default(), &mut ReadEntries::default());
+        release(&lock, blocklist, store, owners, chunk, read)?;
         let now = BootTime::now()?;
         let live = blocklist.look_up(chunk, now.clocks.mono)?;
         let is_shared = |target: &&Target| {

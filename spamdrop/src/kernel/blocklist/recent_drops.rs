@@ -54,6 +54,27 @@ impl Blocklist {
         Ok(Some(entry))
     }
 
+    /// Adds to entries as they are stored what the cache has not stored in them yet.
+    pub fn add_recent_drops(&self, entries: &mut HashMap<Target, Entry>) -> Result<()> {
+        // Half as many single look-ups take as long as reading everything.
+        if entries.len() > self.recent_drops.len() as usize / 2 {
+            let recent_drops = self.recent_drops()?;
+            for (target, entry) in entries {
+                if let Target::V4(source) = *target {
+                    recent_drops.add_to(entry, source);
+                }
+            }
+            return Ok(());
+        }
+        let moment = self.moment()?;
+        for (target, entry) in entries {
+            if let Target::V4(source) = *target {
+                moment.add_to(entry, &self.line(source)?, source);
+            }
+        }
+        Ok(())
+    }
+
     /// The sources in the cache that were dropped within seconds, those with the
     /// most hits first; at most this number.
     pub fn recently_dropped(&self, most: usize) -> Result<Vec<Target>> {
