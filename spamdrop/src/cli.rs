@@ -125,10 +125,11 @@ pub enum Verb {
     /// Show what happened: blocks, refusals, commands
     ///
     /// Without ADDR, of all senders. Blocks from the log and the FIFO with the
-    /// number of offences, connections that were ended, refusals at the gate
-    /// summed by sender and wave, known senders that were promoted or demoted, and
-    /// commands with the user who gave them. Kept for 30 days (`history` of the
-    /// configuration), but at most 50,000 refusals and 50,000 other events.
+    /// number of offences, blocks that ended by themselves, connections that were
+    /// ended, refusals at the gate summed by sender and wave, known senders that
+    /// were promoted or demoted, and commands with the user who gave them. Kept for
+    /// 30 days (`history` of the configuration), but at most 50,000 refusals and
+    /// 50,000 other events.
     History(HistoryOptions),
     /// Remove the stored data about addresses
     ///

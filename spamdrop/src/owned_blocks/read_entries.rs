@@ -68,14 +68,15 @@ impl ReadEntries {
         }
         let (mut own, mut others) = (HashMap::new(), Vec::new());
         for target in targets {
-            match self.entries.remove(target) {
-                Some(entry) if !OwnerMask::of(&entry).without(owners).is_empty() => {
-                    others.push(*target);
-                }
-                Some(entry) if is_live(entry.expires, now) => {
-                    own.insert(*target, entry);
-                }
-                _ => {}
+            let Some(entry) = self.entries.remove(target) else {
+                continue;
+            };
+            let is_own = OwnerMask::of(&entry).without(owners).is_empty();
+            // A slide that only the cache has may have kept it alive.
+            if is_own && is_live(entry.expires, now) {
+                own.insert(*target, entry);
+            } else {
+                others.push(*target);
             }
         }
         (own, others)

@@ -141,7 +141,7 @@ mod tests {
             owned(drop, entry("192.0.3.0/24", 0, None, EntryOrigin::Hand)),
             owned(
                 OwnerBit::FIFO,
-                entry("192.0.2.4", 60, Some(70), EntryOrigin::Hand),
+                entry("192.0.2.4", 60, Some(700), EntryOrigin::Hand),
             ),
             owned(
                 OwnerBit::HAND,

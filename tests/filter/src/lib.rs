@@ -157,7 +157,8 @@ impl Filter {
     /// Removes expired entries, and returns their number.
     pub fn sweep(&mut self) -> usize {
         let turn = || WriteLock::acquire(self.dir.path().join("flush").as_path());
-        self.list.sweep(clock::monotonic_ns(), turn).unwrap()
+        let (now, nobody) = (clock::monotonic_ns(), OwnerMask::default());
+        self.list.sweep(now, nobody, turn).unwrap().count
     }
 
     /// Removes every entry.

@@ -34,27 +34,44 @@ struct ListIndex<'a> {
     /// Numbers in the list, from 1; 0: none. A target is at its place or behind it,
     /// before the next 0.
     slots: Vec<u32>,
+    /// A bit for each hash of a target. They fit into a cache of the processor, and tell
+    /// of most others that they are not in the list.
+    bits: Vec<u64>,
 }
 
 impl<'a> ListIndex<'a> {
     /// Each target is given once.
     fn new(entries: &'a [(Target, Entry)]) -> Self {
-        let slots = vec![0; (entries.len().max(1) * 4).next_power_of_two()];
-        let mut index = Self { entries, slots };
+        let slots = (entries.len().max(4) * 4).next_power_of_two();
+        let mut index = Self {
+            entries,
+            slots: vec![0; slots],
+            bits: vec![0; slots / 16],
+        };
         for (number, (target, _)) in (1..).zip(entries) {
-            let mut place = index.place(*target);
+            let hash = Self::hash(*target);
+            let mut place = index.place(hash);
             while index.slots.get(place).is_some_and(|slot| *slot != 0) {
                 place = index.next(place);
             }
             if let Some(slot) = index.slots.get_mut(place) {
                 *slot = number;
             }
+            let (word, bit) = index.bit(hash);
+            if let Some(word) = index.bits.get_mut(word) {
+                *word |= bit;
+            }
         }
         index
     }
 
     fn contains(&self, target: Target) -> bool {
-        let mut place = self.place(target);
+        let hash = Self::hash(target);
+        let (word, bit) = self.bit(hash);
+        if self.bits.get(word).is_none_or(|word| word & bit == 0) {
+            return false;
+        }
+        let mut place = self.place(hash);
         // No entry has the number that 0 wraps to.
         while let Some(slot) = self.slots.get(place)
             && let Some((found, _)) = self.entries.get(slot.wrapping_sub(1) as usize)
@@ -67,11 +84,20 @@ impl<'a> ListIndex<'a> {
         false
     }
 
+    fn place(&self, hash: usize) -> usize {
+        hash & (self.slots.len() - 1)
+    }
+
+    /// The place of a bit in `bits`, and its value there.
+    fn bit(&self, hash: usize) -> (usize, u64) {
+        ((hash / 64) & (self.bits.len() - 1), 1 << (hash % 64))
+    }
+
     fn next(&self, place: usize) -> usize {
         (place + 1) & (self.slots.len() - 1)
     }
 
-    fn place(&self, target: Target) -> usize {
+    fn hash(target: Target) -> usize {
         let word = match target {
             Target::V4(addr) => u32::from_ne_bytes(addr).into(),
             Target::V6(net) => u64::from_ne_bytes(net),
@@ -84,8 +110,7 @@ impl<'a> ListIndex<'a> {
                 IpAddr::V6(addr) => (addr.to_bits() >> 64) as u64,
             },
         };
-        let hash = (word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize;
-        hash & (self.slots.len() - 1)
+        (word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize
     }
 }
 
