@@ -7,6 +7,7 @@
 
 mod divide;
 mod read_entries;
+mod released;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ use crate::lock::WriteLock;
 use crate::store::{BootTime, HoldChange, HoldChangeKind, Store};
 pub use divide::split;
 pub use read_entries::ReadEntries;
+pub use released::Released;
 
 /// Number of entries from which on those that one owner has alone are removed
 /// without reading them whole, and their reasons stay.
@@ -37,29 +39,6 @@ pub struct OwnerStore {
     store: Option<Store>,
     /// Whether it was said that the database cannot be used.
     has_warned: bool,
-}
-
-/// The entries that an owner has let go.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Released {
-    /// Entries that nobody else wanted.
-    pub removed: Vec<Target>,
-    /// Entries that others still hold.
-    pub kept: Vec<Target>,
-}
-
-impl Released {
-    /// Whether nothing was let go.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.removed.is_empty() && self.kept.is_empty()
-    }
-
-    /// Adds others.
-    pub fn add(&mut self, others: Self) {
-        self.removed.extend(others.removed);
-        self.kept.extend(others.kept);
-    }
 }
 
 impl OwnerStore {

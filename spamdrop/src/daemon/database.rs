@@ -1,6 +1,6 @@
 //! The daemon's reads and writes of the database, as jobs for the disk thread.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub(super) struct Memory {
 /// The evidence that the engine has learned.
 pub(super) struct Evidence {
     /// The reasons for the demotions among the records.
-    pub reasons: HashMap<Target, DemotionReason>,
+    pub reasons: BTreeMap<Target, DemotionReason>,
     pub records: Records,
     pub contacts: StoredContacts,
 }
@@ -149,6 +149,25 @@ pub(super) fn write_history(
     store.write_history(events)
 }
 
+/// Writes the ends of blocks, by the monotonic clock, to the history, if that has the
+/// blocks.
+pub(super) fn write_ends(path: &Path, ends: HashMap<Target, MonotonicNs>) -> Result<()> {
+    let Some(mut store) = Store::open_existing(path, DAEMON_WAIT)?.filter(|_| !ends.is_empty())
+    else {
+        return Ok(());
+    };
+    store.limit_memory()?;
+    let now = clock::both();
+    let wall = |end: MonotonicNs| now.unix.minus(now.mono.elapsed_since(end));
+    let ends = ends
+        .into_iter()
+        .map(|(target, end)| (target.net(), wall(end)));
+    let mut ends: Vec<(IpNet, UnixSeconds)> = ends.collect();
+    ends.sort_unstable_by_key(|(net, at)| (*at, *net));
+    ends.chunks(BLOCKS)
+        .try_for_each(|some| store.write_ends(some))
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
@@ -189,23 +208,4 @@ mod tests {
         assert_eq!(rest.len(), 499, "the loss goes unnoticed");
         assert!(known_senders(&path).is_err() && memory(&path).is_err());
     }
-}
-
-/// Writes the ends of blocks, by the monotonic clock, to the history, if that has the
-/// blocks.
-pub(super) fn write_ends(path: &Path, ends: HashMap<Target, MonotonicNs>) -> Result<()> {
-    let Some(mut store) = Store::open_existing(path, DAEMON_WAIT)?.filter(|_| !ends.is_empty())
-    else {
-        return Ok(());
-    };
-    store.limit_memory()?;
-    let now = clock::both();
-    let wall = |end: MonotonicNs| now.unix.minus(now.mono.elapsed_since(end));
-    let ends = ends
-        .into_iter()
-        .map(|(target, end)| (target.net(), wall(end)));
-    let mut ends: Vec<(IpNet, UnixSeconds)> = ends.collect();
-    ends.sort_unstable_by_key(|(net, at)| (*at, *net));
-    ends.chunks(BLOCKS)
-        .try_for_each(|some| store.write_ends(some))
 }

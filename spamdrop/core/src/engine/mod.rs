@@ -15,7 +15,7 @@ mod duplicates;
 mod prediction;
 mod replay;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -310,7 +310,7 @@ impl Engine {
     }
 
     /// As [`EvidenceBuffer::take_reasons`].
-    pub fn take_demotion_reasons(&mut self) -> HashMap<Target, DemotionReason> {
+    pub fn take_demotion_reasons(&mut self) -> BTreeMap<Target, DemotionReason> {
         self.evidence.take_reasons()
     }
 

@@ -1,7 +1,7 @@
 //! Evidence → records, until they are stored.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::mem;
 use std::time::{Duration, SystemTime};
 
@@ -45,7 +45,7 @@ impl DemotionReason {
 pub struct EvidenceBuffer {
     records: Records,
     /// The last reasons for the demotions among them.
-    reasons: HashMap<Target, DemotionReason>,
+    reasons: BTreeMap<Target, DemotionReason>,
     failures: RecipientFailures,
     pending: PendingDemotions,
     capacity: usize,
@@ -58,7 +58,7 @@ impl EvidenceBuffer {
     pub fn new(capacity: usize) -> Self {
         Self {
             records: Records::default(),
-            reasons: HashMap::new(),
+            reasons: BTreeMap::new(),
             failures: RecipientFailures::default(),
             pending: PendingDemotions::default(),
             capacity,
@@ -158,7 +158,7 @@ impl EvidenceBuffer {
     }
 
     /// Takes the reasons for the demotions among the records, which are taken next.
-    pub fn take_reasons(&mut self) -> HashMap<Target, DemotionReason> {
+    pub fn take_reasons(&mut self) -> BTreeMap<Target, DemotionReason> {
         mem::take(&mut self.reasons)
     }
 
@@ -326,7 +326,7 @@ mod tests {
         }
         buffer.settle(false, Duration::MAX);
         let target = |addr: &str| addr.parse::<Target>().unwrap();
-        let reasons = HashMap::from([
+        let reasons = BTreeMap::from([
             (target("192.0.2.1"), DemotionReason::Strikes),
             (target("192.0.2.2"), DemotionReason::Listed),
         ]);
