@@ -114,7 +114,8 @@ pub enum Verb {
     Import(Import),
     /// Print what is blocked, in the format that `import` reads
     ///
-    /// Numbers of hits and the reasons that `show` prints are not exported.
+    /// Numbers of hits and the reasons that `show` prints are not exported, and the
+    /// owners of an entry only with `--owners`.
     Export(Export),
     /// Show why addresses are blocked, and until when
     ///
@@ -133,10 +134,11 @@ pub enum Verb {
     /// Show what happened: blocks, refusals, commands
     ///
     /// Without ADDR, of all senders. Blocks from the log and the FIFO with the
-    /// number of offences, connections that were ended, refusals at the gate
-    /// summed by sender and wave, known senders that were promoted or demoted, and
-    /// commands with the user who gave them. Kept for 30 days (`history` of the
-    /// configuration), but at most 50,000 refusals and 50,000 other events.
+    /// number of offences, blocks that ended by themselves, connections that were
+    /// ended, refusals at the gate summed by sender and wave, known senders that
+    /// were promoted or demoted, and commands with the user who gave them. Kept for
+    /// 30 days (`history` of the configuration), but at most 50,000 refusals and
+    /// 50,000 other events.
     History(HistoryOptions),
     /// Remove the stored data about addresses
     ///

@@ -6,239 +6,33 @@
 //! not read, and [`settle`] deletes it.
 
 mod divide;
+mod owner_store;
+mod read_entries;
+mod released;
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use anyhow::{Error, Result};
+use anyhow::Result;
 use spamdrop_common::entry::{Entry, SEALED};
-use spamdrop_core::owners::{
-    EntryOwner, Hold, LetGo, OwnerBit, OwnerHold, OwnerMask, combine, holds, let_go,
-};
+use spamdrop_core::owners::{Hold, LetGo, OwnerBit, OwnerHold, OwnerMask, combine, let_go};
 use spamdrop_core::target::Target;
 
-use crate::directory::{self, Owned};
-use crate::kernel::blocklist::{Blocked, Blocklist, CHUNK};
+use crate::kernel::blocklist::{Blocklist, CHUNK};
 use crate::lock::WriteLock;
-use crate::store::{BootTime, HoldChange, HoldChangeKind, Store};
+use crate::store::{BootTime, HoldChange, HoldChangeKind};
 pub use divide::split;
+pub use owner_store::{OwnerStore, read_holds};
+pub use read_entries::ReadEntries;
+pub use released::Released;
 
 /// Number of entries from which on those that one owner has alone are removed
 /// without reading them whole, and their reasons stay.
 pub const FEW: usize = 64;
 
-/// The database of owners, opened when it is needed.
-pub struct OwnerStore {
-    path: PathBuf,
-    wait: Duration,
-    store: Option<Store>,
-    /// Whether it was said that the database cannot be used.
-    has_warned: bool,
-}
-
-/// The entries that an owner has let go.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Released {
-    /// Entries that nobody else wanted.
-    pub removed: Vec<Target>,
-    /// Entries that others still hold.
-    pub kept: Vec<Target>,
-}
-
-impl Released {
-    /// Whether nothing was let go.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.removed.is_empty() && self.kept.is_empty()
-    }
-}
-
-impl OwnerStore {
-    /// The database at this path. Each access waits for another process at most
-    /// `wait`.
-    #[must_use]
-    pub fn new(path: &Path, wait: Duration) -> Self {
-        Self {
-            path: path.to_owned(),
-            wait,
-            store: None,
-            has_warned: false,
-        }
-    }
-
-    /// The open database, which is made if there is none.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be opened.
-    pub fn open(&mut self) -> Result<&mut Store> {
-        let store = match self.store.take() {
-            Some(store) => store,
-            None => {
-                directory::prepare(&directory::of_file(&self.path), Owned::State)?;
-                Store::open(&self.path, self.wait)?
-            }
-        };
-        Ok(self.store.insert(store))
-    }
-
-    /// The database, if there is one.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be opened.
-    pub fn existing(&mut self) -> Result<Option<&mut Store>> {
-        if self.store.is_none() {
-            self.store = Store::open_existing(&self.path, self.wait)?;
-        }
-        Ok(self.store.as_mut())
-    }
-
-    /// The bit of an owner, if it has one.
-    ///
-    /// # Errors
-    ///
-    /// The database cannot be read.
-    pub fn bit(&mut self, owner: &EntryOwner) -> Result<Option<OwnerBit>> {
-        if let Some(bit) = owner.fixed_bit() {
-            return Ok(Some(bit));
-        }
-        match self.existing()? {
-            Some(store) => Ok(store.owner_names()?.bit(owner)),
-            None => Ok(None),
-        }
-    }
-
-    /// The bit of an owner, which may be new.
-    ///
-    /// # Errors
-    ///
-    /// The maps cannot be read, or the database cannot be changed.
-    pub fn registered(&mut self, owner: &EntryOwner, blocklist: &Blocklist) -> Result<OwnerBit> {
-        if let Some(bit) = owner.fixed_bit() {
-            return Ok(bit);
-        }
-        let store = self.open()?;
-        if let Some(bit) = store.owner_names()?.bit(owner) {
-            return Ok(bit);
-        }
-        let mut in_use = OwnerMask::default();
-        blocklist.for_each(|found| in_use = in_use.and(OwnerMask::of(&found.entry)))?;
-        store.register_owner(owner, in_use)
-    }
-
-    /// Stores the holds of entries that other owners have as well, in one transaction.
-    ///
-    /// # Errors
-    ///
-    /// The database cannot be changed.
-    pub fn add<'a>(
-        &mut self,
-        blocked: impl IntoIterator<Item = (Target, &'a Blocked)>,
-    ) -> Result<()> {
-        let now = BootTime::now()?;
-        let shared = blocked.into_iter().filter(|(_, it)| !it.holds.is_empty());
-        let change = |(target, blocked): (Target, &Blocked)| HoldChange {
-            target,
-            holds: blocked.holds.clone(),
-            kind: match blocked.renews_hold {
-                true => HoldChangeKind::Renewal,
-                false => HoldChangeKind::Some,
-            },
-            set: now.clocks,
-        };
-        let changes: Vec<HoldChange> = shared.map(change).collect();
-        self.write(&changes, &now)
-    }
-
-    /// The holds of all owners of live entries, as they are now.
-    ///
-    /// # Errors
-    ///
-    /// The database cannot be read.
-    pub fn holds_of(
-        &mut self,
-        live: &HashMap<Target, Entry>,
-        now: &BootTime,
-    ) -> Result<HashMap<Target, Vec<OwnerHold>>> {
-        let is_shared = |entry: &Entry| OwnerMask::of(entry).is_shared();
-        let store = match live.values().any(is_shared) {
-            true => self.existing()?,
-            false => None,
-        };
-        read_holds(store.as_deref(), live, now)
-    }
-
-    /// As [`OwnerStore::holds_of`]. If the database cannot be read, that is said once,
-    /// and every owner holds an entry as long as it lasts.
-    pub fn holds_or_ends(
-        &mut self,
-        live: &HashMap<Target, Entry>,
-        now: &BootTime,
-    ) -> HashMap<Target, Vec<OwnerHold>> {
-        self.holds_of(live, now).unwrap_or_else(|error| {
-            self.warn(&error);
-            let ends = |entry: &Entry| {
-                let owners = OwnerMask::of(entry).each();
-                owners.map(|owner| (owner, Hold::of(entry))).collect()
-            };
-            let each = live.iter();
-            each.map(|(target, entry)| (*target, ends(entry))).collect()
-        })
-    }
-
-    fn write(&mut self, changes: &[HoldChange], now: &BootTime) -> Result<()> {
-        if changes.is_empty() {
-            return Ok(());
-        }
-        self.open()?.change_holds(changes, &now.boot)
-    }
-
-    /// Says an error once: the entry blocks without its rows.
-    fn write_or_warn(&mut self, changes: &[HoldChange], now: &BootTime) {
-        if let Err(error) = self.write(changes, now) {
-            self.warn(&error);
-        }
-    }
-
-    fn warn(&mut self, error: &Error) {
-        if !std::mem::replace(&mut self.has_warned, true) {
-            log::warn!(
-                "the ends of owners are not in the database, so an entry may stay blocked for longer \
-                 after one of its owners has let go: {error:#}"
-            );
-        }
-    }
-}
-
-/// The holds of all owners of live entries, as they are now.
-///
-/// # Errors
-///
-/// The database cannot be read.
-pub fn read_holds(
-    store: Option<&Store>,
-    live: &HashMap<Target, Entry>,
-    now: &BootTime,
-) -> Result<HashMap<Target, Vec<OwnerHold>>> {
-    let is_shared = |entry: &Entry| OwnerMask::of(entry).is_shared();
-    let shared = live.iter().filter(|(_, entry)| is_shared(entry));
-    let shared = shared.map(|(target, _)| target);
-    let stored = store.map(|store| store.holds(shared, now)).transpose()?;
-    let stored = stored.unwrap_or_default();
-    let holds = |(target, entry): (&Target, &Entry)| {
-        let rows = stored.get(target).map_or(&[][..], Vec::as_slice);
-        (*target, holds(entry, rows, now.clocks.mono))
-    };
-    Ok(live.iter().map(holds).collect())
-}
-
 /// Sets the hold of an owner in entries, of sorted targets, which get the state of the
 /// given ones. Those that exist keep their hits and their other owners; with
-/// `begins_anew`, those of this owner alone are replaced. Targets that certainly have
-/// no entry (`is_absent`) are not looked up. The entries are written even if the
-/// database cannot be, which is said once.
+/// `begins_anew`, those of this owner alone are replaced. The entries are written even
+/// if the database cannot be, which is said once.
 ///
 /// # Errors
 ///
@@ -250,12 +44,13 @@ pub fn set(
     owner: OwnerBit,
     wanted: &[(Target, Entry)],
     begins_anew: bool,
-    is_absent: impl Fn(Target) -> bool,
+    read: &mut ReadEntries,
 ) -> Result<()> {
     let now = BootTime::now()?;
-    let targets = wanted.iter().map(|(target, _)| *target);
-    let targets: Vec<Target> = targets.filter(|target| !is_absent(*target)).collect();
-    let mut live = blocklist.look_up(&targets, now.clocks.mono)?;
+    let targets: Vec<Target> = wanted.iter().map(|(target, _)| *target).collect();
+    let (mut live, others) = read.take_own(lock, owner.into(), &targets, now.clocks.mono);
+    blocklist.add_recent_drops(&mut live)?;
+    live.extend(blocklist.look_up(&others, now.clocks.mono)?);
     let is_own = |entry: &Entry| OwnerMask::of(entry) == owner.into();
     if begins_anew {
         live.retain(|_, entry| !is_own(entry));
@@ -298,18 +93,18 @@ pub fn release(
     store: &mut OwnerStore,
     leaving: OwnerMask,
     targets: &[Target],
+    read: &mut ReadEntries,
 ) -> Result<Released> {
     let now = BootTime::now()?;
-    let alone = match targets.len() > FEW && !leaving.is_empty() {
-        true => blocklist.remove_owned(lock, leaving, targets, now.clocks.mono)?,
+    let (mut live, others) = read.take_own(lock, leaving, targets, now.clocks.mono);
+    live.extend(blocklist.look_up(&others, now.clocks.mono)?);
+    let alone = match targets.len() > FEW {
+        true => remove_alone(lock, blocklist, leaving, &mut live)?,
         false => HashSet::new(),
     };
-    let mut targets = targets.to_vec();
-    targets.retain(|target| !alone.contains(target));
-    let live = blocklist.look_up(&targets, now.clocks.mono)?;
     let holds = store.holds_of(&live, &now)?;
     let (mut released, mut changes, mut kept) = (Released::default(), Vec::new(), Vec::new());
-    for target in &targets {
+    for target in targets {
         let Some(entry) = live.get(target) else {
             continue;
         };
@@ -340,6 +135,22 @@ pub fn release(
     Ok(released)
 }
 
+/// Removes hosts that nobody but these owners wants, and takes them from the entries.
+/// Returns those that still had an entry.
+fn remove_alone(
+    lock: &WriteLock,
+    blocklist: &mut Blocklist,
+    leaving: OwnerMask,
+    live: &mut HashMap<Target, Entry>,
+) -> Result<HashSet<Target>> {
+    let is_alone = |target: &Target, entry: &mut Entry| {
+        let is_prefix = matches!(target, Target::Net(_));
+        !is_prefix && OwnerMask::of(entry).without(leaving).is_empty()
+    };
+    let alone = live.extract_if(is_alone).map(|(target, _)| target);
+    blocklist.remove_hosts(lock, alone)
+}
+
 /// Takes the owners whose holds are over from their entries, and deletes stored
 /// holds of entries that do not need them any more. `lock` is called for each
 /// [`CHUNK`] of entries to acquire the write lock.
@@ -359,7 +170,8 @@ pub fn settle(
     ended.sort_unstable();
     for chunk in ended.chunks(CHUNK) {
         let lock = lock()?;
-        release(&lock, blocklist, store, OwnerMask::default(), chunk)?;
+        let (owners, read) = (OwnerMask::default(), &mut ReadEntries::default());
+        release(&lock, blocklist, store, owners, chunk, read)?;
         let now = BootTime::now()?;
         let live = blocklist.look_up(chunk, now.clocks.mono)?;
         let is_shared = |target: &&Target| {

@@ -19,7 +19,9 @@ use spamdrop::kernel::blocklist::pins::Capacity;
 use spamdrop::kernel::network::{self, Framing, Xdp};
 use spamdrop::lock::WriteLock;
 use spamdrop_common::counter::Counters;
+use spamdrop_common::entry::SEALED;
 use spamdrop_common::settings::Settings;
+use spamdrop_core::owners::{OwnerBit, OwnerMask};
 use spamdrop_core::term::Term;
 use spamdrop_lab::client;
 use spamdrop_lab::host::Host;
@@ -155,8 +157,9 @@ impl Pair {
             slides: true,
             hard_limit_s: 0,
         };
+        let entry = OwnerMask::from(OwnerBit::HAND).of_entry(term.entry(SEALED));
         let target = addr.parse().unwrap();
-        self.list().add(&turn, &[(target, true)], term).unwrap();
+        self.list().put_all(&turn, [(target, entry)]).unwrap();
     }
 
     fn dropped(&self, source: &str) -> bool {

@@ -107,7 +107,12 @@ fn what_has_expired_is_swept_with_its_reason() {
         let turn = || WriteLock::acquire(Path::new(RUN_DIR));
         let now = clock::monotonic_ns();
         let later = now.plus_seconds(602);
-        [now, later, later].map(|now| blocklist.sweep(now, turn).unwrap())
+        [now, later, later].map(|now| {
+            let swept = blocklist
+                .sweep(now, spamdrop_core::owners::OwnerMask::default(), turn)
+                .unwrap();
+            swept.count
+        })
     });
     assert_eq!(swept, [0, 3, 0]);
     assert_eq!(traces(&site), (0, 0));

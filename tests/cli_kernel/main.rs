@@ -15,6 +15,7 @@ mod pools;
 mod refusal;
 mod top;
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::Ipv4Addr;

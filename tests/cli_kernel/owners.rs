@@ -1,7 +1,7 @@
 //! Owners of entries: lists, fallbacks, and what is shown of them.
 
 use rusqlite::Connection;
-use spamdrop::owned_blocks::{OwnerStore, settle};
+use spamdrop::owned_blocks::{OwnerStore, ReadEntries, Released, release, settle};
 use spamdrop::store::saved_blocks::{self, Blocks, SavedBlocks};
 use spamdrop::store::{BootTime, FILE, Store, VERB_WAIT};
 use spamdrop_core::saved::SavedEntry;
@@ -219,6 +219,148 @@ fn a_long_list_lets_go_of_what_it_has_alone() {
         "removed 98 entries\n2 entries stay blocked by other owners\n"
     );
     assert_eq!(traces(&site), (2, 0));
+}
+
+/// Reads all entries, as a command does that changes many.
+fn read_entries(site: &Site) -> ReadEntries {
+    let read = || {
+        let mut read = ReadEntries::begin(Path::new(RUN_DIR))?;
+        let blocklist = Blocklist::open(Path::new("/sys/fs/bpf/spamdrop"))?;
+        blocklist.for_each_stored(|found| read.add(found))?;
+        anyhow::Ok(read)
+    };
+    site.server.run(read).unwrap()
+}
+
+/// Lets `drop` go of entries that were read.
+fn release_read(site: &Site, addrs: &[String], mut read: ReadEntries) -> Released {
+    let targets: Vec<Target> = addrs.iter().map(|it| it.parse().unwrap()).collect();
+    let path = site.path("state").join(FILE);
+    let let_go = move || {
+        let lock = WriteLock::acquire(Path::new(RUN_DIR))?;
+        let mut blocklist = Blocklist::open(Path::new("/sys/fs/bpf/spamdrop"))?;
+        let mut store = OwnerStore::new(&path, VERB_WAIT);
+        let drop = store.registered(&"drop".parse()?, &blocklist)?;
+        release(
+            &lock,
+            &mut blocklist,
+            &mut store,
+            drop.into(),
+            &targets,
+            &mut read,
+        )
+    };
+    site.server.run(let_go).unwrap()
+}
+
+#[test]
+fn entries_that_another_process_has_changed_are_read_again() {
+    let site = attached("");
+    let all: Vec<String> = (10..80).map(|it| format!("100.64.1.{it}")).collect();
+    import(&site, &["--owner", "drop", "--for", "2h"], &all.join("\n"));
+    let read = read_entries(&site);
+    site.spamdrop(&["add", "--for", "1h", "100.64.1.17"])
+        .unwrap();
+    site.spamdrop(&["remove", "100.64.1.18"]).unwrap();
+    let released = release_read(&site, &all, read);
+    assert_eq!((released.removed.len(), released.kept.len()), (68, 1));
+    assert_eq!(list(&site, &[]), ["100.64.1.17 hand 60"]);
+}
+
+#[test]
+fn many_entries_go_although_the_kernel_has_evicted_some() {
+    let site = attached("");
+    let all: Vec<String> = (10..80).map(|it| format!("100.64.1.{it}")).collect();
+    import(&site, &["--owner", "drop", "--for", "2h"], &all.join("\n"));
+    let read = read_entries(&site);
+    let evicted = [10, 30, 31, 79].map(|it| format!("100.64.1.{it}"));
+    let targets = evicted.clone().map(|it| it.parse::<Target>().unwrap());
+    site.server.run(move || {
+        let lock = WriteLock::acquire(Path::new(RUN_DIR)).unwrap();
+        let mut blocklist = Blocklist::open(Path::new("/sys/fs/bpf/spamdrop")).unwrap();
+        assert_eq!(blocklist.remove_all(&lock, &targets).unwrap().len(), 4);
+    });
+    let released = release_read(&site, &all, read);
+    let removed: HashSet<String> = released.removed.iter().map(Target::to_string).collect();
+    let left = all.iter().filter(|it| !evicted.contains(it)).cloned();
+    assert_eq!(removed, left.collect());
+    assert_eq!(list(&site, &[]), [""; 0]);
+}
+
+/// As a copy of one machine's blocks, or a way back after `detach`.
+#[test]
+fn an_export_with_owners_restores_them_and_their_ends() {
+    let site = attached("");
+    let drop = ["--owner", "drop", "--for", "2h", "--fixed"];
+    import(
+        &site,
+        &drop,
+        "100.64.0.9\n100.64.0.0/24\n2001:db8:5:6::66/128\n",
+    );
+    site.spamdrop(&["add", "100.64.0.9", "--for", "20m"])
+        .unwrap();
+    site.spamdrop(&["add", "100.64.0.0/24", "--for", "30m"])
+        .unwrap();
+    site.spamdrop(&["add", "--owner", "f2b:smtp", "100.64.0.9", "--for", "3h"])
+        .unwrap();
+    import(&site, &[], "100.64.0.11 300 ttl=600 limit=3600 log\n");
+    let before = [
+        "100.64.0.0/24 hand+import:drop 120",
+        "100.64.0.9 hand+import:drop+f2b:smtp 180",
+        "100.64.0.11 log 5",
+        "2001:db8:5:6::66 import:drop 120",
+    ];
+    assert_eq!(list(&site, &[]), before);
+    let exported = site.spamdrop(&["export", "--owners"]).unwrap();
+    let words = |line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        [&words[..1], &words[2..]].concat().join(" ")
+    };
+    let lines: Vec<String> = exported.lines().map(words).collect();
+    assert_eq!(
+        lines,
+        [
+            "100.64.0.0/24 fixed",
+            "100.64.0.0/24 fixed owner=import:drop",
+            "100.64.0.9 ttl=1200",
+            "100.64.0.9 fixed owner=import:drop",
+            "100.64.0.9 ttl=10800 owner=f2b:smtp",
+            &lines[5],
+            "2001:db8:5:6::66/128 fixed owner=import:drop",
+        ]
+    );
+    assert!(
+        lines[5].starts_with("100.64.0.11 ttl=600 limit="),
+        "{exported}"
+    );
+    assert!(lines[5].ends_with(" log"), "{exported}");
+
+    // Also where the names have no bits yet.
+    site.spamdrop(&["flush"]).unwrap();
+    fs::remove_file(site.path("state").join(FILE)).unwrap();
+    assert_eq!(import(&site, &[], &exported), "imported 4 entries\n");
+    assert_eq!(list(&site, &[]), before);
+    for owner in ["f2b:smtp", "drop"] {
+        let both = ["100.64.0.9", "100.64.0.0/24"];
+        site.spamdrop(&["remove", "--owner", owner, both[0], both[1]])
+            .unwrap();
+    }
+    let left = [
+        "100.64.0.0/24 hand 30",
+        "100.64.0.9 hand 20",
+        "100.64.0.11 log 5",
+        "2001:db8:5:6::66 import:drop 120",
+    ];
+    assert_eq!(list(&site, &[]), left);
+
+    // The owner of the list counts more than those of its lines.
+    site.spamdrop(&["flush"]).unwrap();
+    import(&site, &["--owner", "copy"], &exported);
+    let owners = list(&site, &["--owner", "copy"]);
+    assert_eq!(owners.len(), 4, "{owners:?}");
+    assert_eq!(list(&site, &[]), owners);
+    let said = fails(&site, &["export", "--owners", "--format", "recent"], 2);
+    assert!(said.contains("name no owners"), "{said}");
 }
 
 /// The daemon does this every half a minute.

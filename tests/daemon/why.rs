@@ -42,6 +42,62 @@ fn until_events(site: &Site, addr: &str, wanted: &[&str]) -> Vec<(String, u64, S
     .unwrap_or_else(|error| panic!("{error:#}: {:?}", history(site, addr)))
 }
 
+/// The sentence about the last block of an address.
+fn end_of_block(site: &Site, addr: &str) -> String {
+    let text = site.spamdrop(&["why", "--no-lookup", addr]).unwrap();
+    let mut lines = text.lines().map(str::trim);
+    let line = lines.find(|line| line.starts_with("Its last block"));
+    line.unwrap_or_else(|| panic!("{text}")).to_owned()
+}
+
+#[test]
+fn the_past_tells_how_a_block_ended() {
+    let site = site(|_| {});
+    site.configure("ttl = 5").unwrap();
+    let (expired, removed, held) = ("100.64.2.1", "100.64.2.2", "100.64.2.3");
+    let mut daemon = site.run().unwrap();
+    let block = |addr| {
+        site.log(&rejection(addr)).unwrap();
+        until_events(&site, addr, &["blocked"]);
+    };
+    block(held);
+    site.spamdrop(&["add", held, "--for", "1h"]).unwrap();
+    block(removed);
+    site.spamdrop(&["remove", removed]).unwrap();
+    block(expired);
+    // The daemon sweeps every half a minute.
+    until("the end of a block", Duration::from_secs(60), || {
+        Ok((history(&site, expired).len() == 2).then_some(()))
+    })
+    .unwrap();
+    until_events(&site, expired, &["blocked", "ended"]);
+    until_events(&site, removed, &["blocked", "command"]);
+    until_events(&site, held, &["blocked", "command"]);
+    let rows = json(&site, &["history", "--json", expired]);
+    let [blocked, ended] = [&rows[0]["last_unix_s"], &rows[1]["last_unix_s"]];
+    let lasted = ended.as_u64().unwrap() - blocked.as_u64().unwrap();
+    assert!((4..=6).contains(&lasted), "{rows:?}");
+    let told = end_of_block(&site, expired);
+    assert!(
+        told.starts_with("Its last block ended by itself at "),
+        "{told}"
+    );
+    let told = end_of_block(&site, removed);
+    assert!(told.starts_with("Its last block was ended by "), "{told}");
+    assert!(told.ends_with(&format!(": `remove {removed}`.")), "{told}");
+    // Without the daemon nobody sees the end.
+    let unseen = "100.64.2.4";
+    block(unseen);
+    assert!(stopped_cleanly(&mut daemon).success());
+    until("the end that nobody saw", Duration::from_secs(10), || {
+        let text = site.spamdrop(&["why", "--no-lookup", unseen])?;
+        Ok(text
+            .contains("Its last block by the log ended at ")
+            .then_some(()))
+    })
+    .unwrap();
+}
+
 /// A real connection meets the fate that `why` predicts.
 fn meets(site: &Site, addr: &str, fate: &str, reason: &str) {
     let told = why(site, addr);

@@ -16,6 +16,7 @@ use spamdrop_common::names::BLOCKED4;
 use spamdrop_common::recent_drop::{Place, SLOTS, line_bits};
 use spamdrop_common::settings::Refresh;
 use spamdrop_common::time::MonotonicNs;
+use spamdrop_core::owners::OwnerBit;
 use spamdrop_core::target::Target;
 use spamdrop_core::term::Term;
 use spamdrop_filter::{CAPACITY, DROP, Filter, PASS, pin_dir};
@@ -191,10 +192,10 @@ fn offend(filter: &mut Filter) {
         hard_limit_s: 0,
     };
     let addr: IpAddr = LISTED.parse().unwrap();
-    let origin = Origin::default();
+    let (key, owner, origin) = ((addr, addr.into()), OwnerBit::LOG, Origin::default());
     filter
         .list
-        .offence(&filter.turn, addr, addr.into(), term, false, &origin)
+        .block(&filter.turn, key, owner, term, false, &origin)
         .unwrap();
 }
 

@@ -13,6 +13,7 @@ use spamdrop_common::counter::Reason;
 use spamdrop_common::entry::{ORIGIN_LOG, Origin, SEALED};
 use spamdrop_common::settings::Refresh;
 use spamdrop_common::time::MonotonicNs;
+use spamdrop_core::owners::OwnerBit;
 use spamdrop_core::target::Target;
 use spamdrop_core::term::Term;
 use spamdrop_filter::{CAPACITY, DROP, Filter, PASS, ago};
@@ -196,10 +197,10 @@ fn nothing_slides_past_the_hard_limit() {
     let addr: IpAddr = LISTED.parse().unwrap();
     filter
         .list
-        .offence(
+        .block(
             &filter.turn,
-            addr,
-            addr.into(),
+            (addr, addr.into()),
+            OwnerBit::LOG,
             term,
             false,
             &Origin::default(),
@@ -415,7 +416,8 @@ fn the_number_of_addresses_without_their_64_is_kept() {
     for addr in [offender, "2001:db8:0:9::68".parse().unwrap()] {
         let (target, origin) = (Target::alone(addr), Origin::default());
         let list = &mut filter.list;
-        list.offence(&filter.turn, addr, target, term, true, &origin)
+        let (key, owner) = ((addr, target), OwnerBit::LOG);
+        list.block(&filter.turn, key, owner, term, true, &origin)
             .unwrap();
     }
     assert_eq!(number(&filter), 3);
@@ -580,17 +582,14 @@ fn a_full_map_keeps_what_is_hit() {
         slides: true,
         hard_limit_s: 0,
     };
-    let hot: Vec<(Target, bool)> = (0..1000).map(|number| (address(number), true)).collect();
-    let frames: Vec<Vec<u8>> = hot
-        .iter()
-        .map(|(target, _)| syn(&target.to_string()))
-        .collect();
-    filter.list.add(&filter.turn, &hot, term).unwrap();
-    let cold: Vec<(Target, bool)> = (0..2 * CAPACITY.v4)
-        .map(|number| (address(1 << 20 | number), true))
+    let hot: Vec<Target> = (0..1000).map(address).collect();
+    let frames: Vec<Vec<u8>> = hot.iter().map(|target| syn(&target.to_string())).collect();
+    filter.add_all(hot, term, true);
+    let cold: Vec<Target> = (0..2 * CAPACITY.v4)
+        .map(|number| address(1 << 20 | number))
         .collect();
     for chunk in cold.chunks(512) {
-        filter.list.add(&filter.turn, chunk, term).unwrap();
+        filter.add_all(chunk.iter().copied(), term, true);
         for frame in &frames {
             filter.action(frame, 1);
         }

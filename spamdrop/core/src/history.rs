@@ -3,6 +3,7 @@
 //! Events of the same kind about the same addresses are one event with a count,
 //! so that neither a renewed block nor a stranger that tries again fills it.
 
+mod block_end;
 mod refusals;
 
 use std::net::IpAddr;
@@ -12,6 +13,7 @@ use ipnet::IpNet;
 
 use refusals::SOURCES;
 
+pub use block_end::{BlockEnd, EndedBlock};
 pub use refusals::RefusalSums;
 
 use crate::dnsbl::key::mask;
@@ -25,6 +27,8 @@ pub const KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// SYNs push out no other event. The oldest are deleted. An event takes about 300
 /// bytes.
 pub const MOST: u32 = 100_000;
+/// The reason of a block by the FIFO, in place of a log line.
+pub const FIFO_REASON: &str = "fifo";
 /// The longest text of an event in bytes, before it is escaped: as much as
 /// `show` has.
 const TEXT: usize = 200;
@@ -35,6 +39,8 @@ pub enum HistoryKind {
     /// A source was blocked because of the log or the FIFO; the count is the
     /// number of its offences.
     Blocked,
+    /// A block of the log or the FIFO ended by itself.
+    Ended,
     /// Connections of a blocked source were ended.
     Released,
     /// The gate refused new connections of a source in one wave.
@@ -51,8 +57,9 @@ pub enum HistoryKind {
 
 impl HistoryKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Blocked,
+        Self::Ended,
         Self::Released,
         Self::Refused,
         Self::Observed,
@@ -66,6 +73,7 @@ impl HistoryKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Blocked => "blocked",
+            Self::Ended => "ended",
             Self::Released => "released",
             Self::Refused => "refused",
             Self::Observed => "observed",
@@ -90,7 +98,10 @@ impl HistoryKind {
     /// Whether each event has a row of its own; others add to the last row of
     /// the same addresses.
     const fn is_single(self) -> bool {
-        matches!(self, Self::Promoted | Self::Demoted | Self::Command)
+        matches!(
+            self,
+            Self::Ended | Self::Promoted | Self::Demoted | Self::Command
+        )
     }
 }
 

@@ -9,8 +9,8 @@
 //! | `src=ADDRESS ttl: …` | as `ADDRESS`: a line of `/proc/net/xt_recent/NAME` |
 //!
 //! A time is a number of seconds, or a duration such as `10m`. `limit=TIME` may
-//! follow: no packet extends the block beyond this time. `log` may follow as
-//! well: the block came from the mail log. An address may be a prefix; the
+//! follow: no packet extends the block beyond this time. `owner=OWNER` may follow as
+//! well, or `log`, which is `owner=log`. An address may be a prefix; the
 //! block of a prefix is always fixed. Blank lines and comments from `#` or `;` to
 //! the end of the line are ignored. An IPv6 address with the length 128 is blocked
 //! alone, any other by its /64 where nobody else in it must be spared.
@@ -28,13 +28,14 @@ use crate::duration;
 use crate::escape::escape;
 use crate::invalid::Invalid;
 use crate::nat64::canonical;
+use crate::owners::EntryOwner;
 use crate::target::{Target, parse_net};
 use crate::term::{LONGEST, Term};
 
 type Result<T> = std::result::Result<T, Invalid>;
 
 /// The block that a line describes.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ListEntry {
     /// The meaning of the word.
     pub target: Target,
@@ -43,6 +44,8 @@ pub struct ListEntry {
     pub net: IpNet,
     /// The block's entry; not sealed.
     pub entry: Entry,
+    /// The owner that the line names.
+    pub owner: Option<EntryOwner>,
 }
 
 /// Parses lines. Their times count from the start of the default term.
@@ -74,8 +77,8 @@ impl ListReader {
         };
         let recent = first.strip_prefix(b"src=");
         let (target, net) = address(recent.unwrap_or(first))?;
-        let entry = match (recent, words.next()) {
-            (None, None) | (Some(_), Some(b"ttl:")) => self.term.entry(ORIGIN_HAND),
+        let (entry, owner) = match (recent, words.next()) {
+            (None, None) | (Some(_), Some(b"ttl:")) => (self.term.entry(ORIGIN_HAND), None),
             (None, Some(word)) => self.entry(word, words)?,
             (Some(_), _) => {
                 return Err(Invalid::new(format!(
@@ -84,7 +87,12 @@ impl ListReader {
                 )));
             }
         };
-        Ok(Some(ListEntry { target, net, entry }))
+        Ok(Some(ListEntry {
+            target,
+            net,
+            entry,
+            owner,
+        }))
     }
 
     /// An address or prefix of a list in another format. With a time it is blocked
@@ -112,10 +120,19 @@ impl ListReader {
             (entry.ttl_s, entry.hard_until_s) = (0, 0);
             entry.expires = expiry(self.term.start, left_s, 0);
         }
-        ListEntry { target, net, entry }
+        ListEntry {
+            target,
+            net,
+            entry,
+            owner: None,
+        }
     }
 
-    fn entry<'a>(&self, left: &[u8], more: impl Iterator<Item = &'a [u8]>) -> Result<Entry> {
+    fn entry<'a>(
+        &self,
+        left: &[u8],
+        more: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<(Entry, Option<EntryOwner>)> {
         let start = self.term.start;
         let left_s = number(left)?;
         let mut entry = Entry {
@@ -123,24 +140,30 @@ impl ListReader {
             flags: ORIGIN_HAND,
             ..Entry::default()
         };
+        let mut owner = None;
         for word in more {
             if word == b"fixed" {
                 entry.ttl_s = 0;
             } else if word == b"log" {
-                entry.flags = ORIGIN_LOG;
+                owner = Some(EntryOwner::Log);
+            } else if let Some(name) = word.strip_prefix(b"owner=") {
+                owner = Some(named_owner(name)?);
             } else if let Some(ttl) = word.strip_prefix(b"ttl=") {
                 entry.ttl_s = number(ttl)?;
             } else if let Some(limit) = word.strip_prefix(b"limit=") {
                 entry.hard_until_s = start.second().saturating_add(number(limit)?);
             } else {
                 return Err(Invalid::new(format!(
-                    "`{}` is none of fixed, ttl=TIME, limit=TIME and log",
+                    "`{}` is none of fixed, ttl=TIME, limit=TIME, owner=OWNER and log",
                     shown(word)
                 )));
             }
         }
+        if owner == Some(EntryOwner::Log) {
+            entry.flags = ORIGIN_LOG;
+        }
         entry.expires = expiry(start, left_s, entry.hard_until_s);
-        Ok(entry)
+        Ok((entry, owner))
     }
 }
 
@@ -153,6 +176,17 @@ fn address(word: &[u8]) -> Result<(Target, IpNet)> {
     let text = shown(word);
     let target: Target = text.parse()?;
     Ok((target, parse_net(&text).unwrap_or_else(|| target.net())))
+}
+
+/// The owner of a line. A number without a name is not the same elsewhere.
+fn named_owner(word: &[u8]) -> Result<EntryOwner> {
+    match str::from_utf8(word).map(str::parse) {
+        Ok(Ok(EntryOwner::Unnamed(_))) | Err(_) => Err(Invalid::new(format!(
+            "`{}` is not the name of an owner",
+            shown(word)
+        ))),
+        Ok(owner) => owner,
+    }
 }
 
 fn number(word: &[u8]) -> Result<u32> {

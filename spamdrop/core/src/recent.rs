@@ -42,10 +42,9 @@ pub enum Command {
     Add(IpAddr, Option<u32>),
     /// Unblock this address.
     Remove(IpAddr),
-    /// Block this address for an owner with a name, for this number of seconds.
-    Hold(IpAddr, u32, EntryOwner),
-    /// Let an owner let go of this address.
-    Release(IpAddr, EntryOwner),
+    /// Block this address for an owner with a name, for this number of seconds; without
+    /// it, let the owner let go.
+    Owned(IpAddr, Option<u32>, EntryOwner),
     /// Unblock everything.
     Flush,
 }
@@ -83,7 +82,7 @@ fn add(bytes: &[u8]) -> Result<Command, Mistake> {
         (None, _) => Err(Mistake::NoTime),
         (Some(ttl_s), word) => match owner(word).ok_or(Mistake::NoOwner)? {
             EntryOwner::Fifo => Ok(Command::Add(addr, Some(ttl_s))),
-            owner => Ok(Command::Hold(addr, ttl_s, owner)),
+            owner => Ok(Command::Owned(addr, Some(ttl_s), owner)),
         },
     }
 }
@@ -96,7 +95,7 @@ fn remove(bytes: &[u8]) -> Result<Command, Mistake> {
         [] => Ok(Command::Remove(addr)),
         word => {
             let owner = owner(word).ok_or(Mistake::NoOwner)?;
-            Ok(Command::Release(addr, owner))
+            Ok(Command::Owned(addr, None, owner))
         }
     }
 }
@@ -258,11 +257,7 @@ impl Commands {
             }));
         } else if !piece.trim_ascii().is_empty() {
             let command = match Command::parse(piece) {
-                Ok(Command::Add(_, Some(_)) | Command::Hold(..) | Command::Release(..))
-                    if !is_line =>
-                {
-                    Err(Mistake::Cut)
-                }
+                Ok(Command::Add(_, Some(_)) | Command::Owned(..)) if !is_line => Err(Mistake::Cut),
                 command => command,
             };
             emit(command.map_err(|mistake| Malformed {

@@ -8,6 +8,10 @@ pub struct Export {
     /// Output format
     #[arg(long, default_value = "lines")]
     pub format: ExportFormat,
+    /// One line for each owner of an entry, with its own end, so that `import`
+    /// restores the owners
+    #[arg(long)]
+    pub owners: bool,
 }
 
 /// The forms of `export`.

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::kernel::blocklist::{Blocklist, CHUNK};
 use crate::lock::WriteLock;
-use crate::owned_blocks;
+use crate::owned_blocks::{self, ReadEntries};
 use crate::render::allowed::shown;
 use crate::store::BootTime;
 use spamdrop_core::duration::{self, human};
@@ -80,7 +80,7 @@ pub fn run(config: &Config, args: &cli::Add, out: &mut impl Write) -> Result<()>
             owner,
             chunk,
             false,
-            |_| false,
+            &mut ReadEntries::default(),
         )?;
     }
     let origins = origins(&chosen, &peers, reason, term.start);

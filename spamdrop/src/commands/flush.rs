@@ -10,6 +10,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::kernel::blocklist::Blocklist;
 use crate::lock::WriteLock;
+use crate::owned_blocks::ReadEntries;
 use crate::store::BootTime;
 use spamdrop_core::owners::{EntryOwner, OwnerMask};
 
@@ -47,14 +48,16 @@ fn flush_owner(
             return Ok(writeln!(out, "removed 0 entries")?);
         }
     };
+    let mut read = ReadEntries::begin(&config.run_dir)?;
     let mut targets = Vec::new();
-    blocklist.for_each(|found| {
+    blocklist.for_each_stored(|found| {
         if OwnerMask::of(&found.entry).contains(bit) {
             targets.push(found.target);
+            read.add(found);
         }
     })?;
     targets.sort_unstable();
-    let released = owners::release(config, blocklist, &mut store, bit, &targets)?;
+    let released = owners::release(config, blocklist, &mut store, bit, &targets, &mut read)?;
     let removed = count(released.removed.len(), "entry", "entries");
     writeln!(out, "removed {removed}")?;
     owners::write_kept(out, &released)?;

@@ -18,11 +18,13 @@ use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::kernel::blocklist::{Blocklist, CHUNK};
 use crate::lock::WriteLock;
+use crate::owned_blocks::Released;
 use owned_list::OwnedList;
 use parser::{ImportParser, ParsedList};
 use spamdrop_core::escape::escape;
 use spamdrop_core::listing::ListReader;
 use spamdrop_core::lists::{ListFormat, ListParser};
+use spamdrop_core::owners::{EntryOwner, OwnerMask};
 use spamdrop_core::target::Target;
 
 /// Maximum number of invalid lines that messages name, and of addresses that
@@ -56,30 +58,39 @@ pub fn run(config: &Config, args: &cli::Import, out: &mut impl Write) -> Result<
         },
         scope: &block::scope(config, text.contains(&b':'))?,
         connected: &block::held(&peers),
+        is_owned: args.owner.is_some(),
     };
     let parsed = parser.parse(&text);
     drop(text);
     ensure_understood(&name, &parsed)?;
-    let entries = &parsed.entries;
-    let targets = entries.iter().map(|(target, _)| *target);
-    block::ensure_fit(targets, &blocklist, "imported")?;
+    let targets = parsed.targets();
+    block::ensure_fit(targets.iter().copied(), &blocklist, "imported")?;
 
-    ensure_something(args, entries)?;
-    let mut list = OwnedList::read(config, args, &blocklist, entries)?;
-    put(config, &mut blocklist, &mut list, entries)?;
-    let gone = list.let_go(config, &mut blocklist)?;
+    ensure_something(args, &targets)?;
+    let (mut gone, mut owners) = (Released::default(), Vec::new());
+    let owner = args.owner.as_ref().unwrap_or(&EntryOwner::Hand);
+    for (owner, entries) in std::iter::once((owner, &parsed.entries)).chain(&parsed.others) {
+        let mut list = OwnedList::read(config, args, owner, &blocklist, entries)?;
+        put(config, &mut blocklist, &mut list, entries)?;
+        gone.add(list.let_go(config, &mut blocklist)?);
+        owners.push((list.owner(), entries));
+    }
     let nets = parsed.connected.iter().copied();
     let origins = block::pending(nets, &peers, block::origin("", term.start));
     // The reasons of other owners stay.
-    let listed = |target| {
-        let found = entries.binary_search_by_key(&target, |(target, _)| *target);
-        found.ok().and_then(|index| entries.get(index))
+    let of_list = |target| {
+        let names = |entries: &[(Target, Entry)]| {
+            let found = entries.binary_search_by_key(&target, |(target, _)| *target);
+            found.is_ok()
+        };
+        let all = owners.iter().filter(|(_, entries)| names(entries));
+        all.fold(OwnerMask::default(), |all, (owner, _)| all.and(*owner))
     };
-    let older = block::noted(&blocklist, |target| listed(target).is_some())?;
-    let older = block::without_others(&blocklist, older, |target| list.owner(listed(target)))?;
+    let older = block::noted(&blocklist, |target| targets.binary_search(&target).is_ok())?;
+    let older = block::without_others(&blocklist, older, of_list)?;
     block::note(config, &mut blocklist, &origins, older)?;
-    hand::record(config, entries.iter().map(|(target, _)| target.net()));
-    report(config, &parsed, out)?;
+    hand::record(config, targets.iter().map(|target| target.net()));
+    report(config, &parsed, targets.len(), out)?;
     if args.replace {
         writeln!(
             out,
@@ -93,8 +104,8 @@ pub fn run(config: &Config, args: &cli::Import, out: &mut impl Write) -> Result<
 }
 
 /// A list that is replaced by nothing was more likely not downloaded.
-fn ensure_something(args: &cli::Import, entries: &[(Target, Entry)]) -> Result<()> {
-    match (&args.owner, args.replace && entries.is_empty()) {
+fn ensure_something(args: &cli::Import, targets: &[Target]) -> Result<()> {
+    match (&args.owner, args.replace && targets.is_empty()) {
         (Some(owner), true) => {
             let message = format!(
                 "nothing was changed, because the list is empty; `spamdrop flush --owner {owner}` empties it"
@@ -139,7 +150,11 @@ fn put(
     let (bar, all, mut done) = (bar(entries.len()), entries.len(), 0);
     for batch in entries.chunks(BATCH) {
         // The database takes longer than the maps.
-        let size = if list.meets(batch) { CHUNK } else { BATCH };
+        let size = if list.meets_others(batch) {
+            CHUNK
+        } else {
+            BATCH
+        };
         for chunk in batch.chunks(size) {
             WriteLock::acquire(&config.run_dir)
                 .and_then(|lock| list.put(&lock, blocklist, chunk))
@@ -157,16 +172,19 @@ fn put(
 }
 
 /// Reports the imported entries and the skipped ones.
-fn report(config: &Config, list: &ParsedList, out: &mut impl Write) -> Result<()> {
-    let entries = &list.entries;
-    let open = entries
-        .iter()
-        .filter(|(_, entry)| entry.flags & SEALED == 0);
-    block::tell_if_open(config, open.count());
+fn report(config: &Config, list: &ParsedList, number: usize, out: &mut impl Write) -> Result<()> {
+    let open = |entries: &[(Target, Entry)]| {
+        let open = entries
+            .iter()
+            .filter(|(_, entry)| entry.flags & SEALED == 0);
+        open.count()
+    };
+    let others = list.others.values().map(|entries| open(entries));
+    block::tell_if_open(config, open(&list.entries) + others.sum::<usize>());
     for left_out in &list.named {
         log::warn!("left out {left_out}");
     }
-    writeln!(out, "imported {}", count(entries.len(), "entry", "entries"))?;
+    writeln!(out, "imported {}", count(number, "entry", "entries"))?;
     if list.left_out > 0 {
         writeln!(out, "left out {} that must not be blocked", list.left_out)?;
     }

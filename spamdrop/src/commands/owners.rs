@@ -12,7 +12,7 @@ use spamdrop_core::target::Target;
 use crate::config::Config;
 use crate::kernel::blocklist::{Blocklist, CHUNK, Found};
 use crate::lock::WriteLock;
-use crate::owned_blocks::{self, OwnerStore, Released};
+use crate::owned_blocks::{self, OwnerStore, ReadEntries, Released};
 use crate::store::{BootTime, STATUS_WAIT, Store, VERB_WAIT};
 
 /// The database of owners.
@@ -81,10 +81,7 @@ pub(super) fn existing(
     if let Some(bit) = store.bit(owner)? {
         return Ok(Ok(bit));
     }
-    let names = match store.existing()? {
-        Some(store) => store.owner_names()?,
-        None => OwnerNames::default(),
-    };
+    let names = store.names()?;
     let all: Vec<String> = names.named().map(ToString::to_string).collect();
     let others = match all.is_empty() {
         true => String::new(),
@@ -93,7 +90,8 @@ pub(super) fn existing(
     Ok(Err(format!("there is no owner {owner}{others}")))
 }
 
-/// Lets an owner let go of sorted entries. One that does not exist has none.
+/// Lets an owner let go of sorted entries, which may have been read. An owner that does
+/// not exist has none.
 ///
 /// # Errors
 ///
@@ -104,13 +102,15 @@ pub(super) fn release(
     store: &mut OwnerStore,
     owner: OwnerBit,
     targets: &[Target],
+    read: &mut ReadEntries,
 ) -> Result<Released> {
     let mut all = Released::default();
     for chunk in targets.chunks(CHUNK) {
         let lock = WriteLock::acquire(&config.run_dir)?;
-        let some = owned_blocks::release(&lock, blocklist, store, owner.into(), chunk)?;
-        all.removed.extend(some.removed);
-        all.kept.extend(some.kept);
+        let owner = owner.into();
+        all.add(owned_blocks::release(
+            &lock, blocklist, store, owner, chunk, read,
+        )?);
     }
     if !all.removed.is_empty() {
         let removed = all.removed.iter().copied().collect();

@@ -13,7 +13,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::kernel::blocklist::{Blocklist, CHUNK, pins};
 use crate::lock::WriteLock;
-use crate::owned_blocks::Released;
+use crate::owned_blocks::{ReadEntries, Released};
 use crate::store::BootTime;
 use spamdrop_core::owners::EntryOwner;
 use spamdrop_core::target::Target;
@@ -67,7 +67,14 @@ fn release(
 ) -> Result<()> {
     let mut store = owners::store(config);
     let released = match owners::existing(&mut store, owner)? {
-        Ok(bit) => owners::release(config, blocklist, &mut store, bit, all)?,
+        Ok(bit) => owners::release(
+            config,
+            blocklist,
+            &mut store,
+            bit,
+            all,
+            &mut ReadEntries::default(),
+        )?,
         Err(message) => {
             log::info!("{message}");
             Released::default()

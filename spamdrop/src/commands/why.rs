@@ -29,7 +29,7 @@ use crate::render::why::{
 };
 use crate::render::{json, table::Style};
 use crate::store::{HistoryQuery, Store, VERB_WAIT};
-use spamdrop_core::history::HistoryKind;
+use spamdrop_core::history::{EndedBlock, HistoryEvent, HistoryKind};
 use spamdrop_core::next_syn::{Circumstances, Fate, SourceFacts, changes};
 use spamdrop_core::policy::Protection;
 use spamdrop_core::status::FILE as STATE_FILE;
@@ -159,7 +159,12 @@ impl Place {
         let known = self.known(addr);
         unread.is_known |= known.is_err();
         let known = noted(known, "its evidence as a sender", &mut unknown);
-        let rows = noted(self.history(addr), "the history", &mut unknown);
+        let events = noted(self.history(addr), "the history", &mut unknown);
+        let is_absent = self.filter == FilterPresence::Absent;
+        let is_free = block.as_ref().map_or(is_absent, |it| it.entries.is_empty());
+        let ended =
+            is_free.then(|| EndedBlock::find(&events, config.hard_limit, clock::unix_seconds()));
+        let rows: Vec<HistoryRow> = events.into_iter().map(HistoryRow::new).collect();
         let past = self.past.as_ref();
         let others = past.map_or(Ok(0), Store::refusals_without_source);
         let others = noted(others, "the refusals without a source", &mut unknown);
@@ -189,6 +194,7 @@ impl Place {
                 .map(|facts| Refresh::from_number(facts.settings.refresh))
                 .unwrap_or_default(),
             gate: facts.map(|facts| self.gate(&facts, [refused, others], now)),
+            ended: ended.flatten(),
             lookup: None,
             history: rows,
             unknown,
@@ -283,15 +289,14 @@ impl Place {
         Ok(found)
     }
 
-    fn history(&self, addr: IpAddr) -> Result<Vec<HistoryRow>> {
+    fn history(&self, addr: IpAddr) -> Result<Vec<HistoryEvent>> {
         let query = HistoryQuery {
             addr: Some(addr),
             since: UnixSeconds::default(),
             until: None,
         };
         let past = self.past.as_ref();
-        let events = past.map_or(Ok(Vec::new()), |past| past.history(&query))?;
-        Ok(events.into_iter().map(HistoryRow::new).collect())
+        past.map_or(Ok(Vec::new()), |past| past.history(&query))
     }
 
     /// `refused`: the SYNs of it, and those without a source, that were refused.

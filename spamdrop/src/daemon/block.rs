@@ -12,6 +12,7 @@ use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::dnsbl::key::mask;
 use spamdrop_core::escape::escape;
 use spamdrop_core::history::BlockNote;
+use spamdrop_core::owners::OwnerBit;
 use spamdrop_core::policy::Scope;
 use spamdrop_core::target::Target;
 use spamdrop_core::term::Term;
@@ -223,9 +224,10 @@ impl Blocker {
         origin.offences = origin.offences.saturating_add(1);
         origin.release_pending = releases.into();
         origin.set_text(line);
+        let key = (*addr, target);
         let blocked = self
             .blocklist
-            .offence(lock, *addr, target, term, sealed, &origin)?;
+            .block(lock, key, OwnerBit::LOG, term, sealed, &origin)?;
         let now = clock::unix_seconds();
         self.holds.add(target, &blocked);
         self.history.block(match blocked.is_renewed {

@@ -1,12 +1,16 @@
 //! The daemon's reads and writes of the database, as jobs for the disk thread.
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Error, Result};
+use ipnet::IpNet;
+use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::history::{BlockNote, HistoryEvent, HistoryKind};
-use spamdrop_core::reputation::{Record, Records, StoredContacts};
+use spamdrop_core::reputation::{DemotionReason, Record, Records, StoredContacts};
 use spamdrop_core::target::Target;
+use spamdrop_core::time::UnixSeconds;
 use spamdrop_core::wave::Snapshot;
 
 use crate::clock;
@@ -22,6 +26,8 @@ pub(super) struct Memory {
 
 /// The evidence that the engine has learned.
 pub(super) struct Evidence {
+    /// The reasons for the demotions among the records.
+    pub reasons: BTreeMap<Target, DemotionReason>,
     pub records: Records,
     pub contacts: StoredContacts,
 }
@@ -69,7 +75,11 @@ pub(super) fn merge(
                     true => HistoryKind::Promoted,
                     false => HistoryKind::Demoted,
                 };
-                HistoryEvent::new(kind, Some(source.net()), now)
+                let reason = evidence.reasons.get(&source).filter(|_| !is_known);
+                HistoryEvent {
+                    text: reason.map_or_else(String::new, |it| it.text().to_owned()),
+                    ..HistoryEvent::new(kind, Some(source.net()), now)
+                }
             };
             Ok(changed.into_iter().map(event).collect())
         }
@@ -137,6 +147,25 @@ pub(super) fn write_history(
         blocks.drain(..events.len());
     }
     store.write_history(events)
+}
+
+/// Writes the ends of blocks, by the monotonic clock, to the history, if that has the
+/// blocks.
+pub(super) fn write_ends(path: &Path, ends: HashMap<Target, MonotonicNs>) -> Result<()> {
+    let Some(mut store) = Store::open_existing(path, DAEMON_WAIT)?.filter(|_| !ends.is_empty())
+    else {
+        return Ok(());
+    };
+    store.limit_memory()?;
+    let now = clock::both();
+    let wall = |end: MonotonicNs| now.unix.minus(now.mono.elapsed_since(end));
+    let ends = ends
+        .into_iter()
+        .map(|(target, end)| (target.net(), wall(end)));
+    let mut ends: Vec<(IpNet, UnixSeconds)> = ends.collect();
+    ends.sort_unstable_by_key(|(net, at)| (*at, *net));
+    ends.chunks(BLOCKS)
+        .try_for_each(|some| store.write_ends(some))
 }
 
 #[cfg(test)]

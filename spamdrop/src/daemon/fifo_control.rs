@@ -301,7 +301,7 @@ impl FifoTask {
             if self.owned.is_some() {
                 return;
             }
-            if let Command::Hold(..) | Command::Release(..) = command {
+            if let Command::Owned(..) = command {
                 return self.begin_owned();
             }
             match self.obey(&command, &mut lock) {
@@ -345,7 +345,7 @@ impl FifoTask {
         match command {
             Command::Add(addr, ttl_s) => self.block(lock, *addr, *ttl_s)?,
             Command::Remove(addr) => self.unblock(lock, *addr)?,
-            Command::Flush | Command::Hold(..) | Command::Release(..) => {}
+            Command::Flush | Command::Owned(..) => {}
         }
         Ok(true)
     }

@@ -110,6 +110,33 @@ fn update_part<K: Pod, V: Pod>(map: BorrowedFd<'_>, keys: &[K], values: &[V]) ->
     Ok(())
 }
 
+/// Deletes entries with few system calls. Returns the indexes of the keys that had no
+/// entry.
+///
+/// # Errors
+///
+/// The kernel's error; some of the entries may have been deleted.
+pub fn delete<K: Pod>(map: BorrowedFd<'_>, keys: &[K]) -> io::Result<Vec<usize>> {
+    let (mut missing, mut done) = (Vec::new(), 0);
+    while let Some(rest) = keys.get(done..).filter(|rest| !rest.is_empty()) {
+        let mut attr = batch_attr(map, rest.len().min(BATCH));
+        attr.keys = rest.as_ptr() as u64;
+        // SAFETY: the kernel reads `count` keys of the slice.
+        let result = unsafe { call(Command::MapDeleteBatch, &mut attr) };
+        // The kernel stops at the first key without an entry, and tells its index.
+        done += attr.count as usize;
+        match result {
+            Ok(_) => {}
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => {
+                missing.push(done);
+                done += 1;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(missing)
+}
+
 /// The commands of `bpf(2)` that are used here: `enum bpf_cmd` of linux/bpf.h.
 #[derive(Clone, Copy)]
 #[repr(u32)]
@@ -118,6 +145,7 @@ enum Command {
     ObjGet = 7,
     MapLookupBatch = 24,
     MapUpdateBatch = 26,
+    MapDeleteBatch = 27,
     LinkCreate = 28,
     LinkUpdate = 29,
     LinkGetFdById = 30,

@@ -20,7 +20,7 @@ pub struct HistoryRow {
     pub first_unix_s: u64,
     /// When the last of several happened.
     pub last_unix_s: u64,
-    /// `"blocked"`, `"released"`, `"refused"`, `"observed"` (the gate would have
+    /// `"blocked"`, `"ended"`, `"released"`, `"refused"`, `"observed"` (the gate would have
     /// refused it), `"promoted"`, `"demoted"` or `"command"`.
     pub event: &'static str,
     /// The address or prefix; `null`: all, or too many to name.

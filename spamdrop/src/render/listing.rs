@@ -4,11 +4,13 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use super::entries::{EntryOrigin, LiveEntry};
+use spamdrop_core::owners::EntryOwner;
 use spamdrop_core::target::Target;
 
-/// Writes one line for each entry. Times are rounded down to whole seconds, but
+/// Writes one line for each entry, and with `names_owners` the owner of each that has
+/// one, unless that is the log or the hand or has lost its name. Times are rounded down to whole seconds, but
 /// to at least 1, the minimum that `import` accepts.
-pub fn text(out: &mut impl Write, entries: &[LiveEntry]) -> io::Result<()> {
+pub fn text(out: &mut impl Write, entries: &[LiveEntry], names_owners: bool) -> io::Result<()> {
     for entry in entries {
         // A prefix stays blocked to the end of its last second, so export one
         // second less.
@@ -31,6 +33,11 @@ pub fn text(out: &mut impl Write, entries: &[LiveEntry]) -> io::Result<()> {
         }
         if entry.origin == EntryOrigin::Log {
             out.write_all(b" log")?;
+        } else if names_owners
+            && let Some(owner) = entry.owners.only()
+            && !matches!(*owner, EntryOwner::Hand | EntryOwner::Unnamed(_))
+        {
+            write!(out, " owner={owner}")?;
         }
         out.write_all(b"\n")?;
     }
@@ -52,10 +59,13 @@ fn seconds(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use std::borrow::Cow;
+    use std::rc::Rc;
+
     use spamdrop_common::entry::ORIGIN_LOG;
     use spamdrop_common::time::MonotonicNs;
     use spamdrop_core::listing::{ListEntry, ListReader};
-    use spamdrop_core::owners::ShownOwners;
+    use spamdrop_core::owners::{OwnerBit, ShownOwners};
     use spamdrop_core::term::Term;
 
     use super::super::entries::{EntryState, tests::entry};
@@ -80,7 +90,7 @@ mod tests {
         let mut out = Vec::new();
         let (network, alone) = (entry("2001:db8::1"), entry("2001:db8::1/128"));
         let entries = [prefix, ending, from_log, network, alone];
-        text(&mut out, &entries).unwrap();
+        text(&mut out, &entries, false).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "\
@@ -95,6 +105,12 @@ mod tests {
 
     #[test]
     fn what_export_writes_is_read_as_the_same() {
+        let drop = OwnerBit::new(5).unwrap();
+        let names = Rc::new([(drop, "drop".parse().unwrap())].into_iter().collect());
+        let owned = |owner: OwnerBit, entry| LiveEntry {
+            owners: ShownOwners::new(owner.into(), &names),
+            ..entry
+        };
         let entry = |target: &str, ttl_s, limit: Option<u64>, origin| LiveEntry {
             target: target.parse().unwrap(),
             state: EntryState::Sealed,
@@ -121,14 +137,36 @@ mod tests {
             entry("192.0.2.0/24", 0, None, EntryOrigin::Hand),
             entry("2001:db8::1", 0, None, EntryOrigin::Hand),
             entry("2001:db8::2/128", 600, None, EntryOrigin::Log),
+            owned(drop, entry("192.0.2.4", 0, None, EntryOrigin::Hand)),
+            owned(drop, entry("192.0.3.0/24", 0, None, EntryOrigin::Hand)),
+            owned(
+                OwnerBit::FIFO,
+                entry("192.0.2.4", 60, Some(700), EntryOrigin::Hand),
+            ),
+            owned(
+                OwnerBit::HAND,
+                entry("192.0.2.4", 60, None, EntryOrigin::Hand),
+            ),
         ];
         let mut text = Vec::new();
-        super::text(&mut text, &entries).unwrap();
+        super::text(&mut text, &entries, true).unwrap();
         let text = String::from_utf8(text).unwrap();
         assert_eq!(text.lines().count(), entries.len());
         for (line, expected) in text.lines().zip(&entries) {
-            let ListEntry { target, entry, .. } =
-                reader.read_line(line.as_bytes()).unwrap().unwrap();
+            let read = reader.read_line(line.as_bytes()).unwrap().unwrap();
+            let ListEntry {
+                target,
+                entry,
+                owner,
+                ..
+            } = read;
+            let of_owner = match (expected.owners.only(), expected.origin) {
+                (_, EntryOrigin::Log) => Some(EntryOwner::Log),
+                (only, _) => only
+                    .map(Cow::into_owned)
+                    .filter(|it| *it != EntryOwner::Hand),
+            };
+            assert_eq!(owner, of_owner, "{line}");
             assert_eq!(target, expected.target, "{line}");
             let limit = expected
                 .hard_limit_in

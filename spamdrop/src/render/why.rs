@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 use spamdrop_common::counter::Reason;
 use spamdrop_common::settings::Refresh;
+use spamdrop_core::history::EndedBlock;
 use spamdrop_core::next_syn::{Change, Fate, StrangerClass};
 
 use super::allowed::as_text;
@@ -51,6 +52,9 @@ pub struct Explanation<'a> {
     /// Which packets extend a block.
     #[serde(skip)]
     pub refresh: Refresh,
+    /// The end of its last block, of which `history` tells; only where none covers it.
+    #[serde(skip)]
+    pub ended: Option<EndedBlock>,
 }
 
 /// The parts of which nothing can be said.

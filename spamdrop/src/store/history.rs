@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use ipnet::IpNet;
-use spamdrop_core::history::{HistoryEvent, MOST};
+use spamdrop_core::history::{HistoryEvent, HistoryKind, MOST};
 use spamdrop_core::time::UnixSeconds;
 
 use super::Store;
@@ -36,6 +36,22 @@ impl Store {
         self.0.change(|tx| {
             for event in events {
                 rows::write(tx, event)?;
+            }
+            rows::limit(tx, MOST / 2)
+        })
+    }
+
+    /// Writes the ends of blocks, of those that the history has.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::write_history`].
+    pub fn write_ends(&mut self, ends: &[(IpNet, UnixSeconds)]) -> Result<()> {
+        self.0.change(|tx| {
+            for (net, at) in ends {
+                if rows::has_block(tx, *net)? {
+                    rows::write(tx, &HistoryEvent::new(HistoryKind::Ended, Some(*net), *at))?;
+                }
             }
             rows::limit(tx, MOST / 2)
         })

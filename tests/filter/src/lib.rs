@@ -15,9 +15,10 @@ use spamdrop::kernel::blocklist::Blocklist;
 use spamdrop::kernel::blocklist::pins::{self, Capacity};
 use spamdrop::lock::WriteLock;
 use spamdrop_common::counter::{Counters, Reason};
-use spamdrop_common::entry::Entry;
+use spamdrop_common::entry::{Entry, SEALED};
 use spamdrop_common::settings::{Refresh, Settings};
 use spamdrop_common::time::MonotonicNs;
+use spamdrop_core::owners::{OwnerBit, OwnerMask};
 use spamdrop_core::target::Target;
 use spamdrop_core::term::Term;
 use spamdrop_lab::host::Host;
@@ -126,10 +127,15 @@ impl Filter {
 
     /// Blocks an address or a prefix for any term.
     pub fn add_for(&mut self, target: &str, term: Term, sealed: bool) {
-        let target: Target = target.parse().unwrap();
-        self.list
-            .add(&self.turn, &[(target, sealed)], term)
-            .unwrap();
+        self.add_all([target.parse().unwrap()], term, sealed);
+    }
+
+    /// Blocks addresses or prefixes by hand.
+    pub fn add_all(&mut self, targets: impl IntoIterator<Item = Target>, term: Term, sealed: bool) {
+        let entry = term.entry(if sealed { SEALED } else { 0 });
+        let entry = OwnerMask::from(OwnerBit::HAND).of_entry(entry);
+        let entries = targets.into_iter().map(|target| (target, entry));
+        self.list.put_all(&self.turn, entries).unwrap();
     }
 
     /// The entry of an address, live or not; with the length 128, that of an
@@ -151,7 +157,8 @@ impl Filter {
     /// Removes expired entries, and returns their number.
     pub fn sweep(&mut self) -> usize {
         let turn = || WriteLock::acquire(self.dir.path().join("flush").as_path());
-        self.list.sweep(clock::monotonic_ns(), turn).unwrap()
+        let (now, nobody) = (clock::monotonic_ns(), OwnerMask::default());
+        self.list.sweep(now, nobody, turn).unwrap().count
     }
 
     /// Removes every entry.

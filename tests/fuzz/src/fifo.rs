@@ -58,7 +58,7 @@ fn expected(stream: &[u8]) -> Vec<Option<Command>> {
             let command = (piece.len() <= LONGEST).then(|| command(piece.trim_ascii()))?;
             let needs_line = |it: &Command| match it {
                 Command::Add(_, seconds) => seconds.is_some(),
-                Command::Hold(..) | Command::Release(..) => true,
+                Command::Owned(..) => true,
                 Command::Remove(_) | Command::Flush => false,
             };
             command.filter(|it| is_line || !needs_line(it))
@@ -108,11 +108,11 @@ fn command(piece: &[u8]) -> Option<Command> {
             }
             return Some(match owner(last)? {
                 EntryOwner::Fifo => Command::Add(addr, Some(seconds)),
-                owner => Command::Hold(addr, seconds, owner),
+                owner => Command::Owned(addr, Some(seconds), owner),
             });
         }
         (Some(b'-'), [addr, last]) => {
-            return Some(Command::Release(address(&addr[1..])?, owner(last)?));
+            return Some(Command::Owned(address(&addr[1..])?, None, owner(last)?));
         }
         _ => {}
     }

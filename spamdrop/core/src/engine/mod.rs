@@ -31,7 +31,9 @@ use crate::dnsbl::named_zone::ZoneNames;
 use crate::event::{Clock, Event, Evidence, Kind};
 use crate::log::{DatedSlotLine, Needles, Parsed, Parser, ParserSettings};
 use crate::policy::{Decision, KnownNets, Policy, PolicyConfig, Protected, Proxies, Scope, Trip};
-use crate::reputation::{Contacts, EvidenceBuffer, Record, Records, StoredContacts, date};
+use crate::reputation::{
+    Contacts, DemotionReason, EvidenceBuffer, Record, Records, StoredContacts, date,
+};
 use crate::target::Target;
 use crate::time::{Moment, system_time, unix_seconds};
 use crate::zone_offset::ZoneOffset;
@@ -305,6 +307,11 @@ impl Engine {
     /// Takes back contacts that the caller could not store.
     pub fn give_back_contacts(&mut self, contacts: StoredContacts) {
         self.contacts.give_back(contacts);
+    }
+
+    /// As [`EvidenceBuffer::take_reasons`].
+    pub fn take_demotion_reasons(&mut self) -> BTreeMap<Target, DemotionReason> {
+        self.evidence.take_reasons()
     }
 
     /// Takes the records that were learned since the last call.

@@ -75,6 +75,33 @@ fn a_term_may_follow() {
     assert_eq!(read("192.0.2.1 90 log").entry.flags, ORIGIN_LOG);
 }
 
+#[test]
+fn a_line_may_name_its_owner() {
+    let owner = |line: &str| read(line).owner.map(|owner| owner.to_string());
+    for (line, expected) in [
+        ("192.0.2.1", None),
+        ("192.0.2.1 90 ttl=300", None),
+        ("192.0.2.1 90 log", Some("log")),
+        ("192.0.2.1 90 ttl=300 owner=log", Some("log")),
+        ("192.0.2.1 90 owner=hand fixed", Some("hand")),
+        ("192.0.2.1 90 fixed owner=drop # x", Some("import:drop")),
+        (
+            "192.0.2.0/24 90 fixed owner=import:drop",
+            Some("import:drop"),
+        ),
+        ("192.0.2.1 90 owner=f2b:smtp limit=900", Some("f2b:smtp")),
+        ("192.0.2.1 90 owner=fifo", Some("fifo")),
+    ] {
+        assert_eq!(owner(line).as_deref(), expected, "{line}");
+    }
+    assert_eq!(read("192.0.2.1 90 owner=log").entry.flags, ORIGIN_LOG);
+    assert_eq!(read("192.0.2.1 90 owner=fifo").entry.flags, ORIGIN_HAND);
+    for wrong in ["owner=", "owner=a:b", "owner=unnamed:17", "owner=\u{e9}"] {
+        let message = error(format!("192.0.2.1 90 {wrong}").as_bytes());
+        assert!(message.contains("owner"), "{message}");
+    }
+}
+
 /// The lines are in the format of Linux 6.18.
 #[test]
 fn lines_of_xt_recent_are_addresses() {

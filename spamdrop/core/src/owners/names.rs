@@ -79,6 +79,16 @@ impl ShownOwners {
         let names = Rc::clone(names);
         Self { mask, names }
     }
+
+    /// The owner, if there is only one.
+    #[must_use]
+    pub fn only(&self) -> Option<Cow<'_, EntryOwner>> {
+        let mut bits = self.mask.each();
+        match (bits.next(), bits.next()) {
+            (Some(bit), None) => Some(self.names.owner(bit)),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for ShownOwners {

@@ -78,8 +78,8 @@ fn a_time_may_follow_an_address_that_is_added() {
 #[test]
 fn an_owner_may_follow() {
     let addr = IpAddr::from([192, 0, 2, 1]);
-    let hold = |owner: &str| Some(Command::Hold(addr, 600, owner.parse().unwrap()));
-    let release = |owner: &str| Some(Command::Release(addr, owner.parse().unwrap()));
+    let hold = |owner: &str| Some(Command::Owned(addr, Some(600), owner.parse().unwrap()));
+    let release = |owner: &str| Some(Command::Owned(addr, None, owner.parse().unwrap()));
     for text in [
         "+192.0.2.1 600 f2b:postfix-sasl\n",
         "+192.0.2.1\t600  f2b:postfix-sasl \0",

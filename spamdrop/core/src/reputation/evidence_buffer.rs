@@ -1,7 +1,7 @@
 //! Evidence → records, until they are stored.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::mem;
 use std::time::{Duration, SystemTime};
 
@@ -20,10 +20,32 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Records by source: a host, or the /64 of one.
 pub type Records = HashMap<Target, Record>;
 
+/// The evidence for which a source is demoted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DemotionReason {
+    /// A zone had it, and was not found wrong since.
+    Listed,
+    /// It wrote to unknown recipients.
+    Strikes,
+}
+
+impl DemotionReason {
+    /// The reason in words.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Listed => "rejected because a blocklist has it",
+            Self::Strikes => "five strikes within an hour: mail to unknown recipients",
+        }
+    }
+}
+
 /// Converts evidence into records, and keeps them until they are stored.
 #[derive(Debug)]
 pub struct EvidenceBuffer {
     records: Records,
+    /// The last reasons for the demotions among them.
+    reasons: BTreeMap<Target, DemotionReason>,
     failures: RecipientFailures,
     pending: PendingDemotions,
     capacity: usize,
@@ -36,6 +58,7 @@ impl EvidenceBuffer {
     pub fn new(capacity: usize) -> Self {
         Self {
             records: Records::default(),
+            reasons: BTreeMap::new(),
             failures: RecipientFailures::default(),
             pending: PendingDemotions::default(),
             capacity,
@@ -83,7 +106,7 @@ impl EvidenceBuffer {
                     at,
                 };
                 if self.failures.add(source, &failure) {
-                    self.add(source, Record::demoted(at));
+                    self.demote(source, at, DemotionReason::Strikes);
                 }
             }
         }
@@ -112,7 +135,7 @@ impl EvidenceBuffer {
             return self.pending.clear();
         }
         while let Some((source, at)) = self.pending.next_due(now) {
-            self.add(source, Record::demoted(at));
+            self.demote(source, at, DemotionReason::Listed);
         }
     }
 
@@ -134,8 +157,14 @@ impl EvidenceBuffer {
         self.records.is_empty()
     }
 
+    /// Takes the reasons for the demotions among the records, which are taken next.
+    pub fn take_reasons(&mut self) -> BTreeMap<Target, DemotionReason> {
+        mem::take(&mut self.reasons)
+    }
+
     /// Takes all records out of the buffer.
     pub fn take(&mut self) -> Records {
+        self.reasons.clear();
         mem::take(&mut self.records)
     }
 
@@ -143,6 +172,13 @@ impl EvidenceBuffer {
     pub fn give_back(&mut self, records: Records) {
         for (source, record) in records {
             self.add(source, record);
+        }
+    }
+
+    fn demote(&mut self, source: Target, at: UnixSeconds, reason: DemotionReason) {
+        self.add(source, Record::demoted(at));
+        if self.records.contains_key(&source) {
+            self.reasons.insert(source, reason);
         }
     }
 
@@ -271,6 +307,32 @@ mod tests {
         guesses.push(guess(5));
         let record = Record::demoted(before(5));
         assert_eq!(learned(&guesses), [("192.0.2.1".into(), record)]);
+    }
+
+    #[test]
+    fn a_demotion_has_its_reason() {
+        let mut buffer = EvidenceBuffer::new(2);
+        for seconds in [40, 30, 20, 10, 5] {
+            learn(
+                &mut buffer,
+                "192.0.2.1",
+                Evidence::UnknownRecipient,
+                ago(seconds),
+            );
+        }
+        learn(&mut buffer, "192.0.2.2", Evidence::Accepted, ago(5));
+        for addr in ["192.0.2.2", "192.0.2.3"] {
+            learn(&mut buffer, addr, Evidence::Listed, None);
+        }
+        buffer.settle(false, Duration::MAX);
+        let target = |addr: &str| addr.parse::<Target>().unwrap();
+        let reasons = BTreeMap::from([
+            (target("192.0.2.1"), DemotionReason::Strikes),
+            (target("192.0.2.2"), DemotionReason::Listed),
+        ]);
+        // There is no room for the third.
+        assert_eq!(buffer.take_reasons(), reasons);
+        assert_eq!((buffer.take().len(), buffer.take_reasons().len()), (2, 0));
     }
 
     #[test]

@@ -14,5 +14,5 @@ mod record;
 pub use contacts::{CAPACITY as CONTACTS, Contacts, Network, StoredContacts};
 pub use deliveries::{DELIVERIES, Deliveries, Delivery, Recipient};
 pub(crate) use evidence_buffer::date;
-pub use evidence_buffer::{EvidenceBuffer, Records};
+pub use evidence_buffer::{DemotionReason, EvidenceBuffer, Records};
 pub use record::{Record, SenderStanding};

@@ -1,10 +1,9 @@
-//! A list that is imported for an owner.
+//! A list, or the lines of one, that is imported for an owner.
 
-use std::collections::HashSet;
 use std::net::IpAddr;
 
 use anyhow::Result;
-use spamdrop_common::entry::{Entry, ORIGIN_LOG};
+use spamdrop_common::entry::Entry;
 use spamdrop_core::owners::{EntryOwner, OwnerBit, OwnerMask};
 use spamdrop_core::target::Target;
 
@@ -13,47 +12,92 @@ use crate::commands::owners;
 use crate::config::Config;
 use crate::kernel::blocklist::Blocklist;
 use crate::lock::WriteLock;
-use crate::owned_blocks::{self, OwnerStore, Released};
+use crate::owned_blocks::{self, OwnerStore, ReadEntries, Released};
 
 /// A list, and what an import has to know of the entries that exist.
 pub(super) struct OwnedList {
     store: OwnerStore,
     owner: OwnerBit,
-    /// Whether the owner was named. Blocks by hand begin anew.
-    is_named: bool,
-    /// Targets of the list that had an entry when it was read, unless that is just
-    /// replaced.
-    present: HashSet<Target>,
-    /// Whether no other process has changed anything since.
-    is_unchanged: bool,
+    /// Whether blocks of this owner alone begin anew: those of a list without an owner.
+    begins_anew: bool,
+    /// The entries of targets of the list, unless they are just replaced, and those of
+    /// `gone`.
+    read: ReadEntries,
     /// Entries of the owner that the list does not name any more, sorted.
     gone: Vec<Target>,
 }
 
-/// Tells of most targets that a list does not name them, without a search: the map
-/// may have a million others.
-struct Sketch {
-    bits: Vec<bool>,
+/// Finds a target in a list. A search in the sorted list would take longer
+/// than reading a million entries from the map.
+struct ListIndex<'a> {
+    entries: &'a [(Target, Entry)],
+    /// Numbers in the list, from 1; 0: none. A target is at its place or behind it,
+    /// before the next 0.
+    slots: Vec<u32>,
+    /// A bit for each hash of a target. They fit into a cache of the processor, and tell
+    /// of most others that they are not in the list.
+    bits: Vec<u64>,
 }
 
-impl Sketch {
-    fn of(targets: impl ExactSizeIterator<Item = Target>) -> Self {
-        let mut bits = vec![false; (targets.len() * 8).next_power_of_two()];
-        let mask = bits.len() - 1;
-        for target in targets {
-            if let Some(bit) = bits.get_mut(Self::place(target) & mask) {
-                *bit = true;
+impl<'a> ListIndex<'a> {
+    /// Each target is given once.
+    fn new(entries: &'a [(Target, Entry)]) -> Self {
+        let slots = (entries.len().max(4) * 4).next_power_of_two();
+        let mut index = Self {
+            entries,
+            slots: vec![0; slots],
+            bits: vec![0; slots / 16],
+        };
+        for (number, (target, _)) in (1..).zip(entries) {
+            let hash = Self::hash(*target);
+            let mut place = index.place(hash);
+            while index.slots.get(place).is_some_and(|slot| *slot != 0) {
+                place = index.next(place);
+            }
+            if let Some(slot) = index.slots.get_mut(place) {
+                *slot = number;
+            }
+            let (word, bit) = index.bit(hash);
+            if let Some(word) = index.bits.get_mut(word) {
+                *word |= bit;
             }
         }
-        Self { bits }
+        index
     }
 
-    fn may_contain(&self, target: Target) -> bool {
-        let place = Self::place(target) & (self.bits.len() - 1);
-        self.bits.get(place).copied().unwrap_or(true)
+    fn contains(&self, target: Target) -> bool {
+        let hash = Self::hash(target);
+        let (word, bit) = self.bit(hash);
+        if self.bits.get(word).is_none_or(|word| word & bit == 0) {
+            return false;
+        }
+        let mut place = self.place(hash);
+        // No entry has the number that 0 wraps to.
+        while let Some(slot) = self.slots.get(place)
+            && let Some((found, _)) = self.entries.get(slot.wrapping_sub(1) as usize)
+        {
+            if *found == target {
+                return true;
+            }
+            place = self.next(place);
+        }
+        false
     }
 
-    fn place(target: Target) -> usize {
+    fn place(&self, hash: usize) -> usize {
+        hash & (self.slots.len() - 1)
+    }
+
+    /// The place of a bit in `bits`, and its value there.
+    fn bit(&self, hash: usize) -> (usize, u64) {
+        ((hash / 64) & (self.bits.len() - 1), 1 << (hash % 64))
+    }
+
+    fn next(&self, place: usize) -> usize {
+        (place + 1) & (self.slots.len() - 1)
+    }
+
+    fn hash(target: Target) -> usize {
         let word = match target {
             Target::V4(addr) => u32::from_ne_bytes(addr).into(),
             Target::V6(net) => u64::from_ne_bytes(net),
@@ -79,37 +123,31 @@ impl OwnedList {
     pub(super) fn read(
         config: &Config,
         args: &cli::Import,
+        owner: &EntryOwner,
         blocklist: &Blocklist,
         entries: &[(Target, Entry)],
     ) -> Result<Self> {
-        // From now on, the lock tells whether others have changed anything.
-        drop(WriteLock::acquire(&config.run_dir)?);
-        let owner = args.owner.as_ref().unwrap_or(&EntryOwner::Hand);
+        let read = ReadEntries::begin(&config.run_dir)?;
         let mut store = owners::store(config);
         let mut list = Self {
             owner: store.registered(owner, blocklist)?,
             store,
-            is_named: args.owner.is_some(),
-            present: HashSet::new(),
-            is_unchanged: true,
+            begins_anew: args.owner.is_none(),
+            read,
             gone: Vec::new(),
         };
-        let sketch = Sketch::of(entries.iter().map(|(target, _)| *target));
-        let listed = |target| {
-            if !sketch.may_contain(target) {
-                return None;
-            }
-            let found = entries.binary_search_by_key(&target, |(target, _)| *target);
-            found.ok().and_then(|index| entries.get(index))
-        };
-        blocklist.for_each(|found| {
+        let listed = ListIndex::new(entries);
+        blocklist.for_each_stored(|found| {
             let owners = OwnerMask::of(&found.entry);
             let is_gone = args.replace && owners.contains(list.owner);
-            match listed(found.target) {
-                Some((_, entry)) if list.is_named || owners != list.owner_of(entry).into() => {
-                    list.present.insert(found.target);
+            match listed.contains(found.target) {
+                true if !list.begins_anew || owners != list.owner.into() => {
+                    list.read.add(found);
                 }
-                None if is_gone => list.gone.push(found.target),
+                false if is_gone => {
+                    list.gone.push(found.target);
+                    list.read.add(found);
+                }
                 _ => {}
             }
         })?;
@@ -117,26 +155,17 @@ impl OwnedList {
         Ok(list)
     }
 
-    /// The owner of a line: one that says so belongs to the log, unless the list has a
-    /// name.
-    fn owner_of(&self, entry: &Entry) -> OwnerBit {
-        match entry.flags & ORIGIN_LOG != 0 && !self.is_named {
-            true => OwnerBit::LOG,
-            false => self.owner,
-        }
+    /// The owner.
+    pub(super) fn owner(&self) -> OwnerBit {
+        self.owner
     }
 
-    /// The owner of a line, or of the list.
-    pub(super) fn owner(&self, line: Option<&(Target, Entry)>) -> OwnerMask {
-        let owner = line.map_or(self.owner, |(_, entry)| self.owner_of(entry));
-        owner.into()
-    }
-
-    /// Whether some of these targets had an entry that is not just replaced, when the
-    /// list was read.
-    pub(super) fn meets(&self, entries: &[(Target, Entry)]) -> bool {
-        let mut targets = entries.iter().map(|(target, _)| target);
-        !self.present.is_empty() && targets.any(|target| self.present.contains(target))
+    /// Whether other owners had one of these targets when the list was read, so that the
+    /// database is concerned.
+    pub(super) fn meets_others(&self, entries: &[(Target, Entry)]) -> bool {
+        let targets = entries.iter().map(|(target, _)| target);
+        let own = OwnerMask::from(self.owner);
+        self.read.any(targets, |entry| OwnerMask::of(entry) != own)
     }
 
     /// Writes some of the entries. What others have set since the list was read stays.
@@ -150,20 +179,9 @@ impl OwnedList {
         blocklist: &mut Blocklist,
         entries: &[(Target, Entry)],
     ) -> Result<()> {
-        let (of_log, own): (Vec<_>, Vec<_>) = entries
-            .iter()
-            .copied()
-            .partition(|(_, entry)| self.owner_of(entry) != self.owner);
-        self.is_unchanged &= lock.was_ours();
-        let (is_unchanged, begins_anew) = (self.is_unchanged, !self.is_named);
-        for (owner, some) in [(self.owner, own), (OwnerBit::LOG, of_log)] {
-            if !some.is_empty() {
-                let (store, present) = (&mut self.store, &self.present);
-                let is_absent = |target| is_unchanged && !present.contains(&target);
-                owned_blocks::set(lock, blocklist, store, owner, &some, begins_anew, is_absent)?;
-            }
-        }
-        Ok(())
+        let (store, read) = (&mut self.store, &mut self.read);
+        let (owner, begins_anew) = (self.owner, self.begins_anew);
+        owned_blocks::set(lock, blocklist, store, owner, entries, begins_anew, read)
     }
 
     /// Lets the owner let go of the entries that the list does not name.
@@ -176,7 +194,8 @@ impl OwnedList {
         config: &Config,
         blocklist: &mut Blocklist,
     ) -> Result<Released> {
-        owners::release(config, blocklist, &mut self.store, self.owner, &self.gone)
+        let (store, read) = (&mut self.store, &mut self.read);
+        owners::release(config, blocklist, store, self.owner, &self.gone, read)
     }
 }
 
@@ -186,20 +205,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sketch_contains_what_it_was_made_of_and_little_else() {
+    fn an_index_finds_what_is_in_the_list_and_nothing_else() {
         let host = |number: u32| Target::V4(number.to_be_bytes());
         let mut all: Vec<Target> = (0..1_000).map(host).collect();
         let others = [
             "2001:db8::1",
             "2001:db8::1/128",
             "192.0.2.0/24",
+            "192.0.2.0/25",
             "2001:db8::/32",
+            "2001:db8::/33",
         ];
         all.extend(others.map(|it| it.parse::<Target>().unwrap()));
-        let sketch = Sketch::of(all.iter().copied());
-        assert!(all.iter().all(|target| sketch.may_contain(*target)));
-        let false_alarms = (1_000..11_000).filter(|it| sketch.may_contain(host(*it)));
-        assert!(false_alarms.count() < 2_500);
-        assert!(!Sketch::of([].into_iter()).may_contain(host(1)));
+        let entries: Vec<(Target, Entry)> =
+            all.into_iter().map(|it| (it, Entry::default())).collect();
+        let index = ListIndex::new(&entries);
+        assert!(entries.iter().all(|(target, _)| index.contains(*target)));
+        assert!((1_000..11_000).all(|it| !index.contains(host(it))));
+        assert!(!index.contains("192.0.2.0/26".parse().unwrap()));
+        assert!(!ListIndex::new(&[]).contains(host(1)));
     }
 }

@@ -1,6 +1,6 @@
 //! Parses a list into entries. A long list is divided among several threads.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::panic::resume_unwind;
 use std::thread::{self, ScopedJoinHandle, available_parallelism};
 
@@ -12,6 +12,7 @@ use crate::render::allowed::shown;
 use spamdrop_core::invalid::Invalid;
 use spamdrop_core::listing::ListEntry;
 use spamdrop_core::lists::{DropRecord, ListFormat, ListParser, NftDocument};
+use spamdrop_core::owners::EntryOwner;
 use spamdrop_core::policy::Scope;
 use spamdrop_core::target::Target;
 
@@ -24,6 +25,8 @@ pub(super) struct ImportParser<'a> {
     /// Entries whose peers hold a connection. They are imported open, so that
     /// the connection can end properly.
     pub(super) connected: &'a HashSet<Target>,
+    /// Whether the list has an owner, so that those of its lines do not count.
+    pub(super) is_owned: bool,
 }
 
 /// The content of a list.
@@ -32,6 +35,8 @@ pub(super) struct ParsedList {
     /// Entries that may be blocked, sorted. If several lines have the same
     /// target, the last one counts.
     pub(super) entries: Vec<(Target, Entry)>,
+    /// Those of lines that name another owner than the list has, likewise.
+    pub(super) others: BTreeMap<EntryOwner, Vec<(Target, Entry)>>,
     /// Addresses of entries that are imported open.
     pub(super) connected: Vec<IpNet>,
     /// Number of addresses that must not be blocked.
@@ -124,7 +129,12 @@ impl ImportParser<'_> {
     }
 
     fn take(&self, listed: ListEntry, part: &mut ParsedList) {
-        let ListEntry { net, mut entry, .. } = listed;
+        let ListEntry {
+            net,
+            mut entry,
+            owner,
+            ..
+        } = listed;
         let target = match self.scope.choose(listed.target, net) {
             Ok(choice) => choice.target,
             Err(why) => {
@@ -140,7 +150,10 @@ impl ImportParser<'_> {
         } else {
             entry.flags |= SEALED;
         }
-        part.entries.push((target, entry));
+        match owner.filter(|owner| !self.is_owned && *owner != EntryOwner::Hand) {
+            Some(owner) => part.others.entry(owner).or_default().push((target, entry)),
+            None => part.entries.push((target, entry)),
+        }
     }
 }
 
@@ -157,6 +170,9 @@ impl ParsedList {
         let before = self.lines;
         self.lines += later.lines;
         self.entries.extend(later.entries);
+        for (owner, entries) in later.others {
+            self.others.entry(owner).or_default().extend(entries);
+        }
         self.connected.extend(later.connected);
         self.left_out += later.left_out;
         self.named.extend(later.named);
@@ -171,14 +187,27 @@ impl ParsedList {
     /// Sorts, and keeps the last entry of each target. The stable sort is fast,
     /// because it only merges parts that are already sorted.
     fn each_once(&mut self) {
-        self.entries.sort_by_key(|(target, _)| *target);
-        self.entries.dedup_by(|later, kept| {
-            let same = later.0 == kept.0;
-            if same {
-                *kept = *later;
-            }
-            same
-        });
+        for entries in std::iter::once(&mut self.entries).chain(self.others.values_mut()) {
+            entries.sort_by_key(|(target, _)| *target);
+            entries.dedup_by(|later, kept| {
+                let same = later.0 == kept.0;
+                if same {
+                    *kept = *later;
+                }
+                same
+            });
+        }
+    }
+
+    /// The targets of all entries, sorted, each once.
+    pub(super) fn targets(&self) -> Vec<Target> {
+        let all = std::iter::once(&self.entries).chain(self.others.values());
+        let mut all: Vec<Target> = all.flatten().map(|(target, _)| *target).collect();
+        if !self.others.is_empty() {
+            all.sort_unstable();
+            all.dedup();
+        }
+        all
     }
 }
 
@@ -231,6 +260,7 @@ mod tests {
             list,
             scope,
             connected,
+            is_owned: false,
         }
     }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use anyhow::Result;
 use spamdrop_common::entry::Origin;
 use spamdrop_common::time::MonotonicNs;
-use spamdrop_core::history::{BlockNote, HistoryEvent};
+use spamdrop_core::history::{BlockNote, FIFO_REASON, HistoryEvent};
 use spamdrop_core::owners::OwnerBit;
 use spamdrop_core::target::Target;
 use spamdrop_core::term::Term;
@@ -16,9 +16,6 @@ use crate::clock;
 use crate::daemon::block::{BlockRule, origin};
 use crate::daemon::release::ReleaseMessage;
 use crate::lock::{self, WriteLock};
-
-/// The reason that `show` prints.
-const REASON: &[u8] = b"fifo";
 
 impl FifoTask {
     /// Blocks as `spamdrop add ADDR` does, or with `--for` these seconds, but the
@@ -118,7 +115,7 @@ pub(super) fn reason(old: Option<Origin>, now: MonotonicNs, rule: &BlockRule) ->
     let mut origin = origin(old);
     origin.last_offence = now;
     origin.release_pending = rule.releases.into();
-    origin.set_text(REASON);
+    origin.set_text(FIFO_REASON.as_bytes());
     origin
 }
 

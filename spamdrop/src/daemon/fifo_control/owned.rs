@@ -18,7 +18,7 @@ use crate::clock;
 use crate::daemon::block::BlockRule;
 use crate::kernel::blocklist::{Blocked, Blocklist};
 use crate::lock::WriteLock;
-use crate::owned_blocks::{self, FEW, OwnerStore, Released};
+use crate::owned_blocks::{self, FEW, OwnerStore, ReadEntries, Released};
 use crate::store::DAEMON_WAIT;
 
 /// The most commands of one job, which holds the write lock and stores their holds
@@ -95,7 +95,7 @@ impl FifoTask {
     /// Begins to carry out the commands of owners that wait first.
     pub(super) fn begin_owned(&mut self) {
         let mut commands = Vec::new();
-        while let Some(Command::Hold(..) | Command::Release(..)) = self.waiting.front()
+        while let Some(Command::Owned(..)) = self.waiting.front()
             && commands.len() < BATCH
         {
             commands.extend(self.waiting.pop_front().and_then(|it| self.owned(it)));
@@ -119,10 +119,8 @@ impl FifoTask {
 
     /// The command with its entry; `None` if its address must not be blocked.
     fn owned(&mut self, command: Command) -> Option<OwnerCommand> {
-        let (addr, seconds, owner) = match command {
-            Command::Hold(addr, seconds, owner) => (addr, Some(seconds), owner),
-            Command::Release(addr, owner) => (addr, None, owner),
-            Command::Add(..) | Command::Remove(_) | Command::Flush => return None,
+        let Command::Owned(addr, seconds, owner) = command else {
+            return None;
         };
         if let Some(why) = self.scope.protected.why(addr).filter(|_| seconds.is_some()) {
             self.counts.protected += 1;
@@ -155,11 +153,14 @@ impl FifoTask {
             }
         };
         for command in rest.into_iter().rev() {
-            let OwnerCommand { addr, owner, .. } = command;
-            self.waiting.push_front(match command.seconds {
-                Some(seconds) => Command::Hold(addr, seconds, owner),
-                None => Command::Release(addr, owner),
-            });
+            let OwnerCommand {
+                addr,
+                seconds,
+                owner,
+                ..
+            } = command;
+            self.waiting
+                .push_front(Command::Owned(addr, seconds, owner));
         }
         for (command, outcome) in done {
             self.note(&command, outcome);
@@ -284,7 +285,8 @@ fn release_all(
     targets.sort_unstable();
     targets.dedup();
     if let Some(bit) = bit {
-        released = owned_blocks::release(lock, blocklist, store, bit.into(), &targets)?;
+        let read = &mut ReadEntries::default();
+        released = owned_blocks::release(lock, blocklist, store, bit.into(), &targets, read)?;
     }
     let mut removed: HashSet<Target> = released.removed.into_iter().collect();
     let mut kept: HashSet<Target> = released.kept.into_iter().collect();

@@ -4,12 +4,14 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
+use spamdrop_core::owners::{EntryOwner, OwnerBit, OwnerMask};
 
 use super::{SHORT_LOCK_WAIT, Supervisor};
 use crate::clock;
+use crate::daemon::database;
 use crate::daemon::disk::take_finished;
 use crate::daemon::health::Subject;
-use crate::kernel::blocklist::Blocklist;
+use crate::kernel::blocklist::{Blocklist, SweptEntries};
 use crate::lock;
 use crate::owned_blocks::{self, OwnerStore};
 use crate::store::DAEMON_WAIT;
@@ -44,6 +46,7 @@ impl Supervisor {
         let filter = &self.settings.filter;
         let (pin_dir, run_dir) = (filter.pin_dir.clone(), filter.run_dir.clone());
         let store = self.settings.history.store.clone();
+        let is_history_kept = !self.settings.history.kept.is_zero();
         self.sweeping = Some(self.disk.submit(move || {
             let lock = || {
                 // The tasks do not wait for the lock, so they need a gap in
@@ -52,10 +55,26 @@ impl Supervisor {
                 lock::acquire_within(&run_dir, SHORT_LOCK_WAIT)
             };
             let mut blocklist = Blocklist::open(&pin_dir)?;
-            let swept = blocklist.sweep(clock::monotonic_ns(), lock)?;
-            let mut store = OwnerStore::new(&store, DAEMON_WAIT);
-            let settled = owned_blocks::settle(&mut blocklist, &mut store, lock);
-            Ok((swept, settled.map(drop)))
+            let mut owners = OwnerStore::new(&store, DAEMON_WAIT);
+            let recorded = recorded(&mut owners);
+            let SweptEntries { count, ends } =
+                blocklist.sweep(clock::monotonic_ns(), recorded, lock)?;
+            if is_history_kept && let Err(error) = database::write_ends(&store, ends) {
+                // The history task raises it, which writes to the same table.
+                log::debug!("the history lacks the ends of blocks: {error:#}");
+            }
+            let settled = owned_blocks::settle(&mut blocklist, &mut owners, lock);
+            Ok((count, settled.map(drop)))
         }));
     }
+}
+
+/// The owners whose blocks are in the history: the log, the FIFO, and those that write to
+/// it.
+fn recorded(store: &mut OwnerStore) -> OwnerMask {
+    let names = store.names().unwrap_or_default();
+    let jails = names.named().filter(|it| matches!(it, EntryOwner::Jail(_)));
+    let jails = jails.filter_map(|jail| names.bit(jail));
+    let fixed = OwnerMask::from(OwnerBit::LOG).and(OwnerBit::FIFO);
+    jails.fold(fixed, OwnerMask::and)
 }

@@ -125,6 +125,7 @@ impl EvidenceStore {
 
     fn begin_write(&self, engine: &mut Engine) -> Receiver<Merged> {
         let evidence = Evidence {
+            reasons: engine.take_demotion_reasons(),
             records: engine.take_records(),
             contacts: engine.take_contacts(),
         };

@@ -27,20 +27,6 @@ pub struct Blocked {
 }
 
 impl Blocklist {
-    /// Blocks the source of an offence in the log; `target` is its entry. See
-    /// [`Blocklist::block`].
-    pub fn offence(
-        &mut self,
-        lock: &WriteLock,
-        addr: IpAddr,
-        target: Target,
-        term: Term,
-        sealed: bool,
-        origin: &Origin,
-    ) -> Result<Blocked> {
-        self.block(lock, (addr, target), OwnerBit::LOG, term, sealed, origin)
-    }
-
     /// Blocks an address for an owner, with the entry that goes with it. A live
     /// entry keeps its hits, its other owners, and its end, if that is later. A
     /// sealed entry is opened again unless `sealed` is set, so that the session
@@ -74,20 +60,6 @@ impl Blocklist {
         };
         self.put_again(target, entry, old)?;
         Ok(blocked)
-    }
-
-    /// Adds entries by hand. An older entry of the same target is replaced.
-    ///
-    /// # Errors
-    ///
-    /// As [`Blocklist::put_all`].
-    pub fn add(&mut self, lock: &WriteLock, targets: &[(Target, bool)], term: Term) -> Result<()> {
-        let owner = OwnerMask::from(OwnerBit::HAND);
-        let entry = |sealed| owner.of_entry(term.entry(if sealed { SEALED } else { 0 }));
-        let entries = targets
-            .iter()
-            .map(|&(target, sealed)| (target, entry(sealed)));
-        self.put_all(lock, entries)
     }
 
     fn live(&self, target: Target, now: MonotonicNs) -> Result<Option<Entry>> {

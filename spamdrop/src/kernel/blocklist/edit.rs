@@ -7,14 +7,11 @@ use std::os::fd::BorrowedFd;
 
 use anyhow::{Context as _, Result};
 use aya::Pod;
-use spamdrop_common::action::is_live;
 use spamdrop_common::entry::{Entry, SEALED};
-use spamdrop_common::time::MonotonicNs;
 
 use super::{Blocklist, fd, present};
 use crate::kernel::bpf;
 use crate::lock::WriteLock;
-use spamdrop_core::owners::OwnerMask;
 use spamdrop_core::target::{Target, prefix_of_origin};
 
 /// Number of addresses that are looked up before they are added. Raising the epoch
@@ -125,30 +122,34 @@ impl Blocklist {
         taken.map(|()| removed)
     }
 
-    /// Removes the live entries of addresses that nobody but these owners wants; the
-    /// others are left alone. The reasons stay, see [`Blocklist::forget_origins`].
-    /// Returns the targets that had such an entry.
-    pub fn remove_owned(
+    /// Removes the entries of many hosts; prefixes stay. The reasons stay as well, see
+    /// [`Blocklist::forget_origins`]. Returns the targets that had an entry.
+    pub fn remove_hosts(
         &mut self,
         _lock: &WriteLock,
-        owners: OwnerMask,
-        targets: &[Target],
-        now: MonotonicNs,
+        targets: impl IntoIterator<Item = Target>,
     ) -> Result<HashSet<Target>> {
-        let (mut removed, mut counted) = (HashSet::new(), Counted::default());
-        let taken = targets.iter().try_for_each(|&target| {
-            let entry = self.host(target)?;
-            let is_wanted = |entry: &Entry| OwnerMask::of(entry).without(owners).is_empty();
-            let entry = entry.filter(|entry| is_live(entry.expires, now) && is_wanted(entry));
-            if entry.is_some() && self.remove_host(target)? {
-                removed.insert(target);
-                counted.add(target);
+        let (mut v4, mut v6, mut v6_addresses) = (Vec::new(), Vec::new(), Vec::new());
+        for target in targets {
+            match target {
+                Target::V4(key) => v4.push(key),
+                Target::V6(key) => v6.push(key),
+                Target::V6Address(key) => v6_addresses.push(key),
+                Target::Net(_) => {}
             }
-            Ok(())
-        });
+        }
+        let mut removed = HashSet::new();
+        let taken = take_hosts(fd(&self.v4), v4, Target::V4, &mut removed)
+            .and_then(|()| take_hosts(fd(&self.v6), v6, Target::V6, &mut removed))
+            .and_then(|()| {
+                let map = fd(&self.v6_addresses);
+                take_hosts(map, v6_addresses, Target::V6Address, &mut removed)
+            });
         if taken.is_err() || !removed.is_empty() {
             self.raise_epoch()?;
         }
+        let mut counted = Counted::default();
+        removed.iter().for_each(|target| counted.add(*target));
         self.count(counted)?;
         taken.map(|()| removed)
     }
@@ -316,6 +317,21 @@ impl<K: Pod + Sync> Batch<K> {
     fn write(&self, map: BorrowedFd<'_>) -> io::Result<()> {
         bpf::update(map, &self.keys, &self.entries)
     }
+}
+
+/// Removes the entries of these keys, and adds the targets that had one.
+fn take_hosts<K: Pod>(
+    map: BorrowedFd<'_>,
+    mut keys: Vec<K>,
+    target: fn(K) -> Target,
+    removed: &mut HashSet<Target>,
+) -> Result<()> {
+    let missing = bpf::delete(map, &keys).context("cannot remove addresses")?;
+    for index in missing.into_iter().rev() {
+        keys.swap_remove(index);
+    }
+    removed.extend(keys.into_iter().map(target));
+    Ok(())
 }
 
 /// Which numbers in the settings a change of entries concerns.

@@ -29,7 +29,7 @@ pub use read::Found;
 pub use responder::Responder;
 pub use source_facts::read_source_facts;
 pub use split::{OwnEntry, Split, WholeEntry};
-pub use sweep::CHUNK;
+pub use sweep::{CHUNK, SweptEntries};
 
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;

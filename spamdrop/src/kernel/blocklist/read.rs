@@ -110,12 +110,20 @@ impl Blocklist {
 
     /// Visits every entry, live or expired, in no order.
     pub fn for_each(&self, mut visit: impl FnMut(Found)) -> Result<()> {
-        let mut each = |target, entry| visit(Found { target, entry });
         let recent_drops = self.recent_drops()?;
-        walk(&self.v4, |key, mut entry| {
-            recent_drops.add_to(&mut entry, key);
-            each(Target::V4(key), entry);
-        })?;
+        self.for_each_stored(|mut found| {
+            if let Target::V4(source) = found.target {
+                recent_drops.add_to(&mut found.entry, source);
+            }
+            visit(found);
+        })
+    }
+
+    /// As [`Blocklist::for_each`], without the hits and slides that are only in the cache,
+    /// see [`Blocklist::add_recent_drops`].
+    pub fn for_each_stored(&self, mut visit: impl FnMut(Found)) -> Result<()> {
+        let mut each = |target, entry| visit(Found { target, entry });
+        walk(&self.v4, |key, entry| each(Target::V4(key), entry))?;
         walk(&self.v6, |key, entry| each(Target::V6(key), entry))?;
         walk(&self.v6_addresses, |key, entry| {
             each(Target::V6Address(key), entry);

@@ -57,11 +57,30 @@ impl Blocklist {
             return Ok(None);
         };
         if let Target::V4(source) = target {
-            for slot in self.slots_of(source)? {
-                moment.add_to(&mut entry, slot);
-            }
+            self.add_recent_drop(&mut entry, source, moment)?;
         }
         Ok(Some(entry))
+    }
+
+    /// Adds to entries as they are stored what the cache has not stored in them yet.
+    pub fn add_recent_drops(&self, entries: &mut HashMap<Target, Entry>) -> Result<()> {
+        // Half as many single look-ups take as long as reading everything.
+        if entries.len() > self.recent_drops.len() as usize / 2 {
+            let recent_drops = self.recent_drops()?;
+            for (target, entry) in entries {
+                if let Target::V4(source) = *target {
+                    recent_drops.add_to(entry, source);
+                }
+            }
+            return Ok(());
+        }
+        let moment = self.moment()?;
+        for (target, entry) in entries {
+            if let Target::V4(source) = *target {
+                self.add_recent_drop(entry, source, &moment)?;
+            }
+        }
+        Ok(())
     }
 
     /// The sources in the cache that were dropped within seconds, those with the
@@ -86,16 +105,23 @@ impl Blocklist {
         let Target::V4(source) = target else {
             return Ok(false);
         };
-        Ok(!self.slots_of(source)?.is_empty())
+        Ok(self.recent_drop(source)?.is_some())
     }
 
-    /// The slots of a source: one, or none.
-    fn slots_of(&self, source: [u8; 4]) -> Result<Vec<RecentDrop>> {
+    fn add_recent_drop(&self, entry: &mut Entry, source: [u8; 4], moment: &Moment) -> Result<()> {
+        if let Some(slot) = self.recent_drop(source)? {
+            moment.add_to(entry, slot);
+        }
+        Ok(())
+    }
+
+    /// The slot of a source.
+    fn recent_drop(&self, source: [u8; 4]) -> Result<Option<RecentDrop>> {
         let place = Place::of(source, self.line_bits());
         let line = self.recent_drops.get(&place.line, 0);
-        let line = line.context("cannot read recent_drops4")?;
-        let words = line.into_iter().filter(|&word| place.is_of(word));
-        Ok(words.map(RecentDrop::from_word).collect())
+        let mut words = line.context("cannot read recent_drops4")?.into_iter();
+        let word = words.find(|&word| place.is_of(word));
+        Ok(word.map(RecentDrop::from_word))
     }
 
     fn line_bits(&self) -> u32 {

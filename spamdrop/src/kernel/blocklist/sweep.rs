@@ -1,6 +1,7 @@
 //! Deletes many entries at once. Expired entries are removed here: the filter
 //! neither revives nor deletes them.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use anyhow::Result;
@@ -9,15 +10,30 @@ use spamdrop_common::{action::is_live, time::MonotonicNs};
 use super::Blocklist;
 use super::edit::Counted;
 use crate::lock::WriteLock;
+use spamdrop_core::owners::OwnerMask;
 use spamdrop_core::target::Target;
 
 /// Entries written per lock acquisition, so that other writers do not wait
 /// long.
 pub const CHUNK: usize = 4096;
 
+/// The most ends that a sweep returns: three times as many as the log blocks in the
+/// time between two sweeps.
+const ENDS: usize = 10_000;
+
+/// The result of a sweep.
+#[derive(Debug, Default)]
+pub struct SweptEntries {
+    /// Number of expired entries.
+    pub count: usize,
+    /// The ends of those that some owners had.
+    pub ends: HashMap<Target, MonotonicNs>,
+}
+
 impl Blocklist {
     /// Deletes expired entries, and origins without an entry. `lock` is called
-    /// for each [`CHUNK`] of deletions to acquire the write lock.
+    /// for each [`CHUNK`] of deletions to acquire the write lock. `noted` are the
+    /// owners of the entries whose ends are returned.
     ///
     /// # Errors
     ///
@@ -25,12 +41,17 @@ impl Blocklist {
     pub fn sweep(
         &mut self,
         now: MonotonicNs,
+        noted: OwnerMask,
         lock: impl Fn() -> Result<WriteLock>,
-    ) -> Result<usize> {
-        let mut expired = Vec::new();
+    ) -> Result<SweptEntries> {
+        let (mut expired, mut ends) = (Vec::new(), HashMap::new());
         self.for_each(|found| {
             if !is_live(found.entry.expires, now) {
                 expired.push(found.target);
+                let owners = OwnerMask::of(&found.entry);
+                if owners.without(noted) != owners && ends.len() < ENDS {
+                    ends.insert(found.target, found.entry.expires);
+                }
             }
         })?;
         expired.sort_unstable();
@@ -39,9 +60,13 @@ impl Blocklist {
             // An entry may have been added again since it was read.
             let again = self.live_among(chunk, now)?;
             self.delete(chunk.iter().filter(|target| !again.contains_key(target)))?;
+            ends.retain(|target, _| !again.contains_key(target));
         }
         self.sweep_origins(lock)?;
-        Ok(expired.len())
+        Ok(SweptEntries {
+            count: expired.len(),
+            ends,
+        })
     }
 
     /// Deletes every entry and every origin. Returns the number of live

@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use spamdrop_common::counter::Reason;
 use spamdrop_common::settings::Refresh;
 use spamdrop_core::duration::human;
+use spamdrop_core::history::{BlockEnd, EndedBlock};
 use spamdrop_core::next_syn::{Change, Fate};
 use spamdrop_core::reputation::SenderStanding;
 use spamdrop_core::time::UnixSeconds;
@@ -103,6 +104,7 @@ fn sentences(one: &Explanation<'_>, zone: &TimeZone) -> Vec<String> {
         }
         None => {}
     }
+    all.extend(one.ended.as_ref().map(|it| ended(it, zone)));
     if one.filter == FilterPresence::Detached {
         all.push("The filter is on no interface, so its entries drop nothing.".into());
     }
@@ -114,6 +116,22 @@ fn sentences(one: &Explanation<'_>, zone: &TimeZone) -> Vec<String> {
     all.extend(one.gate.as_ref().map(gate));
     all.extend(one.unknown.iter().map(|what| format!("Unknown: {what}.")));
     all
+}
+
+/// The end of the last block.
+fn ended(block: &EndedBlock, zone: &TimeZone) -> String {
+    let time = |at| local_time(at, zone);
+    match &block.end {
+        BlockEnd::ByItself(at) => format!("Its last block ended by itself at {}.", time(*at)),
+        BlockEnd::Command { at, by, text } => {
+            let at = time(*at);
+            format!("Its last block was ended by {by} at {at}: `{text}`.")
+        }
+        BlockEnd::AtLatest(at) => format!(
+            "Its last block by the log ended at {} at the latest; the end was not seen.",
+            time(*at)
+        ),
+    }
 }
 
 /// The part of the allowlist; none if it could not be read.

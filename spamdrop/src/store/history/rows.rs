@@ -139,6 +139,19 @@ pub(super) fn exists(db: &Connection, net: IpNet) -> Result<bool> {
     Ok(db.query_row(query, ends(net), |row| row.get(0))?)
 }
 
+/// Whether the last event of exactly this prefix that is a block or the end of one is a
+/// block.
+pub(super) fn has_block(db: &Connection, net: IpNet) -> Result<bool> {
+    let [blocked, ended] = [HistoryKind::Blocked, HistoryKind::Ended].map(HistoryKind::name);
+    let [lowest, highest] = ends(net);
+    let mut query = db.prepare_cached(
+        "SELECT kind = ?1 FROM history WHERE lowest = ?3 AND highest = ?4 AND kind IN (?1, ?2) \
+         ORDER BY id DESC LIMIT 1",
+    )?;
+    let mut rows = query.query_map(params![blocked, ended, lowest, highest], |row| row.get(0))?;
+    Ok(rows.next().transpose()?.unwrap_or(false))
+}
+
 pub(super) fn forget(db: &Connection, net: IpNet) -> Result<usize> {
     let delete = "DELETE FROM history WHERE lowest >= ?1 AND lowest <= ?2 AND highest <= ?2";
     Ok(db.prepare_cached(delete)?.execute(ends(net))?)

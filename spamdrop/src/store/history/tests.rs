@@ -71,6 +71,37 @@ fn rows(store: &Store, query: &HistoryQuery) -> Vec<(&'static str, u64, u64, u64
 }
 
 #[test]
+fn the_end_of_a_block_is_written_once_if_there_is_the_block() {
+    let (_dir, mut store) = store();
+    let (first, other) = ("192.0.2.1", "2001:db8::/64");
+    write(
+        &mut store,
+        &[blocked(first, 900, false), blocked(other, 800, false)],
+    );
+    let ends = |ago| [(net(first), at(ago)), (net("192.0.2.2"), at(ago))];
+    store.write_ends(&ends(300)).unwrap();
+    store.write_ends(&ends(290)).unwrap();
+    let all = query(None);
+    let expected = [
+        ("blocked", 900, 900, 1),
+        ("blocked", 800, 800, 1),
+        ("ended", 300, 300, 1),
+    ];
+    assert_eq!(rows(&store, &all), expected);
+    // A new block ends again.
+    write(&mut store, &[blocked(first, 200, false)]);
+    store.write_ends(&ends(100)).unwrap();
+    let kinds = rows(&store, &query(Some(first))).into_iter();
+    let kinds: Vec<&str> = kinds.map(|(kind, ..)| kind).collect();
+    assert_eq!(kinds, ["blocked", "ended", "blocked", "ended"]);
+    // An IPv6 address alone is another entry than its /64.
+    store
+        .write_ends(&[(net("2001:db8::1/128"), at(90))])
+        .unwrap();
+    assert_eq!(rows(&store, &query(Some("2001:db8::1"))).len(), 1);
+}
+
+#[test]
 fn events_are_read_as_they_were_written() {
     let (_dir, mut store) = store();
     let by = "anna".to_owned();

@@ -14,6 +14,8 @@ use spamdrop::kernel::attach::{Filter, Mode};
 use spamdrop::kernel::blocklist::Blocklist;
 use spamdrop::lock::WriteLock;
 use spamdrop_common::counter::Reason;
+use spamdrop_common::entry::SEALED;
+use spamdrop_core::owners::{OwnerBit, OwnerMask};
 use spamdrop_core::policy::Protected;
 use spamdrop_core::target::Target;
 use spamdrop_core::term::Term;
@@ -119,13 +121,16 @@ fn fill(list: &mut Blocklist, turn: &WriteLock, sources: Sources) -> Result<()> 
         slides: true,
         hard_limit_s: 0,
     };
-    let mut targets = sources.each().map(|addr| (Target::V4(addr.octets()), true));
+    let entry = OwnerMask::from(OwnerBit::HAND).of_entry(term.entry(SEALED));
+    let mut targets = sources
+        .each()
+        .map(|addr| (Target::V4(addr.octets()), entry));
     loop {
         let chunk: Vec<_> = targets.by_ref().take(CHUNK).collect();
         if chunk.is_empty() {
             return Ok(());
         }
-        list.add(turn, &chunk, term)?;
+        list.put_all(turn, chunk)?;
     }
 }
 

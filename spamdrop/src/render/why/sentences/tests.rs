@@ -1,6 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use spamdrop_core::history::{HistoryEvent, HistoryKind};
+use spamdrop_core::history::{BlockEnd, EndedBlock, HistoryEvent, HistoryKind};
 use spamdrop_core::next_syn::StrangerClass;
 
 use super::*;
@@ -25,6 +25,7 @@ fn one(next: Option<NextConnection>) -> Explanation<'static> {
         unknown: Vec::new(),
         unread: Unread::default(),
         refresh: Refresh::Packet,
+        ended: None,
     }
 }
 
@@ -301,5 +302,45 @@ fn json_has_every_member() {
 {"addr":"192.0.2.1","filter":"attached","next":{"fate":"refused","reason":"gate_refused","fate_of_windows":"refused"},"changes":[],"block":null,"allowed":null,"known":null,"gate":{"mode":"on","held":30,"slots":40,"passes":false,"class":1,"waits_from":28,"waits_from_of_windows":24,"has_verdict":false,"refused":2,"refused_without_source":0},"lookup":null,"history":[],"unknown":[]}
 ]
 "#
+    );
+}
+
+#[test]
+fn the_end_of_the_last_block_is_told_as_far_as_it_is_known() {
+    let at = UnixSeconds::new(1_795_392_600);
+    let told = |end| {
+        let block = AddressDetail {
+            addr: "192.0.2.1".into(),
+            allowed_by: None,
+            entries: Vec::new(),
+            origins: Vec::new(),
+            ends: Vec::new(),
+        };
+        let one = Explanation {
+            block: Some(block),
+            ended: Some(EndedBlock { last: at, end }),
+            ..one(next(Fate::Accepted, Reason::NotBlocked))
+        };
+        let text = written(&one);
+        let line = text.lines().find(|line| line.contains("last block"));
+        line.unwrap().trim().to_owned()
+    };
+    let time = "2026-11-23 00:10:00 +00:00";
+    assert_eq!(
+        told(BlockEnd::ByItself(at)),
+        format!("Its last block ended by itself at {time}.")
+    );
+    let command = BlockEnd::Command {
+        at,
+        by: "anna".into(),
+        text: "remove 192.0.2.1".into(),
+    };
+    assert_eq!(
+        told(command),
+        format!("Its last block was ended by anna at {time}: `remove 192.0.2.1`.")
+    );
+    assert_eq!(
+        told(BlockEnd::AtLatest(at)),
+        format!("Its last block by the log ended at {time} at the latest; the end was not seen.")
     );
 }
