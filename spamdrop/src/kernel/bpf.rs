@@ -11,6 +11,7 @@ pub use links::{
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::panic::resume_unwind;
+use std::sync::mpsc::sync_channel;
 use std::thread::{self, ScopedJoinHandle, available_parallelism};
 
 use aya::Pod;
@@ -21,51 +22,132 @@ pub const BATCH: usize = 4096;
 /// Maximum number of threads that write to a map at once.
 const THREADS: usize = 4;
 
-/// Reads a hash map or an array with few system calls. Entries that are added
-/// or removed in the meantime may be visited or not; no entry is visited twice.
+/// Reads a hash map or an array with few system calls, which a second thread makes
+/// while the caller's one visits what was read. Entries that are added or removed in the
+/// meantime may be visited or not; no entry is visited twice.
 ///
 /// # Errors
 ///
 /// The kernel's error, or that of `visit`.
-pub fn for_each<K: Pod, V: Pod>(
+pub fn for_each<K: Pod + Send, V: Pod + Send>(
     map: BorrowedFd<'_>,
     mut visit: impl FnMut(&[K], &[V]) -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut room = BATCH;
-    let mut keys = zeroed::<K>(room);
-    let mut values = zeroed::<V>(room);
-    let mut cursor: Option<u32> = None;
-    loop {
-        let mut next = 0u32;
-        let mut attr = batch_attr(map, room);
-        attr.in_batch = cursor
-            .as_ref()
-            .map_or(0, |at| std::ptr::from_ref(at) as u64);
-        attr.out_batch = &raw mut next as u64;
-        attr.keys = keys.as_mut_ptr() as u64;
-        attr.values = values.as_mut_ptr() as u64;
-        // SAFETY: keys and values have room for `count` elements of the sizes
-        // that the map has (the callers' maps are checked when opened), and
-        // the cursors are u32, as hash maps use.
-        let result = unsafe { call(Command::MapLookupBatch, &mut attr) };
-        let done = match result {
-            Ok(_) => false,
-            Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => true,
-            Err(error) if Errno::from_io_error(&error) == Some(Errno::NOSPC) => {
-                // One bucket holds more entries than the buffer.
-                room *= 2;
-                keys = zeroed(room);
-                values = zeroed(room);
-                continue;
+    let mut reader = Reader { map, cursor: None };
+    let mut batch = Batch::new(BATCH);
+    if reader.read(&mut batch)? {
+        return batch.visit(&mut visit);
+    }
+    batch.visit(&mut visit)?;
+    thread::scope(|scope| {
+        let (give, empty) = sync_channel::<Batch<K, V>>(1);
+        let (fill, filled) = sync_channel(1);
+        let mut second = reader.clone();
+        let read_all = move || {
+            for mut batch in empty {
+                let result = second.read(&mut batch);
+                if fill.send((batch, result)).is_err() {
+                    return;
+                }
             }
-            Err(error) => return Err(error),
         };
-        let count = attr.count as usize;
-        visit(&keys[..count.min(room)], &values[..count.min(room)])?;
-        if done {
-            return Ok(());
+        if thread::Builder::new()
+            .spawn_scoped(scope, read_all)
+            .is_err()
+        {
+            return reader.visit_rest(batch, &mut visit);
         }
-        cursor = Some(next);
+        let mut spare = Some(Batch::new(BATCH));
+        loop {
+            // The thread ends after an error only, which it has sent.
+            let _ = give.send(batch);
+            let Ok((next, result)) = filled.recv() else {
+                return Ok(());
+            };
+            let is_last = result?;
+            if let Some(spare) = spare.take().filter(|_| !is_last) {
+                let _ = give.send(spare);
+            }
+            next.visit(&mut visit)?;
+            if is_last {
+                return Ok(());
+            }
+            batch = next;
+        }
+    })
+}
+
+/// Reads a map, part by part.
+#[derive(Clone)]
+struct Reader<'map> {
+    map: BorrowedFd<'map>,
+    cursor: Option<u32>,
+}
+
+impl Reader<'_> {
+    /// Reads the next part. Returns whether it is the last one.
+    fn read<K: Pod, V: Pod>(&mut self, batch: &mut Batch<K, V>) -> io::Result<bool> {
+        loop {
+            let mut next = 0u32;
+            let mut attr = batch_attr(self.map, batch.keys.len());
+            let at = self.cursor.as_ref();
+            attr.in_batch = at.map_or(0, |at| std::ptr::from_ref(at) as u64);
+            attr.out_batch = &raw mut next as u64;
+            attr.keys = batch.keys.as_mut_ptr() as u64;
+            attr.values = batch.values.as_mut_ptr() as u64;
+            // SAFETY: keys and values have room for `count` elements of the sizes
+            // that the map has (the callers' maps are checked when opened), and
+            // the cursors are u32, as hash maps use.
+            let result = unsafe { call(Command::MapLookupBatch, &mut attr) };
+            let is_last = match result {
+                Ok(_) => false,
+                Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => true,
+                Err(error) if Errno::from_io_error(&error) == Some(Errno::NOSPC) => {
+                    // One bucket holds more entries than the buffer.
+                    *batch = Batch::new(batch.keys.len() * 2);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            batch.count = (attr.count as usize).min(batch.keys.len());
+            self.cursor = Some(next);
+            return Ok(is_last);
+        }
+    }
+
+    fn visit_rest<K: Pod, V: Pod>(
+        &mut self,
+        mut batch: Batch<K, V>,
+        visit: &mut impl FnMut(&[K], &[V]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        loop {
+            let is_last = self.read(&mut batch)?;
+            batch.visit(visit)?;
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// A part of a map.
+struct Batch<K, V> {
+    keys: Vec<K>,
+    values: Vec<V>,
+    count: usize,
+}
+
+impl<K: Pod, V: Pod> Batch<K, V> {
+    fn new(room: usize) -> Self {
+        Self {
+            keys: zeroed(room),
+            values: zeroed(room),
+            count: 0,
+        }
+    }
+
+    fn visit(&self, visit: &mut impl FnMut(&[K], &[V]) -> io::Result<()>) -> io::Result<()> {
+        visit(&self.keys[..self.count], &self.values[..self.count])
     }
 }
 

@@ -98,7 +98,7 @@ pub(super) fn key(source: Target) -> Option<(bool, [u8; 8])> {
 }
 
 /// Makes the map hold exactly `wanted`, whatever it holds.
-pub(super) fn hold_exactly<K: Pod + Eq + Hash + Sync>(
+pub(super) fn hold_exactly<K: Pod + Eq + Hash + Send + Sync>(
     map: &mut Keys<K>,
     wanted: &KeyMap<K, KnownSender>,
 ) -> Result<()> {

@@ -190,7 +190,10 @@ fn fd<K: Pod, V: Pod>(map: &impl IterableMap<K, V>) -> BorrowedFd<'_> {
     map.map().fd().as_fd()
 }
 
-fn walk<K: Pod, V: Pod>(map: &HashMap<MapData, K, V>, mut visit: impl FnMut(K, V)) -> Result<()> {
+fn walk<K: Pod + Send, V: Pod + Send>(
+    map: &HashMap<MapData, K, V>,
+    mut visit: impl FnMut(K, V),
+) -> Result<()> {
     bpf::for_each(fd(map), |keys: &[K], values: &[V]| {
         keys.iter()
             .zip(values)

@@ -13,7 +13,7 @@ use spamdrop_common::{counter, entry, names};
 use super::super::{Blocklist, data, fd, typed};
 use crate::kernel::bpf;
 
-pub(super) fn copy_hash<K: Pod + Sync, V: Pod, N: Pod + Sync + From<V>>(
+pub(super) fn copy_hash<K: Pod + Send + Sync, V: Pod + Send, N: Pod + Sync + From<V>>(
     from: &Path,
     name: &str,
     kind: fn(MapData) -> Map,
@@ -43,7 +43,7 @@ pub(super) fn copy_trie<A: Pod, V: Pod, N: Pod + From<V>>(
 
 /// The entries that a hit may have extended since `since`. A hit sets the
 /// expiry to its own time plus the ttl, or to the hard limit.
-pub(super) fn slid_since<K: Pod, V: Pod + Into<entry::Entry>>(
+pub(super) fn slid_since<K: Pod + Send, V: Pod + Send + Into<entry::Entry>>(
     from: &Path,
     name: &str,
     since: MonotonicNs,
