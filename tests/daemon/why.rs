@@ -60,6 +60,12 @@ fn the_past_tells_how_a_block_ended() {
         site.log(&rejection(addr)).unwrap();
         until_events(&site, addr, &["blocked"]);
     };
+    let flushed = "100.64.2.5";
+    block(flushed);
+    site.spamdrop(&["flush"]).unwrap();
+    let told = end_of_block(&site, flushed);
+    assert!(told.starts_with("Its last block was ended by "), "{told}");
+    assert!(told.ends_with(": `flush`."), "{told}");
     block(held);
     site.spamdrop(&["add", held, "--for", "1h"]).unwrap();
     block(removed);

@@ -162,8 +162,11 @@ impl Place {
         let events = noted(self.history(addr), "the history", &mut unknown);
         let is_absent = self.filter == FilterPresence::Absent;
         let is_free = block.as_ref().map_or(is_absent, |it| it.entries.is_empty());
-        let ended =
-            is_free.then(|| EndedBlock::find(&events, config.hard_limit, clock::unix_seconds()));
+        let ended = match is_free {
+            true => self.ended(config, &events),
+            false => Ok(None),
+        };
+        let ended = noted(ended, "the end of its last block", &mut unknown);
         let rows: Vec<HistoryRow> = events.into_iter().map(HistoryRow::new).collect();
         let past = self.past.as_ref();
         let others = past.map_or(Ok(0), Store::refusals_without_source);
@@ -194,7 +197,7 @@ impl Place {
                 .map(|facts| Refresh::from_number(facts.settings.refresh))
                 .unwrap_or_default(),
             gate: facts.map(|facts| self.gate(&facts, [refused, others], now)),
-            ended: ended.flatten(),
+            ended,
             lookup: None,
             history: rows,
             unknown,
@@ -297,6 +300,15 @@ impl Place {
         };
         let past = self.past.as_ref();
         past.map_or(Ok(Vec::new()), |past| past.history(&query))
+    }
+
+    /// The end of the last block among the events of an address.
+    fn ended(&self, config: &Config, events: &[HistoryEvent]) -> Result<Option<EndedBlock>> {
+        let past = self.past.as_ref();
+        let unnamed = past.map_or(Ok(Vec::new()), Store::commands_without_address)?;
+        let all = [events, &unnamed].concat();
+        let now = clock::unix_seconds();
+        Ok(EndedBlock::find(&all, config.hard_limit, now))
     }
 
     /// `refused`: the SYNs of it, and those without a source, that were refused.

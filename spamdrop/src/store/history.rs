@@ -118,6 +118,15 @@ impl Store {
         self.0.read(rows::refusals_without_source)
     }
 
+    /// The commands about all addresses, no address, or too many to name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::check_history`].
+    pub fn commands_without_address(&self) -> Result<Vec<HistoryEvent>> {
+        self.0.read(rows::commands_without_address)
+    }
+
     /// Whether there are events about exactly this prefix.
     ///
     /// # Errors

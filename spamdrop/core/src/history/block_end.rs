@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::{FIFO_REASON, HistoryEvent, HistoryKind};
+use crate::owners::EntryOwner;
+use crate::target::Target;
 use crate::time::UnixSeconds;
 
 /// The last block of an address that is not blocked any more.
@@ -28,36 +30,44 @@ pub enum BlockEnd {
         /// The command.
         text: String,
     },
-    /// The end was not seen: the daemon did not run, the kernel evicted the entry, or
-    /// everything was unblocked. The block of the log ended at this time at the latest.
+    /// The end is not known: the daemon did not run, the kernel evicted the entry, or the
+    /// history does not name the addresses of the command. The block of the log ended at
+    /// this time at the latest.
     AtLatest(UnixSeconds),
 }
 
 impl EndedBlock {
-    /// The last block among the events of an address that is not blocked `now`. `None` if there is none, or if nothing is known of its end. A block of the log
-    /// lasts at most `hard_limit` after its last offence; zero: there is no limit.
+    /// The last block among the events of an address that is not blocked `now`, and the
+    /// commands that name no address. `None` if there is none, or if nothing is known of
+    /// its end. A block of the log lasts at most `hard_limit` after its last offence; zero:
+    /// there is no limit. The history does not have the limit that the block had.
     #[must_use]
     pub fn find(events: &[HistoryEvent], hard_limit: Duration, now: UnixSeconds) -> Option<Self> {
         let blocks = events.iter().filter(|it| it.kind == HistoryKind::Blocked);
         let block = blocks.max_by_key(|it| it.last)?;
-        let later = events.iter().filter(|it| it.first >= block.last);
-        let ends = later.filter_map(|it| Some((it.first, end(it)?)));
-        let seen = ends.min_by_key(|(at, _)| *at).map(|(_, end)| end);
         let is_limited = block.text != FIFO_REASON && !hard_limit.is_zero();
-        let limit = || is_limited.then(|| BlockEnd::AtLatest(now.min(block.last.plus(hard_limit))));
+        let limit = is_limited.then(|| block.last.plus(hard_limit));
+        let is_in_time = |it: &&HistoryEvent| {
+            it.first >= block.last && limit.is_none_or(|limit| it.first <= limit)
+        };
+        let ends = events.iter().filter(is_in_time);
+        let ends = ends.filter_map(|it| Some((it.first, end(it, block)?)));
+        let seen = ends.min_by_key(|(at, _)| *at).map(|(_, end)| end);
+        let at_latest = || limit.map(|limit| BlockEnd::AtLatest(now.min(limit)));
         Some(Self {
             last: block.last,
-            end: seen.or_else(limit)?,
+            end: seen.or_else(at_latest)?,
         })
     }
 }
 
-/// The end of a block that an event is.
-fn end(event: &HistoryEvent) -> Option<BlockEnd> {
+/// The end of this block that an event is.
+fn end(event: &HistoryEvent, block: &HistoryEvent) -> Option<BlockEnd> {
     let at = event.first;
     match event.kind {
-        HistoryKind::Ended => Some(BlockEnd::ByItself(at)),
-        HistoryKind::Command if is_ending(&event.text) => Some(BlockEnd::Command {
+        // An IPv6 address alone is another entry than its /64.
+        HistoryKind::Ended if event.net == block.net => Some(BlockEnd::ByItself(at)),
+        HistoryKind::Command if is_ending(event, block) => Some(BlockEnd::Command {
             at,
             by: event.by.clone(),
             text: event.text.clone(),
@@ -66,19 +76,42 @@ fn end(event: &HistoryEvent) -> Option<BlockEnd> {
     }
 }
 
-/// Whether this command ends blocks, whoever owns them.
-fn is_ending(command: &str) -> bool {
-    let mut words = command.split(' ').filter(|word| !word.starts_with('-'));
+/// Whether a command that concerns the address certainly ends this block.
+fn is_ending(command: &HistoryEvent, block: &HistoryEvent) -> bool {
+    let mut words = command
+        .text
+        .split(' ')
+        .filter(|word| !word.starts_with('-'));
     match words.next().unwrap_or_default() {
-        "allow" | "allowlist" | "whitelist" => words.next() == Some("add"),
-        "remove" | "unblock" | "unban" | "rm" | "del" | "flush" => !command.contains(" --owner"),
+        "allow" | "allowlist" | "whitelist" => command.net.is_some() && words.next() == Some("add"),
+        "remove" | "unblock" | "unban" | "rm" | "del" => {
+            // The blocks inside a prefix stay.
+            let target = command.net.map(Target::from);
+            target.is_some_and(|it| !matches!(it, Target::Net(_))) && is_of_owner(command, block)
+        }
+        "flush" => is_of_owner(command, block),
+        // With an interface, it leaves the entries.
+        "detach" => words.next().is_none(),
         _ => false,
     }
 }
 
+/// Whether a command concerns every owner, or the one of this block. The history does not
+/// tell a block of the FIFO from that of a jail.
+fn is_of_owner(command: &HistoryEvent, block: &HistoryEvent) -> bool {
+    let owner = command.text.split_once("--owner");
+    owner.is_none_or(|(_, owner)| {
+        let owner = owner.split([' ', '=']).nth(1);
+        let owner = owner.and_then(|owner| owner.parse().ok());
+        owner == Some(EntryOwner::Log) && block.text != FIFO_REASON
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
+    use crate::target::parse_net;
 
     const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -94,7 +127,15 @@ mod tests {
     }
 
     fn command(first: u64, text: &str) -> HistoryEvent {
-        HistoryEvent::command(None, 1, at(first), "anna".into(), text.as_bytes())
+        let net = text.split(' ').find_map(parse_net);
+        HistoryEvent::command(net, 1, at(first), "anna".into(), text.as_bytes())
+    }
+
+    fn of_net(net: &str, event: HistoryEvent) -> HistoryEvent {
+        HistoryEvent {
+            net: Some(net.parse().unwrap()),
+            ..event
+        }
     }
 
     fn found(events: &[HistoryEvent]) -> Option<BlockEnd> {
@@ -124,7 +165,33 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_was_not_seen_is_told_as_the_latest() {
+    fn a_command_after_the_latest_end_ended_nothing() {
+        let block = event(HistoryKind::Blocked, 100, 200);
+        let at_latest = Some(BlockEnd::AtLatest(at(3_800)));
+        for late in ["allow add 192.0.2.1", "remove 192.0.2.1", "flush"] {
+            let all = [block.clone(), command(3_801, late)];
+            assert_eq!(found(&all), at_latest, "{late}");
+            let in_time = [block.clone(), command(3_800, late)];
+            let by = found(&in_time);
+            assert!(matches!(by, Some(BlockEnd::Command { .. })), "{by:?}");
+            // Without a limit, it may have lasted until then.
+            let by = EndedBlock::find(&all, Duration::ZERO, at(9_000)).map(|it| it.end);
+            assert!(matches!(by, Some(BlockEnd::Command { .. })), "{by:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_an_address_alone_is_not_that_of_its_network() {
+        let block = of_net("2001:db8::/64", event(HistoryKind::Blocked, 100, 200));
+        let alone = of_net("2001:db8::1/128", event(HistoryKind::Ended, 300, 300));
+        let all = [block.clone(), alone];
+        assert_eq!(found(&all), Some(BlockEnd::AtLatest(at(3_800))));
+        let whole = of_net("2001:db8::/64", event(HistoryKind::Ended, 800, 800));
+        assert_eq!(found(&[block, whole]), Some(BlockEnd::ByItself(at(800))));
+    }
+
+    #[test]
+    fn an_end_that_is_not_known_is_told_as_the_latest() {
         let block = event(HistoryKind::Blocked, 100, 200);
         assert_eq!(
             found(std::slice::from_ref(&block)),
@@ -148,25 +215,48 @@ mod tests {
     }
 
     #[test]
-    fn only_a_command_that_ends_every_block_ends_one() {
+    fn only_a_command_that_certainly_ends_the_block_ends_it() {
+        let block = event(HistoryKind::Blocked, 100, 200);
+        let of_fifo = HistoryEvent {
+            text: FIFO_REASON.into(),
+            ..block.clone()
+        };
         for ending in [
             "remove 192.0.2.1",
             "-v unban 192.0.2.1",
+            "remove 2001:db8::/64",
             "allow add 192.0.2.1 --comment office",
+            "allow add 192.0.2.0/24",
             "flush",
+            "detach --force",
         ] {
-            assert!(is_ending(ending), "{ending}");
+            assert!(is_ending(&command(300, ending), &block), "{ending}");
+            assert!(is_ending(&command(300, ending), &of_fifo), "{ending}");
+        }
+        for of_log in [
+            "remove --owner log 192.0.2.1",
+            "unban 192.0.2.1 --owner=log",
+            "flush --owner log",
+        ] {
+            assert!(is_ending(&command(300, of_log), &block), "{of_log}");
+            assert!(!is_ending(&command(300, of_log), &of_fifo), "{of_log}");
         }
         for other in [
             "add 192.0.2.1",
             "remove --owner drop 192.0.2.1",
             "remove 192.0.2.1 --owner=drop",
+            "flush --owner drop",
             "allow remove 192.0.2.1",
             "known remove 192.0.2.1",
             "import remove",
+            // Of many addresses none is named.
+            "remove",
+            "allow add",
+            "remove 192.0.2.0/24",
+            "detach eth1",
             "",
         ] {
-            assert!(!is_ending(other), "{other}");
+            assert!(!is_ending(&command(300, other), &block), "{other}");
         }
     }
 }

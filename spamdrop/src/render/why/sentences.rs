@@ -128,7 +128,7 @@ fn ended(block: &EndedBlock, zone: &TimeZone) -> String {
             format!("Its last block was ended by {by} at {at}: `{text}`.")
         }
         BlockEnd::AtLatest(at) => format!(
-            "Its last block by the log ended at {} at the latest; the end was not seen.",
+            "Its last block by the log ended at {} at the latest by today's `hard_limit`; the end is not known.",
             time(*at)
         ),
     }

@@ -191,6 +191,13 @@ pub(super) fn select(db: &Connection, query: &HistoryQuery) -> Result<Vec<Histor
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+pub(super) fn commands_without_address(db: &Connection) -> Result<Vec<HistoryEvent>> {
+    let text = format!("{SELECT} lowest IS NULL AND kind = ?1 ORDER BY began, id");
+    let mut query = db.prepare(&text)?;
+    let rows = query.query_map([HistoryKind::Command.name()], event)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 fn event(row: &Row<'_>) -> rusqlite::Result<HistoryEvent> {
     let time = |column| number(row, column).map(UnixSeconds::new);
     let lowest: Option<[u8; 16]> = row.get(4)?;

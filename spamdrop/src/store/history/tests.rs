@@ -113,6 +113,8 @@ fn events_are_read_as_they_were_written() {
     ];
     write(&mut store, &all);
     assert_eq!(store.history(&query(None)).unwrap(), all);
+    let unnamed = store.commands_without_address().unwrap();
+    assert_eq!(unnamed, all[2..3]);
 }
 
 #[test]

@@ -341,6 +341,8 @@ fn the_end_of_the_last_block_is_told_as_far_as_it_is_known() {
     );
     assert_eq!(
         told(BlockEnd::AtLatest(at)),
-        format!("Its last block by the log ended at {time} at the latest; the end was not seen.")
+        format!(
+            "Its last block by the log ended at {time} at the latest by today's `hard_limit`; the end is not known."
+        )
     );
 }
