@@ -287,6 +287,16 @@ fn many_entries_go_although_the_kernel_has_evicted_some() {
     assert_eq!(list(&site, &[]), [""; 0]);
 }
 
+#[test]
+fn an_export_without_the_names_of_the_owners_fails() {
+    let site = attached("");
+    import(&site, &["--owner", "drop"], "100.64.0.9\n");
+    let locked = Connection::open(site.path("state").join(FILE)).unwrap();
+    locked.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let said = fails(&site, &["export", "--owners"], 1);
+    assert!(said.contains("database is locked"), "{said}");
+}
+
 /// As a copy of one machine's blocks, or a way back after `detach`.
 #[test]
 fn an_export_with_owners_restores_them_and_their_ends() {

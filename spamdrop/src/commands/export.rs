@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Write;
+use std::rc::Rc;
 
 use anyhow::Result;
 use spamdrop_common::action::is_live;
@@ -44,7 +45,8 @@ fn by_owner(config: &Config, out: &mut impl Write) -> Result<()> {
     let blocklist = Blocklist::open(&config.pin_dir)?;
     let now = BootTime::now()?;
     let mono = now.clocks.mono;
-    let names = owners::names(config);
+    // A backup without the names would be one of blocks by hand.
+    let names = Rc::new(owners::store(config).names()?);
     let (mut lines, mut shared) = (Vec::new(), HashMap::new());
     let line = |target, entry| {
         list::entry(
