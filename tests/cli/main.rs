@@ -449,3 +449,21 @@ fn messages_to_the_journal_carry_their_priority() {
         "{text}"
     );
 }
+
+#[test]
+fn the_history_has_no_row_for_what_is_allowed_for_longer() {
+    let home = Home::new("");
+    fs::create_dir(home.path("state_dir")).unwrap();
+    let rows_after = |args: &[&str]| {
+        let output = home.run(&[&["allow", "add", "192.0.2.1"], args].concat());
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        let output = home.run(&["history", "--json", "192.0.2.1"]);
+        let rows: serde_json::Value = serde_json::from_str(stdout(&output)).unwrap();
+        rows.as_array().unwrap().len()
+    };
+    assert_eq!(rows_after(&["--for", "1h"]), 1);
+    assert_eq!(rows_after(&["--for", "2h"]), 1);
+    assert_eq!(rows_after(&["--for", "3h"]), 1);
+    assert_eq!(rows_after(&[]), 2);
+    assert_eq!(rows_after(&[]), 2);
+}

@@ -52,7 +52,7 @@ pub fn add(config: &Config, args: &AllowAdd, out: &mut impl Write) -> Result<()>
         let is_changed = change != AllowAdded::default();
         (change, is_changed)
     })?;
-    hand::record(config, nets.iter().copied());
+    hand::record_allowed(config, &change, args.force || args.term.is_none());
     write_added(args, &nets, &change, out)?;
     let unblocked = unblock(config, &addresses.all, out);
     // The daemon comes last, because it splits entries as well.

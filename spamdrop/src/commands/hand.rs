@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use ipnet::IpNet;
 use rustix::process::getuid;
+use spamdrop_core::allowlist::AllowAdded;
 use spamdrop_core::escape::escape;
 use spamdrop_core::history::HistoryEvent;
 use spamdrop_core::target::{Target, parse_net};
@@ -36,6 +37,26 @@ pub(super) fn record(config: &Config, nets: impl IntoIterator<Item = IpNet>) {
     if let Err(error) = write(config, &events(nets, &words(env::args_os()))) {
         log::warn!("done, but the history lacks this command: {error:#}");
     }
+}
+
+/// Records this `allow add`, unless it only prolongs what is allowed: as a job that runs
+/// every hour, it would push the blocks out of the history. `is_all_news`: it shortens
+/// terms, or allows without an end.
+pub(super) fn record_allowed(config: &Config, change: &AllowAdded, is_all_news: bool) {
+    let news = news(change, is_all_news);
+    if !news.is_empty() {
+        record(config, news);
+    }
+}
+
+/// The prefixes that were allowed or whose term is not merely longer, sorted.
+fn news(change: &AllowAdded, is_all_news: bool) -> Vec<IpNet> {
+    let changed = change.changed.iter().filter(|_| is_all_news);
+    let all = change.added.iter().chain(&change.limited).chain(changed);
+    let mut all: Vec<IpNet> = all.copied().collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 fn write(config: &Config, events: &[HistoryEvent]) -> Result<()> {
@@ -119,6 +140,20 @@ mod tests {
         assert_eq!(many[0].text, "add");
         let none = events([], &words);
         assert_eq!((none.len(), none[0].net, none[0].count), (1, None, 0));
+    }
+
+    #[test]
+    fn what_is_only_allowed_for_longer_is_no_news() {
+        let [added, limited, longer] = ["192.0.2.1/32", "192.0.2.2/32", "192.0.2.3/32"]
+            .map(|net| net.parse::<IpNet>().unwrap());
+        let change = AllowAdded {
+            added: [added].into(),
+            changed: [limited, longer].into(),
+            limited: vec![limited],
+            ..AllowAdded::default()
+        };
+        assert_eq!(news(&change, false), [added, limited]);
+        assert_eq!(news(&change, true), [added, limited, longer]);
     }
 
     #[test]

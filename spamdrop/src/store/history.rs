@@ -99,8 +99,8 @@ impl Store {
         self.0.read(|db| rows::select(db, query))
     }
 
-    /// The newest events except refusals at the gate, those that ended last first;
-    /// of the 2,000 that began last.
+    /// The newest events except refusals at the gate and the ends of blocks, those that
+    /// ended last first; of the 2,000 that began last.
     ///
     /// # Errors
     ///

@@ -165,13 +165,14 @@ const RECENT: u32 = 2_000;
 
 pub(super) fn newest(db: &Connection, most: u32) -> Result<Vec<HistoryEvent>> {
     let [above, below] = numbers(false);
-    // An event that continues keeps its number.
+    // An event that continues keeps its number. A sweep may add thousands of ends.
     let text = format!(
-        "{SELECT} id IN (SELECT id FROM history WHERE id > ?1 AND id < ?2 \
+        "{SELECT} id IN (SELECT id FROM history WHERE id > ?1 AND id < ?2 AND kind <> ?4 \
          ORDER BY id DESC LIMIT {RECENT}) ORDER BY ended DESC, id DESC LIMIT ?3"
     );
     let mut query = db.prepare(&text)?;
-    let rows = query.query_map(params![above, below, most], event)?;
+    let ended = HistoryKind::Ended.name();
+    let rows = query.query_map(params![above, below, most, ended], event)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

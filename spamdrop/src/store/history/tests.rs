@@ -136,6 +136,13 @@ fn the_newest_events_come_without_refusals() {
     let newest = store.newest_history(2).unwrap();
     assert_eq!((newest[0].net, newest[0].count), (all[0].net, 2));
     assert_eq!(newest[1], all[3]);
+    // The ends of a sweep push nothing out.
+    let many = (0..2_000).map(|number| {
+        let source = IpAddr::from(std::net::Ipv4Addr::from_bits(number)).into();
+        HistoryEvent::new(HistoryKind::Ended, Some(source), at(10))
+    });
+    write(&mut store, &many.collect::<Vec<_>>());
+    assert_eq!(store.newest_history(2).unwrap(), newest);
 }
 
 #[test]
