@@ -10,7 +10,7 @@ mod owner_store;
 mod read_entries;
 mod released;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use anyhow::Result;
 use spamdrop_common::entry::{Entry, SEALED};
@@ -81,12 +81,12 @@ pub fn set(
 /// Lets owners let go of entries, of which others may hold some. Owners whose holds
 /// are over let go as well. The reasons for more than [`FEW`] removed entries may
 /// stay, see [`Blocklist::forget_origins`]. The entries change even if the database
-/// cannot, which is said once.
+/// cannot, which is said once. Adds the entries that have changed to `released`.
 ///
 /// # Errors
 ///
-/// The database cannot be read, or a map cannot be read or written; some entries may
-/// have been written.
+/// The database cannot be read, or a map cannot be read; nothing has changed. Or a map
+/// cannot be written; some entries may have been written.
 pub fn release(
     lock: &WriteLock,
     blocklist: &mut Blocklist,
@@ -94,16 +94,20 @@ pub fn release(
     leaving: OwnerMask,
     targets: &[Target],
     read: &mut ReadEntries,
-) -> Result<Released> {
+    released: &mut Released,
+) -> Result<()> {
     let now = BootTime::now()?;
     let (mut live, others) = read.take_own(lock, leaving, targets, now.clocks.mono);
     live.extend(blocklist.look_up(&others, now.clocks.mono)?);
     let alone = match targets.len() > FEW {
-        true => remove_alone(lock, blocklist, leaving, &mut live)?,
-        false => HashSet::new(),
+        true => take_alone(leaving, &mut live),
+        false => Vec::new(),
     };
     let holds = store.holds_of(&live, &now)?;
-    let (mut released, mut changes, mut kept) = (Released::default(), Vec::new(), Vec::new());
+    released
+        .removed
+        .extend(blocklist.remove_hosts(lock, alone)?);
+    let (mut removed, mut changes, mut kept) = (Vec::new(), Vec::new(), Vec::new());
     for target in targets {
         let Some(entry) = live.get(target) else {
             continue;
@@ -114,41 +118,36 @@ pub fn release(
         }
         let stored = holds.get(target).map_or(&[][..], Vec::as_slice);
         match let_go(entry, stored, leaving, now.clocks.mono) {
-            LetGo::Removed => released.removed.push(*target),
+            LetGo::Removed => removed.push(*target),
             LetGo::Kept(rest, holds) => {
                 changes.push(all_holds(*target, &holds, &now));
                 if OwnerMask::of(&rest) != owners {
-                    released.kept.push(*target);
                     kept.push((*target, rest));
                 }
             }
         }
     }
     if !kept.is_empty() {
+        let targets: Vec<Target> = kept.iter().map(|(target, _)| *target).collect();
         blocklist.put_all(lock, kept)?;
+        released.kept.extend(targets);
     }
-    if !released.removed.is_empty() {
-        blocklist.remove_all(lock, &released.removed)?;
+    if !removed.is_empty() {
+        blocklist.remove_all(lock, &removed)?;
+        released.removed.extend(removed);
     }
     store.write_or_warn(&changes, &now);
-    released.removed.extend(alone);
-    Ok(released)
+    Ok(())
 }
 
-/// Removes hosts that nobody but these owners wants, and takes them from the entries.
-/// Returns those that still had an entry.
-fn remove_alone(
-    lock: &WriteLock,
-    blocklist: &mut Blocklist,
-    leaving: OwnerMask,
-    live: &mut HashMap<Target, Entry>,
-) -> Result<HashSet<Target>> {
+/// Takes the hosts from the entries that nobody but these owners wants.
+fn take_alone(leaving: OwnerMask, live: &mut HashMap<Target, Entry>) -> Vec<Target> {
     let is_alone = |target: &Target, entry: &mut Entry| {
         let is_prefix = matches!(target, Target::Net(_));
         !is_prefix && OwnerMask::of(entry).without(leaving).is_empty()
     };
-    let alone = live.extract_if(is_alone).map(|(target, _)| target);
-    blocklist.remove_hosts(lock, alone)
+    let alone = live.extract_if(is_alone);
+    alone.map(|(target, _)| target).collect()
 }
 
 /// Takes the owners whose holds are over from their entries, and deletes stored
@@ -171,7 +170,8 @@ pub fn settle(
     for chunk in ended.chunks(CHUNK) {
         let lock = lock()?;
         let (owners, read) = (OwnerMask::default(), &mut ReadEntries::default());
-        release(&lock, blocklist, store, owners, chunk, read)?;
+        let released = &mut Released::default();
+        release(&lock, blocklist, store, owners, chunk, read, released)?;
         let now = BootTime::now()?;
         let live = blocklist.look_up(chunk, now.clocks.mono)?;
         let is_shared = |target: &&Target| {

@@ -241,6 +241,7 @@ fn release_read(site: &Site, addrs: &[String], mut read: ReadEntries) -> Release
         let mut blocklist = Blocklist::open(Path::new("/sys/fs/bpf/spamdrop"))?;
         let mut store = OwnerStore::new(&path, VERB_WAIT);
         let drop = store.registered(&"drop".parse()?, &blocklist)?;
+        let mut released = Released::default();
         release(
             &lock,
             &mut blocklist,
@@ -248,7 +249,9 @@ fn release_read(site: &Site, addrs: &[String], mut read: ReadEntries) -> Release
             drop.into(),
             &targets,
             &mut read,
-        )
+            &mut released,
+        )?;
+        anyhow::Ok(released)
     };
     site.server.run(let_go).unwrap()
 }
@@ -549,10 +552,6 @@ fn an_owner_lets_go_although_the_database_cannot_be_written() {
 #[test]
 fn a_reboot_does_not_bring_back_an_owner_that_let_go() {
     let site = attached("");
-    let saved = || {
-        let path = site.path("state").join(saved_blocks::FILE);
-        SavedBlocks::open(&path, VERB_WAIT).unwrap()
-    };
     let verbs: [&[&str]; 3] = [
         &["remove", "--owner", "drop", "100.64.0.9"],
         &["flush", "--owner", "drop"],
@@ -566,29 +565,76 @@ fn a_reboot_does_not_bring_back_an_owner_that_let_go() {
         );
         site.spamdrop(&["add", "--for", "20m", "100.64.0.9", "100.64.0.10"])
             .unwrap();
-        let entry = |addr: &str| SavedEntry {
-            target: addr.parse().unwrap(),
-            ends: UnixSeconds::new(u32::MAX.into()),
-            hard_end: UnixSeconds::default(),
-            ttl_s: 0,
-            hits: 0,
-            refreshes: 0,
-            flags: 0,
-            owners: 0,
-        };
-        saved()
-            .save(Blocks {
-                entries: ["100.64.0.9", "100.64.0.11"].map(entry).into(),
-                boot: "this".into(),
-                ..Blocks::default()
-            })
-            .unwrap();
+        save(&site, ["100.64.0.9", "100.64.0.11"]);
         let output = site.output(verb, b"100.64.0.10\n").unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
-        let left = saved().load().unwrap().unwrap().entries;
-        let left: Vec<String> = left.iter().map(|it| it.target.to_string()).collect();
-        assert_eq!(left, ["100.64.0.11"], "{verb:?}");
+        assert_eq!(saved(&site), ["100.64.0.11"], "{verb:?}");
     }
+}
+
+/// The second of two chunks has an entry whose holds are needed, and cannot be read.
+#[test]
+fn a_flush_that_fails_cleans_up_behind_what_it_has_removed() {
+    let site = attached("");
+    let [first, last] = ["100.64.0.0", "100.64.17.255"];
+    let all = |addr: u32| Ipv4Addr::from_bits(0x6440_0000 + addr).to_string();
+    let all: Vec<String> = (0..18 * 256).map(all).collect();
+    import(&site, &["--owner", "drop", "--for", "2h"], &all.join("\n"));
+    let reason = ["add", "--owner", "drop", "--for", "3h", "--reason", "x"];
+    site.spamdrop(&[&reason[..], &[first]].concat()).unwrap();
+    site.spamdrop(&["add", "--for", "20m", last]).unwrap();
+    assert_eq!(traces(&site), (1, 0));
+    save(&site, [first, last]);
+    let database = Connection::open(site.path("state").join(FILE)).unwrap();
+    let rename = |from: &str, to: &str| {
+        let rename = format!("ALTER TABLE {from} RENAME TO {to}");
+        database.execute_batch(&rename).unwrap();
+    };
+    rename("holds", "away");
+    let said = fails(&site, &["flush", "--owner", "drop"], 1);
+    assert!(said.contains("no such table: holds"), "{said}");
+    // Of the second chunk, nothing was removed.
+    let left = list(&site, &[]);
+    assert_eq!(left.len(), 18 * 256 - 4_096);
+    assert_eq!(traces(&site), (0, 0));
+    assert_eq!(saved(&site), [last]);
+    rename("away", "holds");
+    let said = site.spamdrop(&["flush", "--owner", "drop"]).unwrap();
+    assert_eq!(
+        said,
+        "removed 511 entries\n1 entry stays blocked by other owners\n"
+    );
+}
+
+/// Saves two blocks as a daemon does.
+fn save(site: &Site, addrs: [&str; 2]) {
+    let entry = |addr: &str| SavedEntry {
+        target: addr.parse().unwrap(),
+        ends: UnixSeconds::new(u32::MAX.into()),
+        hard_end: UnixSeconds::default(),
+        ttl_s: 0,
+        hits: 0,
+        refreshes: 0,
+        flags: 0,
+        owners: 0,
+    };
+    let blocks = Blocks {
+        entries: addrs.map(entry).into(),
+        boot: "this".into(),
+        ..Blocks::default()
+    };
+    saved_blocks(site).save(blocks).unwrap();
+}
+
+fn saved_blocks(site: &Site) -> SavedBlocks {
+    let path = site.path("state").join(saved_blocks::FILE);
+    SavedBlocks::open(&path, VERB_WAIT).unwrap()
+}
+
+/// The addresses of the saved blocks.
+fn saved(site: &Site) -> Vec<String> {
+    let left = saved_blocks(site).load().unwrap().unwrap().entries;
+    left.iter().map(|it| it.target.to_string()).collect()
 }
 
 #[test]

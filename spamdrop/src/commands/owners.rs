@@ -9,6 +9,7 @@ use spamdrop_common::entry::Entry;
 use spamdrop_core::owners::{EntryOwner, OwnerBit, OwnerHold, OwnerMask, OwnerNames};
 use spamdrop_core::target::Target;
 
+use super::saved;
 use crate::config::Config;
 use crate::kernel::blocklist::{Blocklist, CHUNK, Found};
 use crate::lock::WriteLock;
@@ -95,7 +96,8 @@ pub(super) fn existing(
 ///
 /// # Errors
 ///
-/// The database cannot be read, or a map cannot be read or written.
+/// The database cannot be read, or a map cannot be read or written. A reboot does not
+/// bring back the entries that were removed until then.
 pub(super) fn release(
     config: &Config,
     blocklist: &mut Blocklist,
@@ -104,20 +106,29 @@ pub(super) fn release(
     targets: &[Target],
     read: &mut ReadEntries,
 ) -> Result<Released> {
-    let mut all = Released::default();
-    for chunk in targets.chunks(CHUNK) {
+    let (owner, mut all) = (owner.into(), Released::default());
+    let mut chunks = targets.chunks(CHUNK);
+    let released = chunks.try_for_each(|chunk| {
         let lock = WriteLock::acquire(&config.run_dir)?;
-        let owner = owner.into();
-        all.add(owned_blocks::release(
-            &lock, blocklist, store, owner, chunk, read,
-        )?);
-    }
-    if !all.removed.is_empty() {
-        let removed = all.removed.iter().copied().collect();
-        let lock = WriteLock::acquire(&config.run_dir)?;
-        blocklist.forget_origins(&lock, &removed)?;
+        owned_blocks::release(&lock, blocklist, store, owner, chunk, read, &mut all)
+    });
+    let forgotten = forget_origins(config, blocklist, &all);
+    if let Err(error) = released.and(forgotten) {
+        if let Err(other) = saved::forget_released(config, &all) {
+            log::warn!("{other:#}");
+        }
+        return Err(error);
     }
     Ok(all)
+}
+
+fn forget_origins(config: &Config, blocklist: &mut Blocklist, released: &Released) -> Result<()> {
+    if released.removed.is_empty() {
+        return Ok(());
+    }
+    let removed = released.removed.iter().copied().collect();
+    let lock = WriteLock::acquire(&config.run_dir)?;
+    blocklist.forget_origins(&lock, &removed)
 }
 
 /// Says how many entries are still blocked.

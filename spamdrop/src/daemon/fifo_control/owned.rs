@@ -286,7 +286,8 @@ fn release_all(
     targets.dedup();
     if let Some(bit) = bit {
         let read = &mut ReadEntries::default();
-        released = owned_blocks::release(lock, blocklist, store, bit.into(), &targets, read)?;
+        let (owner, released) = (bit.into(), &mut released);
+        owned_blocks::release(lock, blocklist, store, owner, &targets, read, released)?;
     }
     let mut removed: HashSet<Target> = released.removed.into_iter().collect();
     let mut kept: HashSet<Target> = released.kept.into_iter().collect();
