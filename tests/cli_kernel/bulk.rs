@@ -1,5 +1,10 @@
 //! Many addresses, concurrent writers, and the removal of entries.
 
+use std::cell::Cell;
+
+use spamdrop::kernel::blocklist::SweptEntries;
+use spamdrop_core::owners::{OwnerBit, OwnerMask};
+
 use super::*;
 
 #[test]
@@ -95,6 +100,33 @@ fn flush_keeps_the_allowlist() {
 }
 
 #[test]
+fn a_sweep_that_fails_tells_what_it_has_deleted() {
+    let site = attached("");
+    let addr = |addr: u32| Ipv4Addr::from_bits(0x6440_0000 + addr).to_string();
+    let all: Vec<String> = (0..4_099).map(addr).collect();
+    let said = site.output(&["import"], all.join("\n").as_bytes()).unwrap();
+    assert!(said.status.success(), "{}", stderr(&said));
+    let swept = site.server.run(|| {
+        let mut blocklist = Blocklist::open(Path::new("/sys/fs/bpf/spamdrop")).unwrap();
+        let has_turn = Cell::new(true);
+        let turn = || match has_turn.replace(false) {
+            true => WriteLock::acquire(Path::new(RUN_DIR)),
+            false => anyhow::bail!("the lock is held"),
+        };
+        let later = clock::monotonic_ns().plus_seconds(100_000_000);
+        let mut swept = SweptEntries::default();
+        let result = blocklist.sweep(later, OwnerBit::HAND.into(), turn, &mut swept);
+        assert!(result.is_err());
+        swept
+    });
+    assert_eq!((swept.count, swept.ends.len()), (4_096, 4_096));
+    let left = site.listed().unwrap();
+    assert_eq!(left, all[4_096..]);
+    let is_deleted = |addr: &String| !swept.ends.contains_key(&addr.parse().unwrap());
+    assert!(left.iter().all(is_deleted), "{left:?}");
+}
+
+#[test]
 fn what_has_expired_is_swept_with_its_reason() {
     let site = attached("");
     let targets = ["100.64.0.9", "100.65.0.0/24", "2001:db8:64::9"];
@@ -108,8 +140,9 @@ fn what_has_expired_is_swept_with_its_reason() {
         let now = clock::monotonic_ns();
         let later = now.plus_seconds(602);
         [now, later, later].map(|now| {
-            let swept = blocklist
-                .sweep(now, spamdrop_core::owners::OwnerMask::default(), turn)
+            let mut swept = SweptEntries::default();
+            blocklist
+                .sweep(now, OwnerMask::default(), turn, &mut swept)
                 .unwrap();
             swept.count
         })

@@ -11,8 +11,8 @@ use aya::programs::{TestRunAttrs, TestRunOptions, Xdp};
 use ipnet::IpNet;
 use spamdrop::clock;
 use spamdrop::kernel::attach::{self, Mode, Plan};
-use spamdrop::kernel::blocklist::Blocklist;
 use spamdrop::kernel::blocklist::pins::{self, Capacity};
+use spamdrop::kernel::blocklist::{Blocklist, SweptEntries};
 use spamdrop::lock::WriteLock;
 use spamdrop_common::counter::{Counters, Reason};
 use spamdrop_common::entry::{Entry, SEALED};
@@ -158,7 +158,9 @@ impl Filter {
     pub fn sweep(&mut self) -> usize {
         let turn = || WriteLock::acquire(self.dir.path().join("flush").as_path());
         let (now, nobody) = (clock::monotonic_ns(), OwnerMask::default());
-        self.list.sweep(now, nobody, turn).unwrap().count
+        let mut swept = SweptEntries::default();
+        self.list.sweep(now, nobody, turn, &mut swept).unwrap();
+        swept.count
     }
 
     /// Removes every entry.

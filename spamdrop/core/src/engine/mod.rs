@@ -319,9 +319,9 @@ impl Engine {
         self.evidence.take()
     }
 
-    /// Takes back records that the caller could not store.
-    pub fn give_back(&mut self, records: Records) {
-        self.evidence.give_back(records);
+    /// As [`EvidenceBuffer::give_back`].
+    pub fn give_back(&mut self, records: Records, reasons: BTreeMap<Target, DemotionReason>) {
+        self.evidence.give_back(records, reasons);
     }
 
     /// Whether there are records to store.

@@ -1,7 +1,7 @@
 //! Replay of a log: time comes from its stamps, and blocks are simulated.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
@@ -129,7 +129,7 @@ impl Replay {
 
     /// Takes back records that the caller could not store.
     pub fn give_back(&mut self, records: Records) {
-        self.engine.give_back(records);
+        self.engine.give_back(records, BTreeMap::new());
     }
 
     fn replay(&mut self, line: &[u8], learn: impl FnOnce(&mut Self, &Event<'_>)) -> ReplayedLine {

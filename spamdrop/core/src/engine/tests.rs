@@ -111,7 +111,7 @@ fn a_rejection_blocks_and_counts_as_evidence_an_hour_later() {
         learned(records.clone()),
         [("192.0.2.1".to_owned(), demoted)]
     );
-    engine.give_back(records);
+    engine.give_back(records, BTreeMap::new());
     assert_eq!(engine.record_count(), 1);
 }
 

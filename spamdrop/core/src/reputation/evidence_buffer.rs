@@ -168,10 +168,17 @@ impl EvidenceBuffer {
         mem::take(&mut self.records)
     }
 
-    /// Takes back records that could not be stored.
-    pub fn give_back(&mut self, records: Records) {
+    /// Takes back records that could not be stored, and the reasons for the demotions
+    /// among them.
+    pub fn give_back(&mut self, records: Records, reasons: BTreeMap<Target, DemotionReason>) {
         for (source, record) in records {
             self.add(source, record);
+        }
+        for (source, reason) in reasons {
+            if self.records.contains_key(&source) {
+                // A reason that was learned since is newer.
+                self.reasons.entry(source).or_insert(reason);
+            }
         }
     }
 
@@ -332,7 +339,17 @@ mod tests {
         ]);
         // There is no room for the third.
         assert_eq!(buffer.take_reasons(), reasons);
-        assert_eq!((buffer.take().len(), buffer.take_reasons().len()), (2, 0));
+        let records = buffer.take();
+        assert_eq!((records.len(), buffer.take_reasons().len()), (2, 0));
+        // They could not be stored, and the first guesses again.
+        learn(&mut buffer, "192.0.2.1", Evidence::Listed, None);
+        buffer.settle(false, Duration::MAX);
+        let newer = buffer.reasons.clone();
+        buffer.give_back(records, reasons);
+        assert_eq!(buffer.len(), 2);
+        let reasons = buffer.take_reasons();
+        assert_eq!(reasons[&target("192.0.2.1")], newer[&target("192.0.2.1")]);
+        assert_eq!(reasons[&target("192.0.2.2")], DemotionReason::Listed);
     }
 
     #[test]

@@ -101,17 +101,21 @@ impl<'a> ListIndex<'a> {
         let word = match target {
             Target::V4(addr) => u32::from_ne_bytes(addr).into(),
             Target::V6(net) => u64::from_ne_bytes(net),
-            Target::V6Address(addr) => {
-                let whole = u128::from_ne_bytes(addr);
-                whole as u64 ^ (whole >> 64) as u64
+            Target::V6Address(addr) => folded(u128::from_ne_bytes(addr)),
+            Target::Net(net) => {
+                let bits = match net.addr() {
+                    IpAddr::V4(addr) => addr.to_bits().into(),
+                    IpAddr::V6(addr) => folded(addr.to_bits()),
+                };
+                bits ^ u64::from(net.prefix_len())
             }
-            Target::Net(net) => match net.addr() {
-                IpAddr::V4(addr) => addr.to_bits().into(),
-                IpAddr::V6(addr) => (addr.to_bits() >> 64) as u64,
-            },
         };
         (word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize
     }
+}
+
+fn folded(bits: u128) -> u64 {
+    bits as u64 ^ (bits >> 64) as u64
 }
 
 impl OwnedList {
@@ -202,6 +206,8 @@ impl OwnedList {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -224,5 +230,18 @@ mod tests {
         assert!((1_000..11_000).all(|it| !index.contains(host(it))));
         assert!(!index.contains("192.0.2.0/26".parse().unwrap()));
         assert!(!ListIndex::new(&[]).contains(host(1)));
+    }
+
+    /// One with a million prefixes in a few places would take hours.
+    #[test]
+    fn prefixes_close_to_each_other_differ_in_their_hashes() {
+        let hashes = |nets: &mut dyn Iterator<Item = String>| {
+            let hash = |net: String| ListIndex::hash(net.parse().unwrap());
+            nets.map(hash).collect::<HashSet<_>>().len()
+        };
+        let deep = &mut (0..4_096).map(|it| format!("2001:db8::{it:x}:0/112"));
+        assert_eq!(hashes(deep), 4_096);
+        let nested = &mut (65..=127).map(|length| format!("2001:db8::/{length}"));
+        assert_eq!(hashes(nested), 63);
     }
 }

@@ -57,12 +57,15 @@ impl Supervisor {
             let mut blocklist = Blocklist::open(&pin_dir)?;
             let mut owners = OwnerStore::new(&store, DAEMON_WAIT);
             let recorded = recorded(&mut owners);
-            let SweptEntries { count, ends } =
-                blocklist.sweep(clock::monotonic_ns(), recorded, lock)?;
+            let mut swept = SweptEntries::default();
+            let result = blocklist.sweep(clock::monotonic_ns(), recorded, lock, &mut swept);
+            // After an error, too: no later sweep finds the entries that were deleted.
+            let SweptEntries { count, ends } = swept;
             if is_history_kept && let Err(error) = database::write_ends(&store, ends) {
                 // The history task raises it, which writes to the same table.
                 log::debug!("the history lacks the ends of blocks: {error:#}");
             }
+            result?;
             let settled = owned_blocks::settle(&mut blocklist, &mut owners, lock);
             Ok((count, settled.map(drop)))
         }));

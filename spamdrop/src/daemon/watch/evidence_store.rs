@@ -188,6 +188,6 @@ impl EvidenceStore {
 }
 
 fn give_back(engine: &mut Engine, evidence: Evidence) {
-    engine.give_back(evidence.records);
+    engine.give_back(evidence.records, evidence.reasons);
     engine.give_back_contacts(evidence.contacts);
 }

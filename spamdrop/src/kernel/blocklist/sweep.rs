@@ -24,7 +24,7 @@ const ENDS: usize = 10_000;
 /// The result of a sweep.
 #[derive(Debug, Default)]
 pub struct SweptEntries {
-    /// Number of expired entries.
+    /// Number of expired entries that were deleted.
     pub count: usize,
     /// The ends of those that some owners had.
     pub ends: HashMap<Target, MonotonicNs>,
@@ -33,17 +33,20 @@ pub struct SweptEntries {
 impl Blocklist {
     /// Deletes expired entries, and origins without an entry. `lock` is called
     /// for each [`CHUNK`] of deletions to acquire the write lock. `noted` are the
-    /// owners of the entries whose ends are returned.
+    /// owners of the entries whose ends are added to `swept`, as soon as a chunk is
+    /// deleted.
     ///
     /// # Errors
     ///
-    /// A map operation fails, or `lock` returns an error.
+    /// A map operation fails, or `lock` returns an error. Some entries may have been
+    /// deleted.
     pub fn sweep(
         &mut self,
         now: MonotonicNs,
         noted: OwnerMask,
         lock: impl Fn() -> Result<WriteLock>,
-    ) -> Result<SweptEntries> {
+        swept: &mut SweptEntries,
+    ) -> Result<()> {
         let (mut expired, mut ends) = (Vec::new(), HashMap::new());
         self.for_each(|found| {
             if !is_live(found.entry.expires, now) {
@@ -59,14 +62,13 @@ impl Blocklist {
             let _lock = lock()?;
             // An entry may have been added again since it was read.
             let again = self.live_among(chunk, now)?;
-            self.delete(chunk.iter().filter(|target| !again.contains_key(target)))?;
-            ends.retain(|target, _| !again.contains_key(target));
+            let deleted = || chunk.iter().filter(|target| !again.contains_key(target));
+            self.delete(deleted())?;
+            swept.count += deleted().count();
+            let noted = deleted().filter_map(|target| ends.remove_entry(target));
+            swept.ends.extend(noted);
         }
-        self.sweep_origins(lock)?;
-        Ok(SweptEntries {
-            count: expired.len(),
-            ends,
-        })
+        self.sweep_origins(lock)
     }
 
     /// Deletes every entry and every origin. Returns the number of live
