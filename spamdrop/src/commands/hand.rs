@@ -146,12 +146,10 @@ mod tests {
     fn what_is_only_allowed_for_longer_is_no_news() {
         let [added, limited, longer] = ["192.0.2.1/32", "192.0.2.2/32", "192.0.2.3/32"]
             .map(|net| net.parse::<IpNet>().unwrap());
-        let change = AllowAdded {
-            added: [added].into(),
-            changed: [limited, longer].into(),
-            limited: vec![limited],
-            ..AllowAdded::default()
-        };
+        let mut change = AllowAdded::default();
+        change.added.insert(added);
+        change.changed.extend([limited, longer]);
+        change.limited.push(limited);
         assert_eq!(news(&change, false), [added, limited]);
         assert_eq!(news(&change, true), [added, limited, longer]);
     }

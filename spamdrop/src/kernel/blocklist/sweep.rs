@@ -68,7 +68,8 @@ impl Blocklist {
             let noted = deleted().filter_map(|target| ends.remove_entry(target));
             swept.ends.extend(noted);
         }
-        self.sweep_origins(lock)
+        self.sweep_origins(lock)?;
+        self.empty_old_slots()
     }
 
     /// Deletes every entry and every origin. Returns the number of live
