@@ -60,7 +60,7 @@ pub enum Room {
     /// The configuration's `capacity4`.
     Capacity4,
     /// A line of recent drops for each eight entries of `capacity4`, rounded up to a
-    /// power of two.
+    /// power of two, and at least 2^15.
     LinesOfCapacity4,
     /// The configuration's `capacity6`.
     Capacity6,

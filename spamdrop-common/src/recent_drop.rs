@@ -3,7 +3,8 @@
 //! In a flood, almost every packet comes from a source that sent another packet some
 //! seconds before. For such a packet, the filter only needs to count a hit. A
 //! slot of a plain array answers this without the hash map look-up, the clock and
-//! the allowlist, and touches one cache line.
+//! the allowlist, and touches one cache line. Where blocks apply to some destinations
+//! only, each packet's destination is looked up as well.
 //!
 //! A slot is one word, because the number of cache lines and the size of the array
 //! decide what a look-up costs.
@@ -95,8 +96,8 @@ pub struct RecentDrop {
     /// [`Place::tag`].
     pub tag: u32,
     /// The unit in which the source's entry was read, or its lowest bits. They wrap
-    /// around after a year or more; a slot that is so old counts as valid again for
-    /// some seconds.
+    /// around after a year or more; before, user space empties the slot
+    /// ([`RecentDrop::is_old`]).
     pub from: u32,
     /// The number of units for which the slot is valid, at most [`MOST_UNITS`]; 0: the
     /// slot is unused.
@@ -160,6 +161,21 @@ impl RecentDrop {
         self.age(now) < self.units && self.is_after(epoch, now)
     }
 
+    /// As [`RecentDrop::is_valid`], for a reader whose `now` may be a unit ahead of the
+    /// filter's.
+    #[inline(always)]
+    #[must_use]
+    pub const fn may_answer(self, epoch: u32, now: u32) -> bool {
+        self.units != 0 && self.age(now) <= self.units && self.is_after(epoch, now)
+    }
+
+    /// Whether the slot has been invalid for half of the time after which `from` wraps
+    /// around.
+    #[must_use]
+    pub const fn is_old(self, now: u32) -> bool {
+        self.age(now) > mask(FROM_BITS) / 2
+    }
+
     /// The slot after a hit in the unit `now`, in which it is valid and has less than
     /// [`MOST_HITS`].
     #[inline(always)]
@@ -208,9 +224,8 @@ pub const fn unit_bits(tick_ns: u32) -> u32 {
     bits
 }
 
-/// [`MOST_UNITS`] of it are a little more than the longest answer of a recent drop.
-///
-/// [`LONGEST_ANSWER`]: crate::action::LONGEST_ANSWER
+/// [`MOST_UNITS`] of it are 16 s, the longest answer of a recent drop. With ticks of 10 ms,
+/// a unit is 160 ms and the longest answer 10 s.
 const LONGEST_UNIT_NS: u64 = 256_000_000;
 
 #[inline(always)]
@@ -231,7 +246,6 @@ const fn inverse(odd: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::action::LONGEST_ANSWER;
 
     #[test]
     fn line_and_tag_tell_every_source_apart() {
@@ -335,6 +349,16 @@ mod tests {
                 assert_eq!(slot.is_valid(epoch, now), is_valid, "{epoch} {now}");
             }
         }
+        let slot = RecentDrop {
+            from: 1_000,
+            units: 5,
+            ..RecentDrop::default()
+        };
+        assert!(slot.may_answer(999, 1_005) && !slot.may_answer(999, 1_006));
+        assert!(!slot.may_answer(1_000, 1_002));
+        assert!(!RecentDrop::default().may_answer(0, 1 << FROM_BITS));
+        let half = 1 << (FROM_BITS - 1);
+        assert!(slot.is_old(1_000 + half) && !slot.is_old(999 + half));
         assert!(!RecentDrop::default().is_valid(0, 0));
         assert!(!RecentDrop::default().is_valid(0, 1));
     }
@@ -360,11 +384,17 @@ mod tests {
 
     #[test]
     fn a_unit_is_as_long_as_a_slot_needs_it_and_not_longer() {
-        for (hz, bits) in [(100, 4), (250, 6), (300, 6), (1_000, 8), (1_200, 8)] {
+        for (hz, bits, most_s) in [
+            (100, 4, 10),
+            (250, 6, 16),
+            (300, 6, 13),
+            (1_000, 8, 16),
+            (1_200, 8, 13),
+        ] {
             let tick_ns = 1_000_000_000 / hz;
             assert_eq!(unit_bits(tick_ns), bits, "{hz}");
             let most = u64::from(tick_ns << bits) * u64::from(MOST_UNITS);
-            assert!(most >= LONGEST_ANSWER.as_nanos() as u64 / 2, "{hz}");
+            assert_eq!(most / 1_000_000_000, most_s, "{hz}");
         }
         assert_eq!(unit_bits(0), 0);
     }

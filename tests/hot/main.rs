@@ -6,14 +6,14 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use aya::maps::{HashMap, Map, MapData};
+use aya::maps::{Array, HashMap, Map, MapData};
 use spamdrop::clock;
 use spamdrop::kernel::blocklist::pins;
 use spamdrop_common::action::{SLACK, answer_ns};
 use spamdrop_common::counter::Reason;
 use spamdrop_common::entry::{Entry, Origin};
-use spamdrop_common::names::BLOCKED4;
-use spamdrop_common::recent_drop::{Place, SLOTS, line_bits};
+use spamdrop_common::names::{BLOCKED4, RECENT_DROPS4};
+use spamdrop_common::recent_drop::{Line, Place, RecentDrop, SLOTS, line_bits};
 use spamdrop_common::settings::Refresh;
 use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::owners::OwnerBit;
@@ -56,12 +56,19 @@ fn server() -> IpAddr {
 fn new() -> Filter {
     let mut filter = Filter::new();
     filter.add(OTHER, TTL, 0, true);
+    wait_for_the_cache(&mut filter, OTHER);
+    filter
+}
+
+/// Drops packets of a source until one was dropped by the cache.
+fn wait_for_the_cache(filter: &mut Filter, source: &str) {
+    let target: Target = source.parse().unwrap();
     until("a drop to be cached", Duration::from_secs(2), || {
-        assert_eq!(filter.run(&syn(OTHER)), DROPPED);
-        Ok((!filter.list.recently_dropped(1).unwrap().is_empty()).then_some(()))
+        assert_eq!(filter.run(&syn(source)), DROPPED);
+        let cached = filter.list.recently_dropped(usize::MAX).unwrap();
+        Ok(cached.contains(&target).then_some(()))
     })
     .unwrap();
-    filter
 }
 
 /// Returns a filter that has just dropped a sealed source three times, and has it in
@@ -159,10 +166,35 @@ fn a_flush_and_the_allowlist_count_at_once() {
     filter.list.allow_exactly(&filter.turn, &allowed).unwrap();
     assert_eq!(filter.run(&syn(LISTED)), (PASS, Reason::Allowed));
     filter.list.allow_exactly(&filter.turn, &[]).unwrap();
-    assert_eq!(filter.run(&syn(LISTED)), DROPPED);
+    wait_for_the_cache(&mut filter, LISTED);
     let now = clock::monotonic_ns();
     filter.flush(now);
     assert_eq!(filter.run(&syn(LISTED)), (PASS, Reason::NotBlocked));
+}
+
+/// After each change that raises the epoch, nothing is cached for a while.
+#[test]
+fn only_what_the_filter_may_have_cached_raises_the_epoch() {
+    let mut filter = new();
+    let epoch = |filter: &Filter| filter.list.settings().unwrap().epoch;
+    filter.add(LISTED, 1, 0, true);
+    wait_for_the_cache(&mut filter, LISTED);
+    until("the entry to expire", Duration::from_secs(5), || {
+        let passed = (PASS, Reason::Expired);
+        Ok((filter.run(&syn(LISTED)) == passed).then_some(()))
+    })
+    .unwrap();
+    // More than a unit after the last change.
+    let before = epoch(&filter);
+    filter.add(LISTED, TTL, 0, true);
+    filter.add("2001:db8::1", TTL, 0, true);
+    for absent in ["192.0.2.99", "2001:db8::1", "2001:db8::2", "203.0.113.0/24"] {
+        let _ = filter.list.remove(&filter.turn, absent.parse().unwrap());
+    }
+    assert_eq!(epoch(&filter), before);
+    let listed: Target = LISTED.parse().unwrap();
+    assert!(filter.list.remove(&filter.turn, listed).unwrap());
+    assert!(epoch(&filter) > before);
 }
 
 #[test]
@@ -281,6 +313,32 @@ fn a_source_under_fire_slides_as_it_should() {
     })
     .unwrap();
     assert!(filter.entry(LISTED).refreshes >= 2);
+}
+
+/// Some day the unit in a slot would be a recent one again.
+#[test]
+fn a_sweep_empties_the_slots_of_long_ago() {
+    let mut filter = heated();
+    let pin = pins::maps_dir(&pin_dir()).join(RECENT_DROPS4);
+    let data = filter.on_host(move || MapData::from_pin(pin).unwrap());
+    let mut map: Array<_, Line> = Map::Array(data).try_into().unwrap();
+    let listed: Ipv4Addr = LISTED.parse().unwrap();
+    let number = line(&listed);
+    let mut words = map.get(&number, 0).unwrap();
+    let place = Place::of(listed.octets(), line_bits(CAPACITY.v4));
+    let kept = words;
+    let word = *kept.iter().find(|word| place.is_of(**word)).unwrap();
+    let recent = RecentDrop::from_word(word);
+    let old = RecentDrop {
+        tag: recent.tag ^ 1,
+        from: recent.from.wrapping_sub((1 << 27) + 100),
+        ..recent
+    };
+    let unused = words.iter_mut().find(|word| **word == 0).unwrap();
+    *unused = old.word();
+    map.set(number, words, 0).unwrap();
+    filter.sweep();
+    assert_eq!(map.get(&number, 0).unwrap(), kept);
 }
 
 /// A slot that is used for another source gives back its hits and its slide.

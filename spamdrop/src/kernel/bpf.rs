@@ -46,7 +46,8 @@ pub fn for_each<K: Pod + Send, V: Pod + Send>(
         let read_all = move || {
             for mut batch in empty {
                 let result = second.read(&mut batch);
-                if fill.send((batch, result)).is_err() {
+                let goes_on = matches!(result, Ok(false));
+                if fill.send((batch, result)).is_err() || !goes_on {
                     return;
                 }
             }
@@ -59,11 +60,9 @@ pub fn for_each<K: Pod + Send, V: Pod + Send>(
         }
         let mut spare = Some(Batch::new(BATCH));
         loop {
-            // The thread ends after an error only, which it has sent.
+            // The thread ends after the last part and after an error, which it sends.
             let _ = give.send(batch);
-            let Ok((next, result)) = filled.recv() else {
-                return Ok(());
-            };
+            let (next, result) = filled.recv().map_err(io::Error::other)?;
             let is_last = result?;
             if let Some(spare) = spare.take().filter(|_| !is_last) {
                 let _ = give.send(spare);

@@ -20,7 +20,7 @@ pub struct Ticks {
 }
 
 impl Ticks {
-    /// Reads the clock and the ticks. The latter may be 10 ms ahead, so that
+    /// Reads the clock and the ticks. The latter may be 10 ms and a tick ahead, so that
     /// [`Ticks::time`] is never too late, and [`Ticks::unit`] never too early.
     pub fn now() -> Self {
         let (time, tick_ns) = (clock::monotonic_ns(), clock::tick_ns());

@@ -34,12 +34,7 @@ impl Blocklist {
         if held == wanted {
             return Ok(());
         }
-        let changed = self.change_destinations(&held, &wanted);
-        // The filter caches the destinations of packets that it dropped. The
-        // epoch is raised even after an error, because some prefixes may have
-        // been changed.
-        self.raise_epoch()?;
-        changed
+        self.change_destinations(&held, &wanted)
     }
 
     fn change_destinations(

@@ -7,16 +7,27 @@ use std::os::fd::BorrowedFd;
 
 use anyhow::{Context as _, Result};
 use aya::Pod;
+use spamdrop_common::action::is_live;
 use spamdrop_common::entry::{Entry, SEALED};
 
 use super::{Blocklist, fd, present};
+use crate::clock;
 use crate::kernel::bpf;
 use crate::lock::WriteLock;
 use spamdrop_core::target::{Target, prefix_of_origin};
 
-/// Number of addresses that are looked up before they are added. Raising the epoch
-/// costs every source that is being dropped a look-up, and loses hits.
+/// Number of addresses that are looked up before they are added or removed. Raising the
+/// epoch turns the cache off for a unit of ticks, costs every source that is being dropped
+/// a look-up, and loses hits.
 const FEW: usize = 64;
+
+fn v4_keys(targets: &[Target]) -> Vec<[u8; 4]> {
+    let key = |target: &Target| match *target {
+        Target::V4(key) => Some(key),
+        _ => None,
+    };
+    targets.iter().filter_map(key).collect()
+}
 
 impl Blocklist {
     /// Writes entries unchanged. An older entry of the same target is replaced.
@@ -58,7 +69,7 @@ impl Blocklist {
                 Target::Net(net) => self.put_prefix(net, entry)?,
             }
         }
-        let replaces = self.may_replace(&v4.keys)?;
+        let replaces = self.may_be_cached(&v4.keys)?;
         v4.write(fd(&self.v4)).context("cannot add to blocked4")?;
         v6.write(fd(&self.v6)).context("cannot add to blocked6")?;
         v6_addresses
@@ -67,15 +78,18 @@ impl Blocklist {
         Ok(replaces)
     }
 
-    /// Whether one of these has an entry, or had one that the filter has cached.
-    /// Many are not looked up.
-    fn may_replace(&self, keys: &[[u8; 4]]) -> Result<bool> {
+    /// Whether the filter has cached one of these, or can do so in a moment, because it
+    /// has a live entry. Many are not looked up. The cache does without other addresses
+    /// than IPv4.
+    fn may_be_cached(&self, keys: &[[u8; 4]]) -> Result<bool> {
         if keys.len() > FEW {
             return Ok(true);
         }
+        let now = clock::monotonic_ns();
+        let is_live = |entry: &Entry| is_live(entry.expires, now);
         for &key in keys {
             let target = Target::V4(key);
-            if self.host(target)?.is_some() || self.is_cached(target)? {
+            if self.host(target)?.as_ref().is_some_and(is_live) || self.is_cached(target)? {
                 return Ok(true);
             }
         }
@@ -107,6 +121,7 @@ impl Blocklist {
     /// A map operation fails; targets before the failing one have been removed.
     pub fn remove_all(&mut self, lock: &WriteLock, targets: &[Target]) -> Result<HashSet<Target>> {
         let (mut removed, mut counted) = (HashSet::new(), Counted::default());
+        let is_outdated = self.may_be_cached(&v4_keys(targets))?;
         let taken = targets.iter().try_for_each(|&target| {
             if self.take_out(target)? {
                 removed.insert(target);
@@ -116,7 +131,9 @@ impl Blocklist {
         });
         // The epoch is raised even after an error, because some entries may
         // have been removed.
-        self.raise_epoch()?;
+        if is_outdated {
+            self.raise_epoch()?;
+        }
         self.count(counted)?;
         self.forget_networks(lock, &removed)?;
         taken.map(|()| removed)
@@ -139,13 +156,14 @@ impl Blocklist {
             }
         }
         let mut removed = HashSet::new();
+        let is_outdated = self.may_be_cached(&v4)?;
         let taken = take_hosts(fd(&self.v4), v4, Target::V4, &mut removed)
             .and_then(|()| take_hosts(fd(&self.v6), v6, Target::V6, &mut removed))
             .and_then(|()| {
                 let map = fd(&self.v6_addresses);
                 take_hosts(map, v6_addresses, Target::V6Address, &mut removed)
             });
-        if taken.is_err() || !removed.is_empty() {
+        if is_outdated {
             self.raise_epoch()?;
         }
         let mut counted = Counted::default();

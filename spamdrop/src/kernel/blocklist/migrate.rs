@@ -11,7 +11,8 @@
 //! caller holds the write lock, and no daemon runs. The old maps are therefore
 //! read again after the exchange. Entries that were extended since the copy
 //! began are written to the new maps, unless the new program has extended them
-//! further. No expiry is lost; a few hits may be.
+//! further. No expiry of an entry is lost; a few hits may be, and what the old program had
+//! not stored in the entries yet.
 //!
 //! The old pins are removed last. After a crash before that, the next start
 //! upgrades again from the old pins, which are in force as long as they exist

@@ -56,7 +56,10 @@ impl Blocklist {
         };
         let flags = entry.flags & !SEALED;
         self.put(target, Entry { flags, ..entry })?;
-        self.raise_epoch()?;
+        // Others are not cached.
+        if matches!(target, Target::V4(_)) {
+            self.raise_epoch()?;
+        }
         Ok(true)
     }
 

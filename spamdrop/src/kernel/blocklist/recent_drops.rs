@@ -17,8 +17,8 @@ use crate::kernel::ticks::Ticks;
 
 impl Blocklist {
     /// Raises the epoch, so that the filter reads each entry again instead of
-    /// its cached facts. Every change that removes or weakens an entry must be
-    /// followed by this.
+    /// its cached facts. Every change that removes or weakens an entry that the filter may
+    /// have cached must be followed by this.
     pub(super) fn raise_epoch(&mut self) -> Result<()> {
         self.change_settings(|settings| settings.epoch = current(settings))
     }
@@ -32,13 +32,14 @@ impl Blocklist {
             for (&line, words) in numbers.iter().zip(lines) {
                 let all = words.iter().map(|&word| RecentDrop::from_word(word));
                 let pending = all.filter(|slot| slot.hits != 0 && moment.is_current(*slot));
-                slots.extend(pending.map(|slot| {
+                for slot in pending {
                     let place = Place {
                         line,
                         tag: slot.tag,
                     };
-                    (place.source(line_bits), slot)
-                }));
+                    // The filter uses the first slot of a source that has two by a race.
+                    slots.entry(place.source(line_bits)).or_insert(slot);
+                }
             }
             Ok(())
         })
@@ -90,6 +91,7 @@ impl Blocklist {
         let mut all: Vec<(u32, [u8; 4])> = drops
             .slots
             .iter()
+            .filter(|(_, slot)| drops.moment.may_answer(**slot))
             .map(|(source, slot)| (slot.hits, *source))
             .collect();
         all.sort_unstable_by_key(|slot| std::cmp::Reverse(*slot));
@@ -105,7 +107,9 @@ impl Blocklist {
         let Target::V4(source) = target else {
             return Ok(false);
         };
-        Ok(self.recent_drop(source)?.is_some())
+        let slot = self.recent_drop(source)?;
+        let moment = self.moment()?;
+        Ok(slot.is_some_and(|slot| moment.may_answer(slot)))
     }
 
     fn add_recent_drop(&self, entry: &mut Entry, source: [u8; 4], moment: &Moment) -> Result<()> {
@@ -122,6 +126,31 @@ impl Blocklist {
         let mut words = line.context("cannot read recent_drops4")?.into_iter();
         let word = words.find(|&word| place.is_of(word));
         Ok(word.map(RecentDrop::from_word))
+    }
+
+    /// Empties the slots that are so old that they would count as valid again some
+    /// day. Others of their lines may lose the hits that are counted meanwhile.
+    pub(super) fn empty_old_slots(&mut self) -> Result<()> {
+        let now = Ticks::now().unit();
+        let is_old = |word: u64| word != 0 && RecentDrop::from_word(word).is_old(now);
+        let mut old = Vec::new();
+        bpf::for_each(fd(&self.recent_drops), |numbers: &[u32], lines: &[Line]| {
+            let each = numbers.iter().zip(lines);
+            old.extend(
+                each.filter(|(_, line)| line.iter().any(|word| is_old(*word)))
+                    .map(|(number, _)| *number),
+            );
+            Ok(())
+        })
+        .context("cannot read recent_drops4")?;
+        for number in old {
+            let line = self.recent_drops.get(&number, 0);
+            let line = line.context("cannot read recent_drops4")?;
+            let line = line.map(|word| if is_old(word) { 0 } else { word });
+            let set = self.recent_drops.set(number, line, 0);
+            set.context("cannot write recent_drops4")?;
+        }
+        Ok(())
     }
 
     fn line_bits(&self) -> u32 {
@@ -158,6 +187,10 @@ pub(super) struct Moment {
 }
 
 impl Moment {
+    fn may_answer(&self, slot: RecentDrop) -> bool {
+        slot.may_answer(self.epoch, self.ticks.unit())
+    }
+
     fn is_current(&self, slot: RecentDrop) -> bool {
         slot.is_after(self.epoch, self.ticks.unit())
     }
@@ -178,5 +211,11 @@ impl Moment {
 
 /// The epoch that begins now.
 pub(super) fn current(settings: &Settings) -> u32 {
-    settings.epoch.max(Ticks::now().unit())
+    let now = Ticks::now().unit();
+    // A reading may be a unit ahead. What is later still is damaged, and would turn the
+    // cache off until that time.
+    match settings.epoch <= now + 1 {
+        true => settings.epoch.max(now),
+        false => now,
+    }
 }

@@ -129,7 +129,6 @@ impl Blocklist {
         if let Target::V6(key) = split.net {
             present(self.v6.remove(&key))?;
         }
-        self.raise_epoch()?;
         Ok(true)
     }
 }

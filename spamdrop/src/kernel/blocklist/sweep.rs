@@ -63,6 +63,7 @@ impl Blocklist {
             ends.retain(|target, _| !again.contains_key(target));
         }
         self.sweep_origins(lock)?;
+        self.empty_old_slots()?;
         Ok(SweptEntries {
             count: expired.len(),
             ends,
