@@ -77,7 +77,7 @@ fn check_allowlist(text: &str) {
     let first = text.bytes().next().unwrap_or_default();
     let days = Duration::from_secs(u64::from(first) * 86_400);
     let term = AllowTerm {
-        until: (first % 4 > 0).then(|| now.plus(days)),
+        until: (!first.is_multiple_of(4)).then(|| now.plus(days)),
         comment: comment.as_deref().filter(|_| first % 8 > 3),
         shortens: first % 16 > 7,
     };
