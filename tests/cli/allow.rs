@@ -24,6 +24,9 @@ fn allowing_for_a_time_shortens_nothing_without_force() {
          kept 2 prefixes, allowed for longer already (`--force` shortens them)\n"
     );
     assert!(!stderr(&output).contains("192.0.2"), "{}", stderr(&output));
+    // As `--help` has it.
+    let warned = "until the next `allow add`, `allow remove`, `attach` or `run`\n";
+    assert!(stderr(&output).contains(warned), "{}", stderr(&output));
     assert!(file(&home).starts_with(&before), "{}", file(&home));
 
     let output = home.run(&[&timer[..], &["--force"], &names[..2]].concat());
