@@ -159,9 +159,27 @@ fn search(line: *mut Line, place: Place, epoch: u32, now: u32) -> Found {
         invalid = choose(invalid, index, is_valid ^ 1);
     }
     Found {
-        of_source: slot(line, of_source),
-        invalid: slot(line, invalid),
+        of_source: slot(line, bounded(of_source)),
+        invalid: slot(line, bounded(invalid)),
     }
+}
+
+/// The same number, of which also the verifiers of older kernels know that it is below
+/// [`SLOTS`].
+#[inline(always)]
+fn bounded(index: u64) -> u64 {
+    let mut bounded = index;
+    // SAFETY: the instruction changes this register only. It is inline assembly, because
+    // the compiler leaves out what changes nothing.
+    unsafe {
+        asm!(
+            "{bounded} &= {most}",
+            bounded = inout(reg) bounded,
+            most = const SLOTS - 1,
+            options(pure, nomem, nostack),
+        );
+    }
+    bounded
 }
 
 /// `new` if `is_new` is 1, `old` if it is 0.

@@ -13,6 +13,8 @@ pub fn set_environment() {
     // The target has no prebuilt core, and its inline assembly is unstable;
     // this process and the cargo that it starts are the only ones to see it.
     set("RUSTC_BOOTSTRAP", "1");
+    // An object of an incremental build needs more stack than the kernel allows.
+    set("CARGO_INCREMENTAL", "0");
     // The output of the inner cargo is shown as warnings; leave only real ones.
     set("CARGO_TERM_QUIET", "true");
     // The object's debugging information names its sources, and must not tell

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod account;
+mod allow;
 mod attach;
 mod block;
 mod bulk;

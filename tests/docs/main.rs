@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use clap::CommandFactory as _;
 use regex::Regex;
@@ -250,4 +251,20 @@ fn every_threat_names_a_test_that_exists() {
         count += 1;
     }
     assert!(count > 30, "{count}");
+}
+
+/// The crontab that allows the networks of a provider by its SPF record, with an answer
+/// of `dig` whose record consists of two strings.
+#[test]
+fn the_networks_of_an_spf_record_are_found() {
+    let path = root().join("spamdrop/docs/operation.md");
+    let text = fs::read_to_string(path).unwrap();
+    let dig = "dig +short TXT _spf.provider.example | ";
+    let (_, pipe) = text.split_once(dig).unwrap();
+    let (pipe, _) = pipe.split_once(" | spamdrop -q allow add ").unwrap();
+    let answer = r#""v=spf1 ip4:192.0.2.0/24 ip4:198.51.10" "0.0/24 ip6:2001:db8::/32 ~all""#;
+    let command = format!("printf '%s\\n' '{answer}' | {pipe}");
+    let output = Command::new("sh").args(["-c", &command]).output().unwrap();
+    let found = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(found, "192.0.2.0/24\n198.51.100.0/24\n2001:db8::/32\n");
 }

@@ -12,7 +12,7 @@ use crate::invalid::Invalid;
 use crate::time::UnixSeconds;
 use line::AllowLine;
 
-pub use line::{AllowEnd, AllowTerm, checked_comment};
+pub use line::{AllowEnd, AllowTerm, checked_comment, end_after};
 
 /// Allowed prefixes, to look others up in.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +60,24 @@ pub struct AllowItem<'a> {
     pub comment: &'a str,
 }
 
+/// The time in which a list has the prefixes that it had when it was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AllowSpan {
+    /// When it was read. If the wall clock is set to an earlier time, entries that
+    /// counted as ended are allowed again.
+    pub from: UnixSeconds,
+    /// When the next entry ends.
+    pub until: Option<UnixSeconds>,
+}
+
+impl AllowSpan {
+    /// Whether it is over at this reading of the wall clock.
+    #[must_use]
+    pub fn is_over(&self, now: UnixSeconds) -> bool {
+        now < self.from || self.until.is_some_and(|until| until <= now)
+    }
+}
+
 /// The changes by [`Allowlist::add`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AllowAdded {
@@ -69,7 +87,21 @@ pub struct AllowAdded {
     pub changed: HashSet<IpNet>,
     /// Those of them that had no end and have one now, in their order.
     pub limited: Vec<IpNet>,
+    /// Prefixes that have no end or a later one, and keep it and their comment.
+    pub kept: HashSet<IpNet>,
 }
+
+/// The lines of a prefix.
+#[derive(Clone, Copy, Debug)]
+struct LinesOfNet {
+    last: usize,
+    is_repeated: bool,
+    /// The end of the entry that ends last; `None`: all have ended.
+    end: Option<UnixSeconds>,
+}
+
+/// The end of entries without one, in a comparison.
+const NEVER: UnixSeconds = UnixSeconds::new(u64::MAX);
 
 impl Allowlist {
     /// Parses the text of the file; `name` is the file name for error messages.
@@ -118,13 +150,16 @@ impl Allowlist {
     #[must_use]
     pub fn item(&self, net: IpNet) -> Option<AllowItem<'_>> {
         let of_net = self.items().filter(|item| item.net == net);
-        of_net.max_by_key(|item| item.end.at().unwrap_or(UnixSeconds::new(u64::MAX)))
+        of_net.max_by_key(|item| item.end.at().unwrap_or(NEVER))
     }
 
-    /// The time at which the next entry ends.
+    /// The time in which [`Allowlist::nets`] are the allowed prefixes.
     #[must_use]
-    pub fn next_end(&self) -> Option<UnixSeconds> {
-        self.items().filter_map(|item| item.end.at()).min()
+    pub fn span(&self) -> AllowSpan {
+        AllowSpan {
+            from: self.now,
+            until: self.items().filter_map(|item| item.end.at()).min(),
+        }
     }
 
     /// A sentence for each entry whose end cannot be read, so that it is allowed
@@ -137,53 +172,74 @@ impl Allowlist {
     /// Adds prefixes with this end and comment, which replace those that they have.
     pub fn add(&mut self, nets: &[IpNet], term: AllowTerm<'_>) -> AllowAdded {
         let mut change = AllowAdded::default();
-        let mut places: HashMap<IpNet, usize> = HashMap::new();
-        let mut repeated = HashSet::new();
-        for (index, line) in self.lines.iter().enumerate() {
-            if let Some(net) = line.net()
-                && places.insert(net, index).is_some()
-            {
-                repeated.insert(net);
-            }
-        }
+        let mut places = self.places();
+        let end = term.until.unwrap_or(NEVER);
         for &net in nets {
-            let Some(place) = places.get(&net) else {
-                places.insert(net, self.lines.len());
+            let Some(place) = places.get_mut(&net) else {
+                let place = LinesOfNet {
+                    last: self.lines.len(),
+                    is_repeated: false,
+                    end: Some(end),
+                };
+                places.insert(net, place);
                 self.lines.push(AllowLine::new(net, term));
-                self.nets.push(net);
                 change.added.insert(net);
                 continue;
             };
-            let Some(line) = self.lines.get_mut(*place) else {
-                continue;
-            };
-            let is_repeated = repeated.contains(&net);
-            if line.fits(term) && !is_repeated {
+            if !term.shortens && place.end.is_some_and(|present| end < present) {
+                change.kept.insert(net);
                 continue;
             }
-            let (was_live, had_end) = (line.is_live(self.now), line.end().at().is_some());
+            let Some(line) = self.lines.get_mut(place.last) else {
+                continue;
+            };
+            if line.fits(term) && !place.is_repeated {
+                continue;
+            }
             *line = line.replaced(net, term);
-            if !was_live && !is_repeated {
-                self.nets.push(net);
+            let present = place.end.replace(end);
+            if present.is_none() {
                 change.added.insert(net);
             } else if !change.added.contains(&net) && change.changed.insert(net) {
-                change
-                    .limited
-                    .extend((!had_end && term.until.is_some()).then_some(net));
+                let is_limited = present == Some(NEVER) && end < NEVER;
+                change.limited.extend(is_limited.then_some(net));
             }
         }
-        self.keep_last_of(&change.changed, &places);
+        self.keep_last_of(&change, &places);
         change
     }
 
-    /// Of several lines of a prefix that was changed, keeps the one at its place.
-    fn keep_last_of(&mut self, changed: &HashSet<IpNet>, places: &HashMap<IpNet, usize>) {
+    fn places(&self) -> HashMap<IpNet, LinesOfNet> {
+        let mut places: HashMap<IpNet, LinesOfNet> = HashMap::new();
+        for (last, line) in self.lines.iter().enumerate() {
+            let Some(net) = line.net() else {
+                continue;
+            };
+            let end = line.end().at().unwrap_or(NEVER);
+            let end = line.is_live(self.now).then_some(end);
+            let earlier = places.get(&net);
+            let place = LinesOfNet {
+                last,
+                is_repeated: earlier.is_some(),
+                end: earlier.and_then(|earlier| earlier.end).max(end),
+            };
+            places.insert(net, place);
+        }
+        places
+    }
+
+    /// Of several lines of a prefix that was added or changed, keeps the one that has
+    /// its new end.
+    fn keep_last_of(&mut self, change: &AllowAdded, places: &HashMap<IpNet, LinesOfNet>) {
+        let AllowAdded { added, changed, .. } = change;
         let mut index = 0;
         self.lines.retain(|line| {
             let place = index;
             index += 1;
-            let net = line.net().filter(|net| changed.contains(net));
-            net.is_none_or(|net| places.get(&net) == Some(&place))
+            let net = line.net();
+            let net = net.filter(|net| added.contains(net) || changed.contains(net));
+            let places = net.and_then(|net| places.get(&net));
+            places.is_none_or(|lines| lines.last == place)
         });
         self.find_nets();
     }
@@ -199,13 +255,11 @@ impl Allowlist {
         removed
     }
 
-    /// Removes the lines of entries whose end has passed. Returns their number.
-    pub fn remove_ended(&mut self) -> usize {
-        let before = self.lines.len();
+    /// Removes the lines of entries that ended a day ago or earlier.
+    pub fn remove_ended(&mut self) {
         let now = self.now;
         self.lines
-            .retain(|line| line.net().is_none() || line.is_live(now));
-        before - self.lines.len()
+            .retain(|line| line.net().is_none() || !line.is_over(now));
     }
 
     fn find_nets(&mut self) {

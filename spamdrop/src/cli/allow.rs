@@ -15,14 +15,15 @@ pub enum Allow {
     /// Entries whose time is over are taken off by the daemon, and without one by the
     /// next `allow add`, `allow remove`, `attach` or `run`. A source that is on the
     /// list already gets the new time, or none without `--for`, and the new comment if
-    /// one is given.
+    /// one is given. With `--for`, a source that is allowed for longer, or without an
+    /// end, is kept as it is, unless `--force` is given.
     Add(AllowAdd),
     /// Take sources off the allowlist, written as `allow list` shows them
     #[command(aliases = ["rm", "del"])]
     Remove(Addrs),
     /// Say whether a source is never blocked, and by which entry
     ///
-    /// Exits with 1 if it is not allowed.
+    /// Exits with 1 if it is not allowed, or if the filter does not have the entry yet.
     Check(AllowCheck),
     /// Show the allowlist, and apart from it what is protected automatically
     #[command(alias = "ls")]
@@ -41,7 +42,8 @@ pub struct AllowAdd {
     /// Note for `allow list`, at most 200 bytes
     #[arg(long, value_name = "TEXT", value_parser = checked_comment)]
     pub comment: Option<String>,
-    /// Allow prefixes wider than /8 (IPv4) or /19 (IPv6), too
+    /// Allow prefixes wider than /8 (IPv4) or /19 (IPv6), too, and shorten the time of
+    /// sources that are allowed for longer already
     #[arg(long)]
     pub force: bool,
 }

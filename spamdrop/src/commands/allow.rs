@@ -19,7 +19,7 @@ use crate::kernel::network;
 use crate::lock::{self, WriteLock};
 use crate::protect;
 use crate::render::allowed::shown;
-use spamdrop_core::allowlist::{AllowAdded, AllowTerm, Allowlist};
+use spamdrop_core::allowlist::{AllowAdded, AllowTerm, Allowlist, end_after};
 use spamdrop_core::duration::human;
 use spamdrop_core::policy::{Protected, Protection, nets_around, too_wide};
 
@@ -43,15 +43,14 @@ pub fn add(config: &Config, args: &AllowAdd, out: &mut impl Write) -> Result<()>
     for (word, net) in &addresses.truncated {
         writeln!(out, "{word} acts on {net}")?;
     }
+    let until = args.term.map(|term| end_after(term, clock::unix_seconds()));
+    let until = until.transpose();
     let term = AllowTerm {
-        until: args.term.map(|term| clock::unix_seconds().plus(term)),
+        until: until.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?,
         comment: args.comment.as_deref(),
+        shortens: args.force,
     };
-    let change = edit(config, |file| {
-        let change = file.add(&nets, term);
-        let is_changed = change != AllowAdded::default();
-        (change, is_changed)
-    })?;
+    let change = edit(config, |file| file.add(&nets, term))?;
     hand::record_allowed(config, &change, args.force || args.term.is_none());
     write_added(args, &nets, &change, out)?;
     let unblocked = unblock(config, &addresses.all, out);
@@ -59,7 +58,7 @@ pub fn add(config: &Config, args: &AllowAdd, out: &mut impl Write) -> Result<()>
     notify_daemon(&config.run_dir);
     if args.term.is_some() && lock::daemon_pid(&config.run_dir).is_none() {
         log::warn!(
-            "no daemon runs, so the filter keeps them beyond their time, until the next `spamdrop allow` or `spamdrop run`"
+            "no daemon runs, so the filter keeps them beyond their time, until the next `allow add`, `allow remove`, `attach` or `run`"
         );
     }
     unblocked
@@ -75,11 +74,12 @@ fn write_added(
         added,
         changed,
         limited,
+        kept,
     } = change;
     let time = args.term.map(|term| format!(" for {}", human(term)));
     let time = time.unwrap_or_default();
-    let is_same = |net: &&IpNet| !added.contains(net) && !changed.contains(net);
-    for net in nets.iter().filter(is_same) {
+    let is_told = |net: &IpNet| [added, changed, kept].iter().any(|nets| nets.contains(net));
+    for net in nets.iter().filter(|net| !is_told(net)) {
         log::info!("{} is on the allowlist already", shown(*net));
     }
     for net in limited {
@@ -102,6 +102,14 @@ fn write_added(
         };
         writeln!(out, "changed {number}, allowed{time} now")?;
     }
+    if !kept.is_empty() {
+        let number = count(kept.len(), "prefix", "prefixes");
+        let them = if kept.len() == 1 { "it" } else { "them" };
+        writeln!(
+            out,
+            "kept {number}, allowed for longer already (`--force` shortens {them})"
+        )?;
+    }
     Ok(())
 }
 
@@ -112,11 +120,7 @@ fn write_added(
 /// As [`add`].
 pub fn remove(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
     let nets = nets(&addresses::read(args)?);
-    let removed = edit(config, |file| {
-        let removed = file.remove(&nets);
-        let is_changed = !removed.is_empty();
-        (removed, is_changed)
-    })?;
+    let removed = edit(config, |file| file.remove(&nets))?;
     hand::record(config, nets.iter().copied());
     for net in nets.iter().filter(|net| !removed.contains(net)) {
         log::info!("{} is not on the allowlist", shown(*net));
@@ -148,20 +152,20 @@ fn ensure_narrow(nets: &[IpNet]) -> Result<()> {
     Ok(())
 }
 
-/// Edits the file, and takes out the entries that have ended. `change` returns its
-/// result, and whether it has changed the file.
-fn edit<T>(config: &Config, change: impl FnOnce(&mut Allowlist) -> (T, bool)) -> Result<T> {
+/// Edits the file, and takes out the entries that ended long ago. Returns the result of
+/// `change`.
+fn edit<T>(config: &Config, change: impl FnOnce(&mut Allowlist) -> T) -> Result<T> {
     let _lock = WriteLock::acquire(&config.run_dir)?;
-    let mut file = allowlist::read(&config.allow_file)?;
-    let before = file.nets().len();
-    let (result, is_changed) = change(&mut file);
-    let has_ended = file.remove_ended() > 0;
+    let before = allowlist::read(&config.allow_file)?;
+    let mut file = before.clone();
+    let result = change(&mut file);
+    file.remove_ended();
     // A list that is too long can be shortened.
-    if file.nets().len() > before {
+    if file.nets().len() > before.nets().len() {
         let protected = protect::of(&network::addresses()?, &file);
         protect::ensure_fits(&config.allow_file, &protected, pins::PREFIXES)?;
     }
-    if is_changed || has_ended {
+    if file != before {
         allowlist::write(&config.allow_file, &file)?;
     }
     warn_of_mistakes(config, &file);

@@ -230,19 +230,32 @@ impl Place {
         protected.filter(move |(net, _)| net.contains(&addr))
     }
 
-    /// The longest prefix that is allowed and contains the address.
+    /// When a prefix is not allowed any more.
+    fn allow_end(&self, net: IpNet, why: Protection) -> Option<UnixSeconds> {
+        let item = self.allowlist.allowlist.item(net);
+        item.filter(|_| matches!(why, Protection::Allowlist(_)))?
+            .end
+            .at()
+    }
+
+    /// Of the prefixes that are allowed and contain the address, the one that ends last;
+    /// of several, the longest.
     fn allowed(
         &self,
         addr: IpAddr,
         facts: Option<&SourceFacts>,
         block: Option<&AddressDetail>,
     ) -> Option<AllowedBy> {
-        let longest = self.around(addr).max_by_key(|(net, _)| net.prefix_len());
+        let last = self.around(addr).max_by_key(|(net, why)| {
+            let end = self.allow_end(*net, *why);
+            // An automatic one has no end, either.
+            (end.is_none(), end, net.prefix_len())
+        });
         let by_filter = || {
             let net = block?.allowed_by.as_deref()?.parse::<Target>().ok()?;
             Some((net.net(), "filter"))
         };
-        let named = longest.map(|(net, why)| (net, protect::name(why)));
+        let named = last.map(|(net, why)| (net, protect::name(why)));
         let (net, by) = named.or_else(by_filter)?;
         let item = self.allowlist.allowlist.item(net);
         let item = item.filter(|_| by == protect::name(Protection::Allowlist(net)));

@@ -45,11 +45,11 @@ use crate::kernel::packet_log::PacketLog;
 use crate::lock::{self, DaemonMark, WriteLock};
 use crate::protect::{self, ReadProtected};
 use protection::known_nets;
+use spamdrop_core::allowlist::AllowSpan;
 use spamdrop_core::listeners::ListenerWatch;
 use spamdrop_core::not_ip::NotIpWatch;
 use spamdrop_core::pause::PauseWatch;
 use spamdrop_core::policy::{Protected, Scope};
-use spamdrop_core::time::UnixSeconds;
 use sweep::Swept;
 use tasks::Tasks;
 
@@ -90,8 +90,8 @@ pub(super) struct Supervisor {
     /// Whether the allowlist may differ from `protected`, in its file or in the
     /// filter, so that all of it must be read again.
     rereads_allowlist: bool,
-    /// When the next entry of the allowlist ends.
-    allow_end: Option<UnixSeconds>,
+    /// The time in which the allowlist need not be read again.
+    allow_span: AllowSpan,
     /// Whether addresses, routes or interfaces have changed.
     network_changed: bool,
     /// Whether an interface has changed since they were looked at.
@@ -175,7 +175,7 @@ impl Supervisor {
             protected: scope.protected,
             proxy: None,
             rereads_allowlist: false,
-            allow_end: None,
+            allow_span: AllowSpan::default(),
             // Changes before the subscription were missed.
             network_changed: true,
             interfaces_changed: false,

@@ -22,7 +22,8 @@ pub struct Allowed {
     #[serde(rename = "addr", serialize_with = "as_text")]
     pub net: IpNet,
     /// `"file"`: on the administrator's list; otherwise why it is allowed
-    /// without being there, such as `"own"` or `"gateway"`.
+    /// without being there, such as `"own"` or `"gateway"`; `"filter"`: only the filter
+    /// has it, as an entry whose end has passed while no daemon runs.
     pub by: &'static str,
     /// Its end, in seconds since 1970; absent: it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,11 +46,10 @@ pub struct Allowed {
 pub struct AllowCheckResult {
     /// The address or prefix.
     pub addr: String,
-    /// Whether it is allowed as a whole.
+    /// Whether it is allowed as a whole, by the filter, too, if there is one.
     #[serde(rename = "allowed")]
     pub is_allowed: bool,
-    /// What allows it, as in `allow list --json`, the longest prefix first;
-    /// `"filter"`: only the filter has it.
+    /// What allows it, as in `allow list --json`, the longest prefix first.
     pub by: Vec<Allowed>,
     /// Whether the filter lets it pass; `null`: there is no filter.
     #[serde(rename = "in_filter")]
@@ -148,12 +148,6 @@ pub fn check_text(out: &mut impl Write, result: &AllowCheckResult) -> io::Result
             result.addr
         )?;
     }
-    if result.is_allowed && result.is_in_filter == Some(false) {
-        writeln!(
-            out,
-            "the filter does not have it yet; `spamdrop reload` applies it, or the daemon's next start"
-        )?;
-    }
     Ok(())
 }
 
@@ -240,7 +234,7 @@ PROTECTED    BY
                 Allowed::without_end("192.0.0.0/16".parse().unwrap(), "gateway"),
                 Allowed::without_end("192.0.0.0/8".parse().unwrap(), "filter"),
             ],
-            is_in_filter: Some(false),
+            is_in_filter: Some(true),
         };
         assert_eq!(
             written(|out| check_text(out, &result)),
@@ -249,7 +243,6 @@ PROTECTED    BY
 192.0.2.1 is allowed by 192.0.2.0/24, on the allowlist for another 2d: office
 192.0.2.1 is allowed by 192.0.0.0/16, protected automatically (gateway)
 192.0.2.1 is allowed by 192.0.0.0/8, which only the filter has; `spamdrop allow remove 192.0.0.0/8` takes it off
-the filter does not have it yet; `spamdrop reload` applies it, or the daemon's next start
 "
         );
         result.by.clear();

@@ -1,10 +1,13 @@
 //! The lists of other programs, which `import` reads, and the allowlist.
 
+use std::time::Duration;
+
 use jiff::civil::date;
 use spamdrop_common::time::{MonotonicNs, UnixSeconds};
-use spamdrop_core::allowlist::Allowlist;
+use spamdrop_core::allowlist::{AllowTerm, Allowlist, checked_comment};
 use spamdrop_core::listing::{ListEntry, ListReader};
 use spamdrop_core::lists::{DropRecord, ListFormat, ListParser, NftDocument};
+use spamdrop_core::target::parse_net;
 use spamdrop_core::term::{LONGEST, Term};
 
 /// The start of the blocks.
@@ -60,11 +63,40 @@ fn check_entry(entry: &ListEntry) {
     assert!((START..=end).contains(&entry.entry.expires), "{entry:?}");
 }
 
-/// What is written is read as the same list.
+/// What is written is read as the same list, also after an entry has been added whose
+/// end and comment are of the data.
 fn check_allowlist(text: &str) {
     let now = UnixSeconds::new(1_796_000_000);
-    if let Ok(list) = Allowlist::parse("allow", text, now) {
-        let again = Allowlist::parse("allow", &list.to_string(), now);
-        assert_eq!(again.ok().as_ref(), Some(&list));
+    let Ok(mut list) = Allowlist::parse("allow", text, now) else {
+        return;
+    };
+    assert_written(&list, now);
+    let mut nets = list.nets().to_vec();
+    nets.extend(parse_net("192.0.2.1"));
+    let comment = text.lines().find_map(|line| checked_comment(line).ok());
+    let first = text.bytes().next().unwrap_or_default();
+    let days = Duration::from_secs(u64::from(first) * 86_400);
+    let term = AllowTerm {
+        until: (!first.is_multiple_of(4)).then(|| now.plus(days)),
+        comment: comment.as_deref().filter(|_| first % 8 > 3),
+        shortens: first % 16 > 7,
+    };
+    let added = list.add(&nets, term);
+    for &net in &nets {
+        let item = list.item(net);
+        assert!(item.is_some(), "{net} {term:?}: {list}");
+        let is_new = added.added.contains(&net) || added.changed.contains(&net);
+        if let Some(item) = item.filter(|_| is_new) {
+            assert_eq!(item.end.at(), term.until, "{net}: {list}");
+            assert!(term.comment.is_none_or(|comment| comment == item.comment));
+        }
     }
+    assert_written(&list, now);
+    list.remove(&nets);
+    assert_written(&list, now);
+}
+
+fn assert_written(list: &Allowlist, now: UnixSeconds) {
+    let again = Allowlist::parse("allow", &list.to_string(), now).ok();
+    assert_eq!(again.as_ref(), Some(list));
 }

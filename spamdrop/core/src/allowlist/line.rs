@@ -4,6 +4,7 @@
 //! older version reads it as a comment, and the entry as one without an end.
 
 use std::fmt;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -17,9 +18,14 @@ use crate::time::UnixSeconds;
 const UNTIL: &str = "until=";
 /// The longest comment that a command writes, in bytes.
 const LONGEST_COMMENT: usize = 200;
+/// How long the line of an entry stays in the file after its end. A wall clock that is
+/// ahead by less removes no line too soon.
+const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// 2026-11-01. The wall clock of a machine that does not know the time is before it.
+const EARLIEST: UnixSeconds = UnixSeconds::new(1_793_491_200);
 
 /// The end of an entry.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum AllowEnd {
     /// It has none.
     #[default]
@@ -48,6 +54,9 @@ pub struct AllowTerm<'a> {
     pub until: Option<UnixSeconds>,
     /// The comment; `None`: an entry keeps the one that it has.
     pub comment: Option<&'a str>,
+    /// Whether an entry that ends later, or has no end, gets this end and comment.
+    /// Otherwise it keeps its own.
+    pub shortens: bool,
 }
 
 /// A line as it stands in the file, and its entry.
@@ -69,6 +78,8 @@ pub(super) struct EndMistake<'a> {
 impl AllowLine {
     /// The error is the word that is not a prefix.
     pub(super) fn parse(text: &str) -> Result<Self, &str> {
+        // Before a line feed, the last of them would be part of the line's end.
+        let text = text.trim_end_matches('\r');
         let (word, comment) = text.split_once('#').unwrap_or((text, ""));
         let word = word.trim();
         let net = match word {
@@ -137,6 +148,11 @@ impl AllowLine {
         self.end.at().is_none_or(|end| now < end)
     }
 
+    /// Whether its entry, if it has one, ended long ago.
+    pub(super) fn is_over(&self, now: UnixSeconds) -> bool {
+        self.end.at().is_some_and(|end| end.plus(KEPT) <= now)
+    }
+
     /// Whether it has this end and comment already.
     pub(super) fn fits(&self, term: AllowTerm<'_>) -> bool {
         let is_end = match self.end {
@@ -193,6 +209,22 @@ pub fn checked_comment(text: &str) -> Result<String, Invalid> {
     Err(Invalid::new(message))
 }
 
+/// The end of entries that are allowed for a time from now on.
+///
+/// # Errors
+///
+/// The wall clock has not been set yet, so the end would be in the past once it is.
+pub fn end_after(term: Duration, now: UnixSeconds) -> Result<UnixSeconds, Invalid> {
+    if now < EARLIEST {
+        let message = format!(
+            "the clock says {}, so it has not been set yet; nothing was allowed; without `--for`, an entry has no end",
+            time(now)
+        );
+        return Err(Invalid::new(message));
+    }
+    Ok(now.plus(term))
+}
+
 /// The end in a comment, and the rest of it. With an end that cannot be read, the
 /// whole comment.
 fn split(comment: &str) -> (AllowEnd, String) {
@@ -203,12 +235,23 @@ fn split(comment: &str) -> (AllowEnd, String) {
     let at = end.strip_prefix(UNTIL).and_then(parse_time);
     match at.filter(|_| ends.next().is_none()) {
         Some(at) => {
-            let rest = comment.splitn(2, end).map(str::trim);
+            let rest = around(comment, end).into_iter().flatten().map(str::trim);
             let rest: Vec<&str> = rest.filter(|part| !part.is_empty()).collect();
             (AllowEnd::At(at), rest.join(" "))
         }
         None => (AllowEnd::Unreadable, comment.into()),
     }
+}
+
+/// The text before and after a word of it.
+fn around<'a>(text: &'a str, word: &str) -> Option<[&'a str; 2]> {
+    let is_of_word = |char: char| !char.is_whitespace();
+    text.match_indices(word).find_map(|(at, _)| {
+        let (before, rest) = text.split_at_checked(at)?;
+        let after = rest.strip_prefix(word)?;
+        let is_word = !before.ends_with(is_of_word) && !after.starts_with(is_of_word);
+        is_word.then_some([before, after])
+    })
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {

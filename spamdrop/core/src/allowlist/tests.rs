@@ -46,12 +46,41 @@ fn an_entry_is_allowed_until_its_end() {
             (Some(now + 86_400), ""),
         ]
     );
-    assert_eq!(list.next_end(), Some(UnixSeconds::new(now + 1)));
+    assert_eq!(list.span().until, Some(UnixSeconds::new(now + 1)));
     assert_eq!(list.mistakes("allow").count(), 0);
-    assert_eq!(list.remove_ended(), 1);
-    assert_eq!(list.to_string().lines().count(), 5);
-    assert!(list.to_string().contains("# until=2026-01-01"), "{list}");
-    assert_eq!(list.nets().len(), 4);
+    let text = list.to_string();
+    list.remove_ended();
+    assert_eq!(list.to_string(), text);
+    // A day after its end, its line goes.
+    let mut later = Allowlist::parse("allow", &text, UnixSeconds::new(now + 86_400)).unwrap();
+    later.remove_ended();
+    assert_eq!(later.to_string().lines().count(), 5);
+    assert!(later.to_string().contains("# until=2026-01-01"), "{later}");
+    assert_eq!(later.nets().len(), 2);
+}
+
+#[test]
+fn a_list_is_read_again_when_an_entry_ends_or_the_clock_is_set_back() {
+    let second = |number: u64| UnixSeconds::new(NOW.get() + number - 10);
+    let span = parsed("192.0.2.1 # until=2026-12-01T00:00:05Z\n192.0.2.2\n").span();
+    for (now, expected) in [(9, true), (10, false), (14, false), (15, true), (16, true)] {
+        assert_eq!(span.is_over(second(now)), expected, "{now}");
+    }
+    // With a clock that is ahead, no entry has an end that is still to come.
+    let span = parsed("192.0.2.1 # until=2026-11-30T23:59:59Z\n").span();
+    assert!(span.until.is_none() && !span.is_over(second(1_000)));
+    assert!(span.is_over(UnixSeconds::new(NOW.get() - 1)));
+}
+
+#[test]
+fn a_clock_that_was_not_set_yet_gives_no_end() {
+    let hour = std::time::Duration::from_secs(3_600);
+    let error = end_after(hour, UnixSeconds::new(1_793_491_199)).unwrap_err();
+    let expected = "the clock says 2026-10-31T23:59:59Z, so it has not been set yet; \
+                    nothing was allowed; without `--for`, an entry has no end";
+    assert_eq!(error.to_string(), expected);
+    let now = UnixSeconds::new(1_793_491_200);
+    assert_eq!(end_after(hour, now), Ok(now.plus(hour)));
 }
 
 #[test]
@@ -68,7 +97,7 @@ fn an_end_that_is_no_time_is_told_and_the_entry_stays_allowed() {
         let text = format!("# ours\n192.0.2.1  # {end} x\n");
         let mut list = parsed(&text);
         assert_eq!(shown(list.nets()), "192.0.2.1/32", "{end}");
-        assert_eq!(list.next_end(), None, "{end}");
+        assert_eq!(list.span().until, None, "{end}");
         let mistakes: Vec<String> = list.mistakes("/etc/allow").collect();
         let [mistake] = &mistakes[..] else {
             panic!("{end}: {mistakes:?}");
@@ -95,6 +124,7 @@ fn adding_again_replaces_the_end_and_the_comment() {
     let day = AllowTerm {
         until: Some(NOW.plus(std::time::Duration::from_secs(86_400))),
         comment: None,
+        shortens: true,
     };
     let all = nets("192.0.2.1/32 192.0.2.2/32 192.0.2.1/32");
     let added = list.add(&all, day);
@@ -121,6 +151,79 @@ fn adding_again_replaces_the_end_and_the_comment() {
         "192.0.2.2  # until=2026-12-02T00:00:00Z MX # 2\n192.0.2.3\n192.0.2.1  # MX # 2\n"
     );
     assert_eq!(parsed(&list.to_string()), list);
+}
+
+/// A timer of the guide names what the administrator, or another timer, has allowed for
+/// longer.
+#[test]
+fn an_entry_that_ends_later_is_kept_unless_it_is_shortened() {
+    let text = "192.0.2.1  # our customer\n\
+                192.0.2.2  # until=2026-12-09T00:00:00Z other provider\n\
+                192.0.2.3  # until=2026-12-02T00:00:00Z provider\n\
+                192.0.2.4  # until=friday\n";
+    let mut list = parsed(text);
+    let all = nets("192.0.2.1/32 192.0.2.2/32 192.0.2.3/32 192.0.2.4/32 192.0.2.5/32");
+    let mut term = AllowTerm {
+        until: Some(NOW.plus(std::time::Duration::from_secs(2 * 86_400))),
+        comment: Some("provider"),
+        shortens: false,
+    };
+    let added = list.add(&all, term);
+    assert_eq!(added.kept, [0, 1, 3].map(|index| all[index]).into());
+    assert_eq!(added.changed, HashSet::from([all[2]]));
+    assert_eq!(added.added, HashSet::from([all[4]]));
+    assert!(added.limited.is_empty());
+    assert_eq!(
+        list.to_string(),
+        text.replace("12-02", "12-03") + "192.0.2.5  # until=2026-12-03T00:00:00Z provider\n"
+    );
+    term.shortens = true;
+    let added = list.add(&all, term);
+    assert!(added.kept.is_empty() && added.added.is_empty());
+    assert_eq!(added.changed, [0, 1, 3].map(|index| all[index]).into());
+    assert_eq!(added.limited, [all[0], all[3]]);
+    let ends: HashSet<AllowEnd> = list.items().map(|item| item.end).collect();
+    assert_eq!(ends, HashSet::from([AllowEnd::At(term.until.unwrap())]));
+}
+
+/// The entry is allowed until the last of their ends.
+#[test]
+fn all_lines_of_a_prefix_count() {
+    let both = "192.0.2.1\n192.0.2.1  # until=2026-12-01T00:10:00Z\n";
+    let all = nets("192.0.2.1/32");
+    let mut term = AllowTerm {
+        until: Some(NOW.plus(std::time::Duration::from_secs(3_600))),
+        ..AllowTerm::default()
+    };
+    let mut list = parsed(both);
+    let added = list.add(&all, term);
+    assert_eq!((added.kept.len(), added.changed.len()), (1, 0));
+    assert_eq!(list.to_string(), both);
+    term.shortens = true;
+    assert_eq!(list.add(&all, term).limited, all);
+    let one = "192.0.2.1  # until=2026-12-01T01:00:00Z\n";
+    assert_eq!(list.to_string(), one);
+    // Ended lines give way to a new one.
+    let ended = "192.0.2.1 # until=2026-11-30T23:00:00Z\n".repeat(2);
+    let mut list = parsed(&ended);
+    assert_eq!(list.add(&all, term).added.len(), 1);
+    assert_eq!(list.to_string(), one);
+}
+
+#[test]
+fn a_carriage_return_ends_a_line() {
+    for text in ["\r", "192.0.2.1 # x\r", "192.0.2.1 # x\r\r\n# y\r\r"] {
+        let list = parsed(text);
+        assert!(!list.to_string().contains('\r'), "{text:?}");
+        assert_eq!(parsed(&list.to_string()), list, "{text:?}");
+    }
+}
+
+#[test]
+fn the_end_in_a_comment_is_a_word() {
+    let list = parsed("192.0.2.1 # xuntil=2026-12-02T00:00:00Z until=2026-12-02T00:00:00Z y\n");
+    let comments: Vec<&str> = list.items().map(|item| item.comment).collect();
+    assert_eq!(comments, ["xuntil=2026-12-02T00:00:00Z y"]);
 }
 
 #[test]
@@ -170,7 +273,8 @@ fn large_edits_take_time_in_proportion() {
     assert_eq!(added.added.len(), hosts.len());
     let term = AllowTerm {
         until: Some(UnixSeconds::new(1)),
-        comment: None,
+        shortens: true,
+        ..AllowTerm::default()
     };
     assert_eq!(list.add(&hosts, term).changed.len(), hosts.len());
     let added = list.add(&hosts, AllowTerm::default());

@@ -1,7 +1,7 @@
 //! `allow check` and `allow list`: the entries of the allowlist, and what is protected
 //! without it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 
 use anyhow::Result;
@@ -32,11 +32,15 @@ pub fn list(config: &Config, args: Output, out: &mut impl Write, style: Style) -
     let mut all = own(&file);
     if let Some(filter) = in_filter(config)? {
         let why = reasons(&file)?;
+        let listed: HashSet<IpNet> = file.nets().iter().copied().collect();
         for (net, automatic) in filter {
-            if automatic && !file.nets().contains(&net) {
-                let by = why.get(&net).map_or("earlier", |why| protect::name(*why));
-                all.push(Allowed::without_end(net, by));
+            if listed.contains(&net) {
+                continue;
             }
+            let by = why
+                .get(&net)
+                .map_or(beyond(automatic), |why| protect::name(*why));
+            all.push(Allowed::without_end(net, by));
         }
     }
     allowed::sort(&mut all);
@@ -52,8 +56,8 @@ pub fn list(config: &Config, args: Output, out: &mut impl Write, style: Style) -
 ///
 /// # Errors
 ///
-/// The word is not an address ([`Exit::Usage`]), it is not allowed ([`Exit::Failed`]),
-/// the file cannot be read, or a map operation fails.
+/// The word is not an address ([`Exit::Usage`]), it is not allowed or the filter does not
+/// have it ([`Exit::Failed`]), the file cannot be read, or a map operation fails.
 pub fn check(config: &Config, args: &AllowCheck, out: &mut impl Write) -> Result<()> {
     let given = addresses::each(std::slice::from_ref(&args.addr))?;
     let nets = given.into_iter().map(|given| given.net);
@@ -63,12 +67,18 @@ pub fn check(config: &Config, args: &AllowCheck, out: &mut impl Write) -> Result
             true => json::object(out, &result)?,
             false => allowed::check_text(out, &result)?,
         }
-        if result.by.is_empty() {
+        if !result.is_allowed {
             let whole = match net.prefix_len() == net.max_prefix_len() {
                 true => "",
                 false => " as a whole",
             };
-            let message = format!("{} is not allowed{whole}", shown(net));
+            let message = match result.by.is_empty() {
+                true => format!("{} is not allowed{whole}", shown(net)),
+                false => format!(
+                    "the filter does not have {} yet; `spamdrop reload` applies it, or the daemon's next start",
+                    shown(net)
+                ),
+            };
             return Err(Failure::new(Exit::Failed, message));
         }
     }
@@ -91,15 +101,14 @@ fn check_net(config: &Config, net: IpNet) -> Result<AllowCheckResult> {
         is_in_filter = Some(!around.is_empty());
         for (allowed, automatic) in around {
             if by.iter().all(|known| known.net != allowed) {
-                let name = if automatic { "earlier" } else { "filter" };
-                by.push(Allowed::without_end(allowed, name));
+                by.push(Allowed::without_end(allowed, beyond(automatic)));
             }
         }
     }
     by.sort_by_key(|allowed| std::cmp::Reverse(allowed.net.prefix_len()));
     Ok(AllowCheckResult {
         addr: shown(net),
-        is_allowed: !by.is_empty(),
+        is_allowed: !by.is_empty() && is_in_filter != Some(false),
         by,
         is_in_filter,
     })
@@ -124,6 +133,11 @@ fn reasons(file: &Allowlist) -> Result<HashMap<IpNet, Protection>> {
     let protected = protect::of(&network::addresses()?, file);
     let is_automatic = |(_, why): &(IpNet, Protection)| !matches!(why, Protection::Allowlist(_));
     Ok(protected.nets().filter(is_automatic).collect())
+}
+
+/// Why the filter allows a prefix that neither the file nor the machine has.
+fn beyond(is_automatic: bool) -> &'static str {
+    if is_automatic { "earlier" } else { "filter" }
 }
 
 /// The prefixes that the filter allows, if there is one, and whether each is automatic.

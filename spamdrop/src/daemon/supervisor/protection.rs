@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use spamdrop_core::allowlist::Allowlist;
+use spamdrop_core::allowlist::{AllowSpan, Allowlist};
 use spamdrop_core::policy::{Changes, KnownNets, Protected};
 use tokio::time::timeout;
 
@@ -43,7 +43,11 @@ impl Supervisor {
             Err(error) => {
                 // The filter may have a part of the changes.
                 self.rereads_allowlist = true;
-                self.allow_end = Some(clock::unix_seconds().plus(RETRY));
+                let from = clock::unix_seconds();
+                self.allow_span = AllowSpan {
+                    from,
+                    until: Some(from.plus(RETRY)),
+                };
                 self.health.raise(Subject::Allowlist, format!("{error:#}"));
             }
         }
@@ -94,10 +98,10 @@ impl Supervisor {
         Ok(read)
     }
 
-    /// Remembers when the next entry of the allowlist ends, and names ends that cannot
+    /// Remembers until when the allowlist holds, and names ends that cannot
     /// be read.
     pub(super) fn note_allowlist(&mut self, allowlist: &Allowlist) {
-        self.allow_end = allowlist.next_end();
+        self.allow_span = allowlist.span();
         let name = self.settings.filter.allow_file.display().to_string();
         let mut mistakes = allowlist.mistakes(&name);
         let first = mistakes.next();
@@ -108,12 +112,9 @@ impl Supervisor {
         self.health.set(Subject::AllowEnds, text);
     }
 
-    /// Rereads the allowlist when an entry has ended.
+    /// Rereads the allowlist when an entry has ended, or the clock was set back.
     pub(super) fn end_allowances(&mut self) {
-        if self
-            .allow_end
-            .is_some_and(|end| clock::unix_seconds() >= end)
-        {
+        if self.allow_span.is_over(clock::unix_seconds()) {
             self.rereads_allowlist = true;
             self.protect();
         }
