@@ -99,6 +99,11 @@ pub fn release(
     let now = BootTime::now()?;
     let (mut live, others) = read.take_own(lock, leaving, targets, now.clocks.mono);
     live.extend(blocklist.look_up(&others, now.clocks.mono)?);
+    if !leaving.is_empty() {
+        // The kernel may have evicted entries by which the filter still drops.
+        let absent = targets.iter().filter(|target| !live.contains_key(*target));
+        blocklist.forget_cached(lock, absent)?;
+    }
     let alone = match targets.len() > FEW {
         true => take_alone(leaving, &mut live),
         false => Vec::new(),

@@ -317,7 +317,7 @@ fn an_entry_of_the_allowlist_may_have_an_end_and_a_comment() {
     let warned = "192.0.2.53 was allowed without an end, and is allowed for 1h now";
     assert!(stderr(&output).contains(warned), "{}", stderr(&output));
 
-    // What has ended is not allowed; a day later, it leaves the file with the next change.
+    // An entry that has ended allows nothing; a day later, it leaves the file with the next change.
     home.write(
         "allow_file",
         b"# ours\n203.0.113.61 # until=2026-01-01T00:00:00Z\n203.0.113.62 # until=soon\n",

@@ -63,7 +63,7 @@ pub fn parse_ip(packet: &[u8]) -> Result<Segment, Reason> {
 fn ipv4(packet: &[u8]) -> Result<Segment, Reason> {
     let fixed = packet.first_chunk::<20>().ok_or(Reason::Truncated)?;
     let fixed = whole::<60>(fixed);
-    // What etherparse refuses now contradicts itself: version or IHL.
+    // A header that etherparse refuses now contradicts itself: version or IHL.
     let header = Ipv4HeaderSlice::from_slice(&fixed).map_err(|_| Reason::Truncated)?;
     let (start, end) = (header.slice().len(), usize::from(header.total_len()));
     // etherparse leaves the total length to its caller.
@@ -78,7 +78,7 @@ fn ipv4(packet: &[u8]) -> Result<Segment, Reason> {
     if header.protocol() != TCP {
         return Err(Reason::NotTcp);
     }
-    // What lies behind the total length is Ethernet's padding.
+    // The bytes behind the total length are Ethernet's padding.
     let packet = &packet[..end.min(packet.len())];
     let segment = packet.get(start..);
     // "The first fragment of an IPv4 SYN that is too short for the flags counts

@@ -159,6 +159,24 @@ fn who_is_removed_passes_at_once_and_starts_again_without_hits() {
     }
 }
 
+/// The kernel may evict the entry of a source that the cache still drops.
+#[test]
+fn an_evicted_source_that_is_let_go_passes_at_once() {
+    let listed: Target = LISTED.parse().unwrap();
+    let let_go: [fn(&mut Filter, Target); 3] = [
+        |filter, target| assert!(!filter.list.remove(&filter.turn, target).unwrap()),
+        |filter, target| drop(filter.list.remove_hosts(&filter.turn, [target]).unwrap()),
+        |filter, target| filter.list.forget_cached(&filter.turn, [&target]).unwrap(),
+    ];
+    for let_go in let_go {
+        let mut filter = heated();
+        blocked4(&filter).remove(&[192, 0, 2, 1]).unwrap();
+        assert_eq!(filter.run(&syn(LISTED)), DROPPED, "it was not cached");
+        let_go(&mut filter, listed);
+        assert_eq!(filter.run(&syn(LISTED)), (PASS, Reason::NotBlocked));
+    }
+}
+
 #[test]
 fn a_flush_and_the_allowlist_count_at_once() {
     let mut filter = heated();

@@ -27,7 +27,7 @@ pub(super) fn names(config: &Config) -> Rc<OwnerNames> {
     OwnerReader::open(config).names
 }
 
-/// What the database has of owners, as far as it can be read almost at once.
+/// The database of owners, as far as it can be read almost at once.
 #[derive(Debug)]
 pub(super) struct OwnerReader {
     store: Option<Store>,

@@ -49,7 +49,7 @@ pub struct AllowCheckResult {
     /// Whether it is allowed as a whole, by the filter, too, if there is one.
     #[serde(rename = "allowed")]
     pub is_allowed: bool,
-    /// What allows it, as in `allow list --json`, the longest prefix first.
+    /// The prefixes that allow it, as in `allow list --json`, the longest first.
     pub by: Vec<Allowed>,
     /// Whether the filter lets it pass; `null`: there is no filter.
     #[serde(rename = "in_filter")]

@@ -63,7 +63,7 @@ fn check_entry(entry: &ListEntry) {
     assert!((START..=end).contains(&entry.entry.expires), "{entry:?}");
 }
 
-/// What is written is read as the same list, also after an entry has been added whose
+/// A list is read as it was written, also after an entry has been added whose
 /// end and comment are of the data.
 fn check_allowlist(text: &str) {
     let now = UnixSeconds::new(1_796_000_000);

@@ -121,7 +121,7 @@ impl AllowLine {
     /// The line of the same prefix with another end, and another comment if one is
     /// given.
     pub(super) fn replaced(&self, net: IpNet, term: AllowTerm<'_>) -> Self {
-        // What was meant as an end would be one again.
+        // Words that look like an end would be one again.
         let kept: Vec<&str> = words(&self.comment).filter(|word| !is_end(word)).collect();
         let kept = match self.end {
             AllowEnd::Unreadable => kept.join(" "),

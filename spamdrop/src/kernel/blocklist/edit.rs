@@ -21,12 +21,12 @@ use spamdrop_core::target::{Target, prefix_of_origin};
 /// a look-up, and loses hits.
 const FEW: usize = 64;
 
-fn v4_keys(targets: &[Target]) -> Vec<[u8; 4]> {
+fn v4_keys<'a>(targets: impl IntoIterator<Item = &'a Target>) -> Vec<[u8; 4]> {
     let key = |target: &Target| match *target {
         Target::V4(key) => Some(key),
         _ => None,
     };
-    targets.iter().filter_map(key).collect()
+    targets.into_iter().filter_map(key).collect()
 }
 
 impl Blocklist {
@@ -170,6 +170,19 @@ impl Blocklist {
         removed.iter().for_each(|target| counted.add(*target));
         self.count(counted)?;
         taken.map(|()| removed)
+    }
+
+    /// Lets the filter drop nothing any more by what it has cached of these targets, which
+    /// have no entry.
+    pub fn forget_cached<'a>(
+        &mut self,
+        _lock: &WriteLock,
+        targets: impl IntoIterator<Item = &'a Target>,
+    ) -> Result<()> {
+        match self.may_be_cached(&v4_keys(targets))? {
+            true => self.raise_epoch(),
+            false => Ok(()),
+        }
     }
 
     fn remove_host(&mut self, target: Target) -> Result<bool> {
