@@ -170,10 +170,11 @@ impl RecentDrop {
     }
 
     /// Whether the slot has been invalid for half of the time after which `from` wraps
-    /// around.
+    /// around. It may be up to [`MOST_UNITS`] newer than `now`, and is not old then.
     #[must_use]
     pub const fn is_old(self, now: u32) -> bool {
-        self.age(now) > mask(FROM_BITS) / 2
+        let age = self.age(now);
+        age > mask(FROM_BITS) / 2 && age <= mask(FROM_BITS) - MOST_UNITS
     }
 
     /// The slot after a hit in the unit `now`, in which it is valid and has less than

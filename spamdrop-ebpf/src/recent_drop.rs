@@ -1,9 +1,9 @@
 //! The fast path for recently dropped sources.
 //!
 //! All CPUs share the slots without a lock. A slot is one word, which is read and
-//! written in one piece. In any interleaving, a valid slot names a source that some
-//! CPU has found sealed, and ends when that CPU has said. Hits may be lost or counted
-//! twice.
+//! written in one piece. In any interleaving, a valid slot is of a source that some CPU
+//! has found sealed, and is valid for the time that this CPU has written. Hits may be
+//! lost or counted twice.
 
 use core::arch::asm;
 

@@ -112,6 +112,8 @@ fn a_slot_is_valid_for_its_units_and_after_the_epoch() {
     assert!(!RecentDrop::default().may_answer(0, 1 << FROM_BITS));
     let half = 1 << (FROM_BITS - 1);
     assert!(slot.is_old(1_000 + half) && !slot.is_old(999 + half));
+    // Written while the others are read.
+    assert!(!slot.is_old(999) && !slot.is_old(1_000 - MOST_UNITS));
     assert!(!RecentDrop::default().is_valid(0, 0));
     assert!(!RecentDrop::default().is_valid(0, 1));
 }
