@@ -11,26 +11,37 @@ use crate::settings::{SMTP_PORT, Settings};
 /// Read access to the bytes of a frame by offset.
 pub trait Packet {
     /// The `N` bytes at `offset`; `None` if the frame ends before.
-    fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
+    fn load<const N: usize>(&self, offset: usize) -> Option<Aligned<N>>;
 }
 
+/// Bytes that are aligned as a word, so that the compiler copies whole words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(align(8))]
+pub struct Aligned<const N: usize>(pub [u8; N]);
+
 impl Packet for [u8] {
-    fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        self.get(offset..)?.first_chunk().copied()
+    fn load<const N: usize>(&self, offset: usize) -> Option<Aligned<N>> {
+        self.get(offset..)?.first_chunk().copied().map(Aligned)
     }
 }
 
 /// The fields of a TCP segment that the filter needs.
+///
+/// The source comes first and is aligned as a word: the compiler would copy it byte by
+/// byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, align(8))]
 pub struct Segment {
+    /// The source in network order; an IPv4 address occupies the first four
+    /// bytes.
+    pub source: [u8; 16],
+    /// The destination of an IPv4 packet.
+    pub destination4: [u8; 4],
     /// Whether the source is an IPv6 address.
     pub v6: bool,
     /// Whether the packet is IPv6. It is, with an IPv4 source, if the sender is
     /// behind NAT64.
     pub packet_v6: bool,
-    /// The source in network order; an IPv4 address occupies the first four
-    /// bytes.
-    pub source: [u8; 16],
     /// Destination port in host byte order.
     pub port: u16,
     /// Whether the segment opens a connection: SYN without ACK.
@@ -69,6 +80,8 @@ const MORE_FRAGMENTS: u16 = 0x2000;
 const MAX_TAGS: usize = 2;
 const MAX_EXTENSIONS: usize = 8;
 
+/// Length of an IPv4 header without options.
+const MIN_HEADER: usize = 20;
 const TCP: u8 = 6;
 /// Length of the TCP header up to and including its flags.
 const TCP_FLAGS_END: usize = 14;
@@ -96,6 +109,16 @@ pub enum Link {
 /// The reason for which any other packet is passed.
 #[inline(always)]
 pub fn parse<P: Packet + ?Sized>(packet: &P, link: Link) -> Result<Segment, Reason> {
+    if matches!(link, Link::Ethernet)
+        && let Some(segment) = plain(packet)
+    {
+        return Ok(segment);
+    }
+    any(packet, link)
+}
+
+#[inline(always)]
+fn any<P: Packet + ?Sized>(packet: &P, link: Link) -> Result<Segment, Reason> {
     match ip_header(packet, link)? {
         (V4, offset) => ipv4(packet, offset),
         (V6, offset) => ipv6(packet, offset),
@@ -103,28 +126,77 @@ pub fn parse<P: Packet + ?Sized>(packet: &P, link: Link) -> Result<Segment, Reas
     }
 }
 
+/// The segment in most frames, which the rest of the parser would find as well: IPv4
+/// without a VLAN tag and options, not a fragment. One check of the frame's end is enough,
+/// and each word is loaded once.
+#[inline(always)]
+fn plain<P: Packet + ?Sized>(packet: &P) -> Option<Segment> {
+    let Aligned(start) = packet.load::<PLAIN_END>(0)?;
+    // Numbers with the first byte in the lowest bits.
+    let [_, kind, length, addresses, ports, flags] = words(&start);
+    let [a, b, _, _, _, _, ttl, _] = length.to_le_bytes();
+    let is_plain = kind >> 32 & 0xff_ffff == PLAIN_KIND
+        && length & PLAIN_MASK == PLAIN_PROTOCOL
+        && usize::from(u16::from_be_bytes([a, b])) >= MIN_HEADER + TCP_FLAGS_END;
+    if !is_plain {
+        return None;
+    }
+    let ip = IpFields {
+        v6: false,
+        source: source4(((addresses >> 16) as u32).to_le_bytes()),
+        destination4: ((addresses >> 48 | ports << 16) as u32).to_le_bytes(),
+        ttl,
+    };
+    let ports_and_sequence = (ports >> 16 | flags << 48).to_le_bytes();
+    Some(segment(ports_and_sequence, ip, is_syn((flags >> 56) as u8)))
+}
+
+/// Where the flags end in a plain frame.
+const PLAIN_END: usize = 14 + MIN_HEADER + TCP_FLAGS_END;
+/// EtherType, version and length of the header, in the last bytes of the second word.
+const PLAIN_KIND: u64 = 0x45_00_08;
+/// The number of a fragment and whether more follow it, and the protocol, in the third word.
+const PLAIN_MASK: u64 = 0xff00_ff3f_0000_0000;
+const PLAIN_PROTOCOL: u64 = (TCP as u64) << 56;
+
+#[inline(always)]
+fn words(bytes: &[u8; PLAIN_END]) -> [u64; PLAIN_END / 8] {
+    let mut words = [0; PLAIN_END / 8];
+    let mut index = 0;
+    while index < words.len() {
+        let mut word = [0; 8];
+        word.copy_from_slice(&bytes[index * 8..index * 8 + 8]);
+        words[index] = u64::from_le_bytes(word);
+        index += 1;
+    }
+    words
+}
+
+#[inline(always)]
+fn source4(address: [u8; 4]) -> [u8; 16] {
+    let mut source = [0; 16];
+    source[..4].copy_from_slice(&address);
+    source
+}
+
+#[inline(always)]
+const fn is_syn(flags: u8) -> bool {
+    flags & (SYN | ACK) == SYN
+}
+
 /// Whether a packet asks for a neighbour's address, as on any Ethernet with
 /// IPv4.
 #[inline(always)]
 pub fn is_arp<P: Packet + ?Sized>(packet: &P, link: Link) -> bool {
-    matches!(link, Link::Ethernet) && packet.load(12) == Some(ARP)
+    matches!(link, Link::Ethernet) && packet.load(12) == Some(Aligned(ARP))
 }
 
-/// The IPv4 destination of a packet. It is not in [`Segment`], because most
-/// packets do not need it.
-#[inline(always)]
-pub fn destination4<P: Packet + ?Sized>(packet: &P, link: Link) -> Option<[u8; 4]> {
-    match ip_header(packet, link) {
-        Ok((V4, offset)) => packet.load(offset + 16),
-        _ => None,
-    }
-}
-
-/// The IPv6 destination of a packet.
+/// The IPv6 destination of a packet. It is not in [`Segment`], because most packets do not
+/// need it.
 #[inline(always)]
 pub fn destination6<P: Packet + ?Sized>(packet: &P, link: Link) -> Option<[u8; 16]> {
     match ip_header(packet, link) {
-        Ok((V6, offset)) => packet.load(offset + 24),
+        Ok((V6, offset)) => packet.load(offset + 24).map(|Aligned(bytes)| bytes),
         _ => None,
     }
 }
@@ -140,7 +212,7 @@ fn ip_header<P: Packet + ?Sized>(packet: &P, link: Link) -> Result<(u16, usize),
     if matches!(link, Link::Ip) {
         // The shortest header: the verifier cannot follow the check of one
         // byte.
-        let [version_and_length, ..]: [u8; 20] = load(packet, 0)?;
+        let Aligned([version_and_length, ..]): Aligned<MIN_HEADER> = load(packet, 0)?;
         let kind = match version_and_length >> 4 {
             4 => V4,
             6 => V6,
@@ -149,27 +221,32 @@ fn ip_header<P: Packet + ?Sized>(packet: &P, link: Link) -> Result<(u16, usize),
         return Ok((kind, 0));
     }
     let mut offset = 12;
-    let mut kind = u16::from_be_bytes(load(packet, offset)?);
+    let Aligned(bytes) = load(packet, offset)?;
+    let mut kind = u16::from_be_bytes(bytes);
     let mut tags = 0;
     while tags < MAX_TAGS && (kind == VLAN || kind == QINQ) {
         offset += 4;
-        kind = u16::from_be_bytes(load(packet, offset)?);
+        let Aligned(bytes) = load(packet, offset)?;
+        kind = u16::from_be_bytes(bytes);
         tags += 1;
     }
     Ok((kind, offset + 2))
 }
 
 #[inline(always)]
-fn load<P: Packet + ?Sized, const N: usize>(packet: &P, offset: usize) -> Result<[u8; N], Reason> {
+fn load<P: Packet + ?Sized, const N: usize>(
+    packet: &P,
+    offset: usize,
+) -> Result<Aligned<N>, Reason> {
     packet.load(offset).ok_or(Reason::Truncated)
 }
 
 #[inline(always)]
 fn ipv4<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Segment, Reason> {
-    let header: [u8; 20] = load(packet, offset)?;
+    let Aligned(header): Aligned<MIN_HEADER> = load(packet, offset)?;
     let header_len = usize::from(header[0] & 0x0f) * 4;
     let total_len = usize::from(u16::from_be_bytes([header[2], header[3]]));
-    if header[0] >> 4 != 4 || header_len < 20 || total_len < header_len {
+    if header[0] >> 4 != 4 || header_len < MIN_HEADER || total_len < header_len {
         return Err(Reason::Truncated);
     }
     let fragment = u16::from_be_bytes([header[6], header[7]]);
@@ -190,14 +267,11 @@ fn ipv4<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Segment, Reason
     if total_len < header_len + needed {
         return Err(Reason::Truncated);
     }
-    let mut source = [0; 16];
-    source[0] = header[12];
-    source[1] = header[13];
-    source[2] = header[14];
-    source[3] = header[15];
+    let [.., a, b, c, d, e, f, g, h] = header;
     let ip = IpFields {
         v6: false,
-        source,
+        source: source4([a, b, c, d]),
+        destination4: [e, f, g, h],
         ttl: header[8],
     };
     if has_flags {
@@ -209,8 +283,8 @@ fn ipv4<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Segment, Reason
 
 #[inline(always)]
 fn ipv6<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Segment, Reason> {
-    let header: [u8; 40] = load(packet, offset)?;
-    let source: [u8; 16] = load(packet, offset + 8)?;
+    let Aligned(header): Aligned<40> = load(packet, offset)?;
+    let Aligned(source) = load(packet, offset + 8)?;
     if header[0] >> 4 != 6 {
         return Err(Reason::Truncated);
     }
@@ -218,6 +292,7 @@ fn ipv6<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Segment, Reason
     let ip = IpFields {
         v6: true,
         source,
+        destination4: [0; 4],
         ttl: header[7],
     };
     let mut next = header[6];
@@ -235,18 +310,18 @@ fn ipv6<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Segment, Reason
         let (length, fragment) = match next {
             // Hop-by-hop, routing, destination options, mobility.
             0 | 43 | 60 | 135 => {
-                let [following, units] = load(packet, offset + 40 + at)?;
+                let Aligned([following, units]) = load(packet, offset + 40 + at)?;
                 next = following;
                 ((usize::from(units) + 1) * 8, 0)
             }
             // Authentication header: its length counts 4-byte units, minus 2.
             51 => {
-                let [following, units] = load(packet, offset + 40 + at)?;
+                let Aligned([following, units]) = load(packet, offset + 40 + at)?;
                 next = following;
                 ((usize::from(units) + 2) * 4, 0)
             }
             44 => {
-                let [following, _, high, low] = load(packet, offset + 40 + at)?;
+                let Aligned([following, _, high, low]) = load(packet, offset + 40 + at)?;
                 next = following;
                 (8, u16::from_be_bytes([high, low]))
             }
@@ -277,15 +352,15 @@ const fn is_extension(number: u8) -> bool {
 struct IpFields {
     v6: bool,
     source: [u8; 16],
+    destination4: [u8; 4],
     ttl: u8,
 }
 
 #[inline(always)]
 fn tcp<P: Packet + ?Sized>(packet: &P, offset: usize, ip: IpFields) -> Result<Segment, Reason> {
-    let header: [u8; TCP_FLAGS_END] = load(packet, offset)?;
+    let Aligned(header): Aligned<TCP_FLAGS_END> = load(packet, offset)?;
     let [a, b, c, d, e, f, g, h, .., flags] = header;
-    let syn = flags & (SYN | ACK) == SYN;
-    Ok(segment([a, b, c, d, e, f, g, h], ip, syn))
+    Ok(segment([a, b, c, d, e, f, g, h], ip, is_syn(flags)))
 }
 
 /// The first fragment of an IPv4 segment, too short for the flags. It counts as
@@ -297,7 +372,8 @@ fn tcp_without_flags<P: Packet + ?Sized>(
     offset: usize,
     ip: IpFields,
 ) -> Result<Segment, Reason> {
-    Ok(segment(load(packet, offset)?, ip, true))
+    let Aligned(start) = load(packet, offset)?;
+    Ok(segment(start, ip, true))
 }
 
 /// The first fragment of several, with extension headers behind its fragment
@@ -322,6 +398,7 @@ const fn segment(
         v6: ip.v6,
         packet_v6: ip.v6,
         source: ip.source,
+        destination4: ip.destination4,
         port: u16::from_be_bytes([c, d]),
         syn,
         ttl: ip.ttl,

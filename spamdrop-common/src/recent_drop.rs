@@ -16,6 +16,10 @@ pub const SLOTS: usize = 8;
 /// [`RecentDrop`] as a word; 0: unused.
 pub type Line = [u64; SLOTS];
 
+/// The lowest bits of a tag, which the number of the line has not, tell a source's home;
+/// the next ones spread the times at which sources are read again.
+const HOME_BITS: u32 = SLOTS.ilog2();
+const SPREAD_BITS: u32 = 4;
 /// The bits of a hash that a slot holds. The number of the line gives the others.
 const TAG_BITS: u32 = 17;
 const FROM_BITS: u32 = 28;
@@ -71,6 +75,23 @@ impl Place {
         // The bits that both have are equal.
         let hash = self.line << (u32::BITS - line_bits) | self.tag;
         hash.wrapping_mul(INVERSE).to_be_bytes()
+    }
+
+    /// The slot of the line that the source takes if it is free. One that is looked at
+    /// first need not be searched for.
+    #[inline(always)]
+    #[must_use]
+    pub const fn home(self) -> u64 {
+        (self.tag & mask(HOME_BITS)) as u64
+    }
+
+    /// For how many of these units the source is cached: up to a quarter less. Sources that
+    /// were cached at the same time would otherwise be read again at the same time.
+    #[inline(always)]
+    #[must_use]
+    pub const fn spread(self, units: u32) -> u32 {
+        let less = self.tag >> HOME_BITS & mask(SPREAD_BITS);
+        units - (units * less >> (SPREAD_BITS + 2))
     }
 
     /// 0 if the slot is of this source, else another number, below 2^[`TAG_BITS`].

@@ -1,17 +1,22 @@
 //! Whether blocks and the gate apply to a packet's destination: on a bridge, a
 //! router or a host of virtual machines, packets for other hosts arrive too.
 //!
-//! The destination is parsed anew where it is needed. If the first parse kept
-//! it, every clean sender's packet would pay for it, and the verifier would
-//! have to follow each position of the IP header through the whole program.
+//! An IPv6 destination is parsed anew where it is needed: if the first parse kept it, the
+//! verifier would have to follow each position of the IP header through the whole program.
 
 use aya_ebpf::programs::XdpContext;
 use spamdrop_common::{
-    packet::{Link, destination4, destination6},
+    packet::{Link, Segment, destination6},
     settings::Settings,
 };
 
 use crate::{frame::Frame, maps};
+
+const RECENT_DESTINATIONS: usize = 8;
+/// IPv4 destinations to which blocks apply, each with the unit of ticks in which it was looked
+/// up. The look-up costs as much as all else that is done for a recently dropped source.
+#[unsafe(no_mangle)]
+static mut RECENT_DESTINATIONS4: [u64; RECENT_DESTINATIONS] = [0; RECENT_DESTINATIONS];
 
 /// A packet as it was received.
 pub struct Received {
@@ -22,18 +27,54 @@ pub struct Received {
 impl Received {
     /// Whether blocks and the gate apply to the packet.
     #[inline(always)]
-    pub fn is_ours(&self, settings: &Settings, v6: bool) -> bool {
-        settings.destinations == 0 || is_listed(&self.ctx, self.link, v6)
+    pub fn is_ours(&self, settings: &Settings, segment: &Segment) -> bool {
+        settings.destinations == 0 || self.is_listed(segment)
+    }
+
+    /// As [`Received::is_ours`], for an IPv4 packet in this unit of ticks, which is after the
+    /// epoch. One look-up for each destination in a unit is enough: the epoch is raised when
+    /// destinations are removed.
+    #[inline(always)]
+    pub fn is_ours_in(&self, unit: u32, settings: &Settings, segment: &Segment) -> bool {
+        if settings.destinations == 0 {
+            return true;
+        }
+        let destination = u32::from_be_bytes(segment.destination4);
+        let word = u64::from(destination) << 32 | u64::from(unit);
+        let index = destination as usize % RECENT_DESTINATIONS;
+        // SAFETY: there are as many words. All CPUs share them without a lock; each is read
+        // and written in one piece.
+        let cell = unsafe { (&raw mut RECENT_DESTINATIONS4).cast::<u64>().add(index) };
+        // SAFETY: as above.
+        if unsafe { cell.read_volatile() } == word {
+            return true;
+        }
+        let is_listed = self.is_listed(segment);
+        if is_listed {
+            // SAFETY: as above.
+            unsafe { cell.write_volatile(word) };
+        }
+        is_listed
+    }
+
+    #[inline(always)]
+    fn is_listed(&self, segment: &Segment) -> bool {
+        if segment.packet_v6 {
+            is_listed6(&self.ctx, self.link)
+        } else {
+            is_listed4(u32::from_ne_bytes(segment.destination4))
+        }
     }
 }
 
 /// A separate function, with its own stack for the key.
 #[inline(never)]
-fn is_listed(ctx: &XdpContext, link: Link, v6: bool) -> bool {
-    let frame = Frame::new(ctx);
-    if v6 {
-        destination6(&frame, link).is_some_and(maps::is_destination6)
-    } else {
-        destination4(&frame, link).is_some_and(maps::is_destination4)
-    }
+fn is_listed4(address: u32) -> bool {
+    maps::is_destination4(address.to_ne_bytes())
+}
+
+/// As [`is_listed4`].
+#[inline(never)]
+fn is_listed6(ctx: &XdpContext, link: Link) -> bool {
+    destination6(&Frame::new(ctx), link).is_some_and(maps::is_destination6)
 }

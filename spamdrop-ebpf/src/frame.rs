@@ -1,7 +1,9 @@
 //! Bounds-checked access to the frame. Only this module reads packet bytes.
 
+use core::arch::asm;
+
 use aya_ebpf::{EbpfContext as _, bindings::xdp_md, programs::XdpContext};
-use spamdrop_common::packet::Packet;
+use spamdrop_common::packet::{Aligned, Packet};
 
 /// The linear part of a frame.
 pub struct Frame {
@@ -27,13 +29,77 @@ impl Frame {
 
 impl Packet for Frame {
     #[inline(always)]
-    fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        let at = self.start + offset;
+    fn load<const N: usize>(&self, offset: usize) -> Option<Aligned<N>> {
+        let at = sum(self.start, offset);
         if at + N > self.end {
             return None;
         }
-        // SAFETY: the N bytes at `at` lie within the frame, as just checked
-        // (the verifier proves it again), and a byte array needs no alignment.
-        Some(unsafe { *(at as *const [u8; N]) })
+        // SAFETY: the N bytes at `at` lie within the frame, as just checked; the verifier
+        // proves it again.
+        Some(unsafe { bytes(at) })
     }
+}
+
+/// An address in a register that the compiler does not compute anew: to the verifier,
+/// that would be an address that was not checked.
+#[inline(always)]
+fn sum(start: usize, offset: usize) -> usize {
+    let mut at = start;
+    // SAFETY: the instruction changes this register only.
+    unsafe {
+        asm!(
+            "{at} += {offset}",
+            at = inout(reg) at,
+            offset = in(reg) offset,
+            options(pure, nomem, nostack),
+        );
+    }
+    at
+}
+
+macro_rules! word {
+    ($number:ty, $size:literal, $at:expr) => {{
+        let word: u64;
+        asm!(
+            concat!("{word} = *(", $size, " *)({at} + 0)"),
+            word = out(reg) word,
+            at = in(reg) $at,
+            options(pure, readonly, nostack),
+        );
+        (word as $number).to_ne_bytes()
+    }};
+}
+
+/// The bytes at an address.
+///
+/// Words are read in one piece: LLVM would read them byte by byte, because it takes no
+/// address for aligned, and put them together again.
+///
+/// # Safety
+///
+/// The bytes are readable.
+#[inline(always)]
+unsafe fn bytes<const N: usize>(at: usize) -> Aligned<N> {
+    let mut bytes = Aligned([0; N]);
+    let into: *mut u8 = bytes.0.as_mut_ptr();
+    let mut done = 0;
+    // SAFETY: the caller's promise; what is written lies within `bytes`.
+    unsafe {
+        while done + 8 <= N {
+            into.add(done).cast::<[u8; 8]>().write(word!(u64, "u64", at + done));
+            done += 8;
+        }
+        if done + 4 <= N {
+            into.add(done).cast::<[u8; 4]>().write(word!(u32, "u32", at + done));
+            done += 4;
+        }
+        if done + 2 <= N {
+            into.add(done).cast::<[u8; 2]>().write(word!(u16, "u16", at + done));
+            done += 2;
+        }
+        if done < N {
+            into.add(done).write(*((at + done) as *const u8));
+        }
+    }
+    bytes
 }

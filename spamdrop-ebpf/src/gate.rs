@@ -27,7 +27,7 @@ pub fn pass(
     if maps::gate().is_none_or(|gate| gate.mode == GateMode::Off as u32) {
         return otherwise;
     }
-    if !received.is_ours(settings, segment.packet_v6) {
+    if !received.is_ours(settings, segment) {
         return Reason::OtherHost;
     }
     match consider(segment) {

@@ -68,7 +68,7 @@ pub fn spamdrop_ip_one(ctx: XdpContext) -> u32 {
 fn filter(ctx: XdpContext, link: Link) -> u32 {
     let received = Received { ctx, link };
     let reason = match parse(&Frame::new(&received.ctx), link) {
-        Ok(mut segment) => decide(&received, &mut segment),
+        Ok(segment) => decide(&received, segment),
         Err(reason) => reason,
     };
     if matches!(reason, Reason::NotIp) && !is_arp(&Frame::new(&received.ctx), link) {
@@ -83,16 +83,21 @@ fn filter(ctx: XdpContext, link: Link) -> u32 {
 /// clean sender costs one hash map look-up. The gate decides about new connections of
 /// sources that are not blocked.
 #[inline(always)]
-fn decide(received: &Received, segment: &mut Segment) -> Reason {
+fn decide(received: &Received, segment: Segment) -> Reason {
     let Some(settings) = maps::settings() else {
         return Reason::OtherPort;
     };
     if !settings.watches(segment.port) {
         return Reason::OtherPort;
     }
-    segment.translate(settings);
     let unit = recent_drop::unit();
-    let mut found = if recent_drop::hit(received, segment, settings, unit) {
+    // Only IPv4 packets are cached. The segment goes to memory after this, where
+    // separate functions read it.
+    let is_cached = recent_drop::hit(received, &segment, settings, unit);
+    let mut stored = segment;
+    let segment = &mut stored;
+    segment.translate(settings);
+    let mut found = if is_cached {
         Reason::SealedDropped
     } else {
         blocked(received, segment, settings, unit)
@@ -154,7 +159,7 @@ fn entry_hit(
     if maps::is_allowed(segment.v6, &segment.source) {
         return Reason::Allowed;
     }
-    if !received.is_ours(settings, segment.packet_v6) {
+    if !received.is_ours(settings, segment) {
         return Reason::OtherHost;
     }
     let refresh = Refresh::from_number(settings.refresh);
@@ -187,7 +192,7 @@ fn cidr_hit(
     if maps::is_allowed(segment.v6, &segment.source) {
         return Reason::Allowed;
     }
-    if !received.is_ours(settings, segment.packet_v6) {
+    if !received.is_ours(settings, segment) {
         return Reason::OtherHost;
     }
     touch::cidr_hit(prefix);

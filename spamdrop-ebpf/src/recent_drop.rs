@@ -34,25 +34,29 @@ pub fn hit(received: &Received, segment: &Segment, settings: &Settings, now: u32
     let Some((place, line)) = line(segment) else {
         return false;
     };
+    // Most sources are at home. Any other branch would depend on where in the line a source
+    // is: the processor could not predict it, and would wait for the line.
+    let mut found = slot(line, place.home());
+    let mut word;
     let mut index = 0;
-    let (slot, word) = loop {
-        let slot = slot(line, index);
-        let word = read(slot);
+    loop {
+        word = read(found);
         if place.is_of(word) {
-            break (slot, word);
+            break;
         }
-        index += 1;
         if index == SLOTS as u64 {
             return false;
         }
-    };
+        found = slot(line, index);
+        index += 1;
+    }
     let seen = RecentDrop::from_word(word);
     let answers = seen.is_valid(epoch(settings), now)
         && seen.hits < MOST_HITS
-        && received.is_ours(settings, segment.packet_v6);
+        && received.is_ours_in(now, settings, segment);
     if answers {
         let slides = Refresh::from_number(settings.refresh).slides(segment.syn);
-        write(slot, seen.hit(now, slides));
+        write(found, seen.hit(now, slides));
     }
     answers
 }
@@ -66,10 +70,11 @@ pub fn remember(segment: &Segment, settings: &Settings, now: u32, time: Monotoni
         return;
     };
     let epoch = epoch(settings);
-    let found = search(line, place, epoch, now);
-    let (mut slot, mut word) = (found.of_source, read(found.of_source));
+    let mut slot = of_source(line, place);
+    let mut word = read(slot);
     if !place.is_of(word) {
-        (slot, word) = (found.invalid, read(found.invalid));
+        slot = invalid(line, place, epoch, now);
+        word = read(slot);
         if RecentDrop::from_word(word).is_valid(epoch, now) {
             return;
         }
@@ -79,7 +84,7 @@ pub fn remember(segment: &Segment, settings: &Settings, now: u32, time: Monotoni
         RecentDrop {
             tag: place.tag,
             from: now,
-            units,
+            units: place.spread(units),
             last: 0,
             hits: 0,
         },
@@ -132,36 +137,36 @@ fn line(segment: &Segment) -> Option<(Place, *mut Line)> {
     Some((place, maps::recent_drops(place)?))
 }
 
-/// Slots of a line.
-struct Found {
-    /// That of the source, or any.
-    of_source: *mut u64,
-    /// An invalid one, or any.
-    invalid: *mut u64,
+/// The slot of the source, or any.
+///
+/// There is no branch: which slot it is cannot be predicted, and the verifier would follow
+/// every combination.
+#[inline(always)]
+fn of_source(line: *mut Line, place: Place) -> *mut u64 {
+    let (mut found, mut index) = (0, 0);
+    while index < SLOTS as u64 {
+        let is_of = is_less(place.difference(read(slot(line, index))), 1);
+        found = choose(found, index, is_of);
+        index += 1;
+    }
+    slot(line, bounded(found))
 }
 
-/// Looks through a line.
-///
-/// There is no branch, because the verifier would follow every combination of slots.
+/// An invalid slot, the source's home if that is one; or any.
 #[inline(always)]
-fn search(line: *mut Line, place: Place, epoch: u32, now: u32) -> Found {
+fn invalid(line: *mut Line, place: Place, epoch: u32, now: u32) -> *mut u64 {
     let since_epoch = now.saturating_sub(epoch).into();
-    let (mut of_source, mut invalid) = (0, 0);
-    // Backwards, so that the first slots are used first: `hit` begins with them.
-    let mut index = SLOTS as u64;
-    while index > 0 {
-        index -= 1;
-        let word = read(slot(line, index));
-        of_source = choose(of_source, index, is_less(place.difference(word), 1));
-        let seen = RecentDrop::from_word(word);
+    let (mut found, mut step) = (0, 0);
+    while step < SLOTS as u64 {
+        step += 1;
+        // The home comes last.
+        let index = (place.home() + step) % SLOTS as u64;
+        let seen = RecentDrop::from_word(read(slot(line, index)));
         let age = u64::from(seen.age(now));
         let is_valid = is_less(age, seen.units.into()) & is_less(age, since_epoch);
-        invalid = choose(invalid, index, is_valid ^ 1);
+        found = choose(found, index, is_valid ^ 1);
     }
-    Found {
-        of_source: slot(line, bounded(of_source)),
-        invalid: slot(line, bounded(invalid)),
-    }
+    slot(line, bounded(found))
 }
 
 /// The same number, of which also the verifiers of older kernels know that it is below

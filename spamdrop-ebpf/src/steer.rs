@@ -82,6 +82,7 @@ fn watched(lookup: *const bpf_sk_lookup) -> Option<Segment> {
         packet_v6: family == AF_INET6,
         // SAFETY: four words are sixteen bytes, and every byte is valid.
         source: unsafe { core::mem::transmute::<[u32; 4], [u8; 16]>(words) },
+        destination4: [0; 4],
         port,
         syn: true,
         ttl: 0,

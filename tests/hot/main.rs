@@ -283,6 +283,37 @@ fn a_new_block_of_another_address_leaves_the_cache_as_it_is() {
 }
 
 #[test]
+fn a_cached_source_is_dropped_only_on_its_way_to_destinations_that_count() {
+    let to = |last| {
+        tcp_frame(&FrameSpec::syn(
+            LISTED.parse().unwrap(),
+            Ipv4Addr::new(198, 51, 100, last).into(),
+        ))
+    };
+    let passed = (PASS, Reason::OtherHost);
+    let mut filter = heated();
+    // More of them than the filter remembers.
+    filter.apply_only_to(&["198.51.100.16/28"]);
+    for last in (0..64).chain(0..64) {
+        let expected = if last & !15 == 16 { DROPPED } else { passed };
+        assert_eq!(filter.run(&to(last)), expected, "{last}");
+    }
+    filter.apply_only_to(&["198.51.100.24/29", "198.51.100.32/29"]);
+    for last in (0..64).chain(0..64) {
+        let expected = match last & !7 {
+            24 | 32 => DROPPED,
+            _ => passed,
+        };
+        assert_eq!(filter.run(&to(last)), expected, "{last}");
+    }
+    // The cache answers again after the change.
+    wait_for_the_cache(&mut filter, LISTED);
+    assert_eq!(filter.run(&to(32)), DROPPED);
+    filter.apply_only_to(&["198.51.100.24/29"]);
+    assert_eq!(filter.run(&to(32)), passed);
+}
+
+#[test]
 fn ports_that_are_no_longer_watched_pass_at_once() {
     let mut filter = heated();
     filter.configure(&[465], Refresh::Packet);

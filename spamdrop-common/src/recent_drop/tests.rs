@@ -32,6 +32,41 @@ fn neighbours_are_spread_over_the_lines() {
     }
 }
 
+#[test]
+fn sources_of_a_line_have_different_homes_and_terms() {
+    let (mut homes, mut terms) = ([0; SLOTS], [0; MOST_UNITS as usize + 1]);
+    const NUMBER: u32 = 1 << 16;
+    for number in 0..NUMBER {
+        let source = u32::to_be_bytes(number.wrapping_mul(0x2545_f491));
+        let place = Place::of(source, LEAST_LINE_BITS);
+        homes[place.home() as usize] += 1;
+        terms[place.spread(MOST_UNITS) as usize] += 1;
+        for few in 0..4 {
+            assert_eq!(place.spread(few), few);
+        }
+    }
+    let least = homes.iter().min().copied().unwrap_or(0);
+    assert!(least > NUMBER as usize / SLOTS * 9 / 10, "{homes:?}");
+    let (shortest, longest) = (MOST_UNITS * 3 / 4, MOST_UNITS);
+    assert_eq!(terms[..shortest as usize], [0; 47]);
+    assert!(terms[longest as usize] > 0);
+    let most = terms.iter().max().copied().unwrap_or(0);
+    assert!(most <= NUMBER as usize / 8, "{terms:?}");
+}
+
+#[test]
+fn homes_of_a_line_are_different() {
+    // The number of a line has other bits than the homes of its sources.
+    let mut seen = [false; SLOTS];
+    for number in 0..1 << 20 {
+        let place = Place::of(u32::to_be_bytes(number), LEAST_LINE_BITS);
+        if place.line == 5 {
+            seen[place.home() as usize] = true;
+        }
+    }
+    assert_eq!(seen, [true; SLOTS]);
+}
+
 const FULL: RecentDrop = RecentDrop {
     tag: mask(TAG_BITS),
     from: mask(FROM_BITS),

@@ -34,15 +34,18 @@ impl Blocklist {
         if held == wanted {
             return Ok(());
         }
-        self.change_destinations(&held, &wanted)
+        let removed = self.remove_destinations(held.difference(&wanted));
+        // The filter remembers destinations until the epoch is raised. It is raised even
+        // after an error, because some may have been removed.
+        if !held.is_subset(&wanted) {
+            self.raise_epoch()?;
+        }
+        removed?;
+        self.add_destinations(wanted.difference(&held))
     }
 
-    fn change_destinations(
-        &mut self,
-        held: &HashSet<IpNet>,
-        wanted: &HashSet<IpNet>,
-    ) -> Result<()> {
-        for net in held.difference(wanted) {
+    fn remove_destinations<'a>(&mut self, nets: impl Iterator<Item = &'a IpNet>) -> Result<()> {
+        for net in nets {
             let length = net.prefix_len().into();
             match net {
                 IpNet::V4(net) => self
@@ -54,7 +57,11 @@ impl Blocklist {
             }
             .with_context(|| format!("cannot remove the destination {net}"))?;
         }
-        for net in wanted.difference(held) {
+        Ok(())
+    }
+
+    fn add_destinations<'a>(&mut self, nets: impl Iterator<Item = &'a IpNet>) -> Result<()> {
+        for net in nets {
             let (length, value) = (net.prefix_len().into(), Destination::default());
             match net {
                 IpNet::V4(net) => {

@@ -3,7 +3,7 @@
 use aya_ebpf::{
     Global,
     bindings::xdp_action::XDP_ABORTED,
-    helpers::{bpf_get_prandom_u32, bpf_redirect},
+    helpers::bpf_redirect,
     macros::xdp,
     programs::XdpContext,
 };
@@ -19,6 +19,10 @@ static FIRST: Global<u32> = Global::new(0);
 /// The number of source addresses, a power of two, minus 1.
 #[unsafe(no_mangle)]
 static MASK: Global<u32> = Global::new(0);
+
+/// The state of [`random`].
+#[unsafe(no_mangle)]
+static mut STATE: u64 = 0;
 
 const ETHERNET: usize = 14;
 /// The number of 16-bit words in an IPv4 header and a TCP header without
@@ -37,14 +41,25 @@ pub fn generate(ctx: XdpContext) -> u32 {
     if header + 2 * WORDS > ctx.data_end() {
         return XDP_ABORTED;
     }
-    // SAFETY: the helper has no preconditions.
-    let random = unsafe { bpf_get_prandom_u32() };
-    let source = FIRST.load() + scatter(random & MASK.load());
+    let source = FIRST.load() + scatter(random() & MASK.load());
     // SAFETY: the header lies within the frame, as just checked, and nothing
     // else refers to it.
     set_source(unsafe { &mut *(header as *mut [u16; WORDS]) }, source);
     // SAFETY: the helper has no preconditions.
     unsafe { bpf_redirect(INTERFACE.load(), 0) as u32 }
+}
+
+/// A random number (a linear congruential generator with Knuth's constants). The
+/// kernel's helper would make the generator slower than what it is to saturate.
+#[inline(always)]
+fn random() -> u32 {
+    // SAFETY: only one CPU generates.
+    unsafe {
+        let state = (&raw mut STATE).read_volatile();
+        let next = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (&raw mut STATE).write_volatile(next);
+        (next >> 32) as u32
+    }
 }
 
 /// Replaces the source address and updates both checksums, which cover it (RFC

@@ -10,6 +10,7 @@
     missing_docs,
     reason = "the macros wrap the entry points in undocumented ones"
 )]
+#![feature(asm_experimental_arch)]
 
 #[path = "../../../../spamdrop-ebpf/src/frame.rs"]
 mod frame;

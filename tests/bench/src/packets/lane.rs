@@ -1,5 +1,9 @@
 //! A lane: a sink with a program that drops packets, and the traffic for it.
 
+use std::hint;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -8,7 +12,7 @@ use spamdrop_lab::wait::until;
 
 use super::sink::{Receiver, Sink};
 use super::traffic::{Generator, Sources};
-use crate::machine::Cores;
+use crate::machine::{Cores, pin};
 
 const SMTP: u16 = 25;
 const OTHER_PORT: u16 = 26;
@@ -42,8 +46,7 @@ pub struct Lane {
 /// The outcome of saturating a lane.
 #[derive(Clone, Copy, Debug)]
 pub struct Shot {
-    /// Drops per second of the receiver's CPU time. While the receiver is
-    /// saturated and alone on its core, CPU time equals wall time.
+    /// Drops per second of the receiver's CPU time.
     pub rate: f64,
     /// The share of the frames that found the queue full.
     pub overflow: f64,
@@ -121,16 +124,19 @@ impl Lane {
             .map(drop)
     }
 
-    /// Saturates the lane for `length`.
+    /// Saturates the lane for `length`. The receiver shares its core with a busy loop:
+    /// otherwise the generator could be slower.
     ///
     /// # Errors
     ///
     /// A packet passed, or a system call failed.
     pub fn shoot(&self, source: &Host, cores: Cores, length: Duration) -> Result<Shot> {
         let (before, start) = (self.counts()?, self.receiver.cpu_time()?);
+        let rival = Rival::start(cores.receiver)?;
         let clock = Instant::now();
         let frames = self.listed.saturate(source, cores.generator, length)?;
         let wall = clock.elapsed().as_secs_f64();
+        rival.end()?;
         let busy = self.receiver.cpu_time()? - start;
         let after = self.counts()?;
         let (dropped, passed) = (after.0 - before.0, after.1 - before.1);
@@ -140,5 +146,50 @@ impl Lane {
             overflow: 1.0 - dropped as f64 / frames as f64,
             share: busy / wall,
         })
+    }
+}
+
+/// A busy loop that takes half of a core, until it is dropped.
+struct Rival {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Result<()>>>,
+}
+
+impl Rival {
+    fn start(cpu: usize) -> Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::Builder::new()
+            .spawn(move || {
+                pin(None, cpu)?;
+                while !stopped.load(Relaxed) {
+                    hint::spin_loop();
+                }
+                Ok(())
+            })
+            .context("cannot start a thread")?;
+        Ok(Self {
+            stop,
+            thread: Some(thread),
+        })
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    ///
+    /// It could not be given the core.
+    fn end(mut self) -> Result<()> {
+        self.stop.store(true, Relaxed);
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(ended)) => ended,
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Rival {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
     }
 }

@@ -32,7 +32,7 @@ const FIRST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 0);
 /// Time between two bursts of a stream.
 const INTERVAL: Duration = Duration::from_millis(5);
 /// Frames per system call while saturating.
-const CHUNK: u32 = 1 << 18;
+const CHUNK: u32 = 1 << 20;
 /// Number of frames that the kernel builds before it sends them, as a driver
 /// would.
 const BATCH: u32 = 64;
