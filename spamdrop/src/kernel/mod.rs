@@ -9,6 +9,7 @@ mod bpf;
 pub mod cpus;
 pub mod files;
 pub mod inotify;
+mod mapped_array;
 mod netlink;
 pub mod network;
 pub mod occupancy;

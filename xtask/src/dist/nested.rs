@@ -13,6 +13,9 @@ use crate::command::{output, run};
 /// `directory/target`, which is removed then. Returns `directory/spamdrop.deb`. `cargo`
 /// runs cargo; it gets further arguments.
 ///
+/// The directory must not lie in cargo's target directory: what is built there shares the
+/// objects of the filter, and cargo takes those of another version for fresh.
+///
 /// # Errors
 ///
 /// The command that failed.

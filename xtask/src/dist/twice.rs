@@ -47,7 +47,10 @@ pub fn compare(built: &Built, first: &Path) -> Result<()> {
 /// They differ; or the command that failed.
 pub fn compare_whole() -> Result<()> {
     let commit = nested::commit("HEAD")?;
-    let first = nested::build(&commit, &directory()?.join("whole"), PROFILE, cargo([]))?;
+    let here = tempfile::tempdir()?;
+    let built = nested::build(&commit, here.path(), PROFILE, cargo([]))?;
+    let first = directory()?.join("whole.deb");
+    fs::copy(built, &first)?;
     let elsewhere = tempfile::Builder::new()
         .prefix("spamdrop-dist-")
         .tempdir()?;

@@ -13,7 +13,11 @@ use spamdrop_core::target::Target;
 
 use super::{Blocklist, fd};
 use crate::kernel::bpf;
+use crate::kernel::mapped_array::MappedArray;
 use crate::kernel::ticks::Ticks;
+
+/// Number of entries up to which their slots are looked up one by one.
+const FEW: usize = 256;
 
 impl Blocklist {
     /// Raises the epoch, so that the filter reads each entry again instead of
@@ -65,23 +69,34 @@ impl Blocklist {
 
     /// Adds to entries as they are stored what the cache has not stored in them yet.
     pub fn add_recent_drops(&self, entries: &mut HashMap<Target, Entry>) -> Result<()> {
-        // Half as many single look-ups take as long as reading everything.
-        if entries.len() > self.recent_drops.len() as usize / 2 {
-            let recent_drops = self.recent_drops()?;
-            for (target, entry) in entries {
-                if let Target::V4(source) = *target {
-                    recent_drops.add_to(entry, source);
-                }
-            }
-            return Ok(());
-        }
         let moment = self.moment()?;
+        // To map a large array takes as long as some look-ups.
+        let lines = match entries.len() > FEW {
+            true => Some(MappedArray::new(
+                fd(&self.recent_drops),
+                self.recent_drops.len(),
+            )),
+            false => None,
+        };
+        let lines = lines.transpose().context("cannot map recent_drops4")?;
         for (target, entry) in entries {
-            if let Target::V4(source) = *target {
-                self.add_recent_drop(entry, source, &moment)?;
+            let Target::V4(source) = *target else {
+                continue;
+            };
+            let slot = match &lines {
+                Some(lines) => self.recent_drop_in(lines, source),
+                None => self.recent_drop(source)?,
+            };
+            if let Some(slot) = slot {
+                moment.add_to(entry, slot);
             }
         }
         Ok(())
+    }
+
+    fn recent_drop_in(&self, lines: &MappedArray<Line>, source: [u8; 4]) -> Option<RecentDrop> {
+        let place = Place::of(source, self.line_bits());
+        slot(lines.get(place.line)?, place)
     }
 
     /// The sources in the cache that were dropped within seconds, those with the
@@ -123,9 +138,7 @@ impl Blocklist {
     fn recent_drop(&self, source: [u8; 4]) -> Result<Option<RecentDrop>> {
         let place = Place::of(source, self.line_bits());
         let line = self.recent_drops.get(&place.line, 0);
-        let mut words = line.context("cannot read recent_drops4")?.into_iter();
-        let word = words.find(|&word| place.is_of(word));
-        Ok(word.map(RecentDrop::from_word))
+        Ok(slot(line.context("cannot read recent_drops4")?, place))
     }
 
     /// Empties the slots that are so old that they would count as valid again some
@@ -163,6 +176,13 @@ impl Blocklist {
             ticks: Ticks::now(),
         })
     }
+}
+
+/// The slot of a source in its line.
+fn slot(line: Line, place: Place) -> Option<RecentDrop> {
+    let mut words = line.into_iter();
+    let word = words.find(|&word| place.is_of(word));
+    word.map(RecentDrop::from_word)
 }
 
 /// The slots with hits, by source.
