@@ -67,8 +67,7 @@ impl Segment {
     #[inline(always)]
     pub const fn translate(&mut self, settings: &Settings) {
         if self.v6 && settings.is_nat64(nat64::prefix(self.source)) {
-            let [a, b, c, d] = nat64::embedded(self.source);
-            self.source = [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+            self.source = source4(nat64::embedded(self.source));
             self.v6 = false;
         }
     }
@@ -172,11 +171,11 @@ fn words(bytes: &[u8; PLAIN_END]) -> [u64; PLAIN_END / 8] {
     words
 }
 
+/// The address in the first bytes. It is written as two words: for an array, the compiler
+/// calls a function that sets bytes one by one.
 #[inline(always)]
-fn source4(address: [u8; 4]) -> [u8; 16] {
-    let mut source = [0; 16];
-    source[..4].copy_from_slice(&address);
-    source
+const fn source4(address: [u8; 4]) -> [u8; 16] {
+    (u32::from_le_bytes(address) as u128).to_le_bytes()
 }
 
 #[inline(always)]

@@ -91,7 +91,7 @@ impl Place {
     #[must_use]
     pub const fn spread(self, units: u32) -> u32 {
         let less = self.tag >> HOME_BITS & mask(SPREAD_BITS);
-        units - (units * less >> (SPREAD_BITS + 2))
+        units - ((units * less) >> (SPREAD_BITS + 2))
     }
 
     /// 0 if the slot is of this source, else another number, below 2^[`TAG_BITS`].

@@ -4,7 +4,7 @@
 //! An IPv6 destination is parsed anew where it is needed: if the first parse kept it, the
 //! verifier would have to follow each position of the IP header through the whole program.
 
-use aya_ebpf::programs::XdpContext;
+use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
 use spamdrop_common::{
     packet::{Link, Segment, destination6},
     settings::Settings,
@@ -60,7 +60,7 @@ impl Received {
     #[inline(always)]
     fn is_listed(&self, segment: &Segment) -> bool {
         if segment.packet_v6 {
-            is_listed6(&self.ctx, self.link)
+            is_listed6(self.ctx.ctx, self.link)
         } else {
             is_listed4(u32::from_ne_bytes(segment.destination4))
         }
@@ -73,8 +73,9 @@ fn is_listed4(address: u32) -> bool {
     maps::is_destination4(address.to_ne_bytes())
 }
 
-/// As [`is_listed4`].
+/// As [`is_listed4`]. It takes no reference, so that the caller's need not be in memory.
 #[inline(never)]
-fn is_listed6(ctx: &XdpContext, link: Link) -> bool {
-    destination6(&Frame::new(ctx), link).is_some_and(maps::is_destination6)
+fn is_listed6(ctx: *mut xdp_md, link: Link) -> bool {
+    let frame = Frame::new(&XdpContext::new(ctx));
+    destination6(&frame, link).is_some_and(maps::is_destination6)
 }

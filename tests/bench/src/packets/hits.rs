@@ -212,7 +212,7 @@ fn contenders(number: u32) -> Vec<Contender> {
         },
         list(
             "plain",
-            None,
+            bars.plain,
             yardstick::plain as fn(&Sink, Sources) -> Result<Drops>,
         ),
         list("nft", bars.nft, peers::nft),
@@ -244,6 +244,7 @@ fn contenders(number: u32) -> Vec<Contender> {
 #[derive(Default)]
 struct Bars {
     limit: Option<Bar>,
+    plain: Option<Bar>,
     recent: Option<Bar>,
     nft: Option<Bar>,
     ipset: Option<Bar>,
@@ -251,19 +252,34 @@ struct Bars {
 
 impl Bars {
     fn for_sources(number: u32) -> Self {
-        let [limit, nft, ipset] = match number {
-            64 => [0.8, 2.5, 4.0],
-            65_536 => [0.55, 3.0, 4.0],
-            1_048_576 => [0.4, 6.0, 3.0],
-            _ => return Self::default(),
-        }
-        .map(|bar| Some(Bar::AtLeast(bar)));
-        let recent = (number <= RECENT_HOLDS).then_some(Bar::AtLeast(2.5));
-        Self {
-            limit,
-            recent,
-            nft,
-            ipset,
+        let bar = |least| Some(Bar::AtLeast(least));
+        let none = Self::default();
+        match number {
+            64 => Self {
+                limit: bar(0.8),
+                recent: bar(2.5),
+                nft: bar(2.5),
+                ipset: bar(4.0),
+                ..none
+            },
+            65_536 => Self {
+                limit: bar(0.6),
+                nft: bar(3.0),
+                ipset: bar(4.0),
+                ..none
+            },
+            1_048_576 => Self {
+                limit: bar(0.4),
+                plain: bar(1.5),
+                nft: bar(3.0),
+                ipset: bar(3.0),
+                ..none
+            },
+            LARGEST => Self {
+                limit: bar(0.25),
+                ..none
+            },
+            _ => none,
         }
     }
 }
