@@ -4,6 +4,8 @@
 //! it. Hence plain `while` loops, headers copied as byte arrays, and no enum
 //! with payloads.
 
+mod plain;
+
 use crate::counter::Reason;
 use crate::nat64;
 use crate::settings::{SMTP_PORT, Settings};
@@ -109,7 +111,7 @@ pub enum Link {
 #[inline(always)]
 pub fn parse<P: Packet + ?Sized>(packet: &P, link: Link) -> Result<Segment, Reason> {
     if matches!(link, Link::Ethernet)
-        && let Some(segment) = plain(packet)
+        && let Some(segment) = plain::segment(packet)
     {
         return Ok(segment);
     }
@@ -123,52 +125,6 @@ fn any<P: Packet + ?Sized>(packet: &P, link: Link) -> Result<Segment, Reason> {
         (V6, offset) => ipv6(packet, offset),
         _ => Err(Reason::NotIp),
     }
-}
-
-/// The segment in most frames, which the rest of the parser would find as well: IPv4
-/// without a VLAN tag and options, not a fragment. One check of the frame's end is enough,
-/// and each word is loaded once.
-#[inline(always)]
-fn plain<P: Packet + ?Sized>(packet: &P) -> Option<Segment> {
-    let Aligned(start) = packet.load::<PLAIN_END>(0)?;
-    // Numbers with the first byte in the lowest bits.
-    let [_, kind, length, addresses, ports, flags] = words(&start);
-    let [a, b, _, _, _, _, ttl, _] = length.to_le_bytes();
-    let is_plain = kind >> 32 & 0xff_ffff == PLAIN_KIND
-        && length & PLAIN_MASK == PLAIN_PROTOCOL
-        && usize::from(u16::from_be_bytes([a, b])) >= MIN_HEADER + TCP_FLAGS_END;
-    if !is_plain {
-        return None;
-    }
-    let ip = IpFields {
-        v6: false,
-        source: source4(((addresses >> 16) as u32).to_le_bytes()),
-        destination4: ((addresses >> 48 | ports << 16) as u32).to_le_bytes(),
-        ttl,
-    };
-    let ports_and_sequence = (ports >> 16 | flags << 48).to_le_bytes();
-    Some(segment(ports_and_sequence, ip, is_syn((flags >> 56) as u8)))
-}
-
-/// Where the flags end in a plain frame.
-const PLAIN_END: usize = 14 + MIN_HEADER + TCP_FLAGS_END;
-/// EtherType, version and length of the header, in the last bytes of the second word.
-const PLAIN_KIND: u64 = 0x45_00_08;
-/// The number of a fragment and whether more follow it, and the protocol, in the third word.
-const PLAIN_MASK: u64 = 0xff00_ff3f_0000_0000;
-const PLAIN_PROTOCOL: u64 = (TCP as u64) << 56;
-
-#[inline(always)]
-fn words(bytes: &[u8; PLAIN_END]) -> [u64; PLAIN_END / 8] {
-    let mut words = [0; PLAIN_END / 8];
-    let mut index = 0;
-    while index < words.len() {
-        let mut word = [0; 8];
-        word.copy_from_slice(&bytes[index * 8..index * 8 + 8]);
-        words[index] = u64::from_le_bytes(word);
-        index += 1;
-    }
-    words
 }
 
 /// The address in the first bytes. It is written as two words: for an array, the compiler

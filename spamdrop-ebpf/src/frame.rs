@@ -86,15 +86,21 @@ unsafe fn bytes<const N: usize>(at: usize) -> Aligned<N> {
     // SAFETY: the caller's promise; what is written lies within `bytes`.
     unsafe {
         while done + 8 <= N {
-            into.add(done).cast::<[u8; 8]>().write(word!(u64, "u64", at + done));
+            into.add(done)
+                .cast::<[u8; 8]>()
+                .write(word!(u64, "u64", at + done));
             done += 8;
         }
         if done + 4 <= N {
-            into.add(done).cast::<[u8; 4]>().write(word!(u32, "u32", at + done));
+            into.add(done)
+                .cast::<[u8; 4]>()
+                .write(word!(u32, "u32", at + done));
             done += 4;
         }
         if done + 2 <= N {
-            into.add(done).cast::<[u8; 2]>().write(word!(u16, "u16", at + done));
+            into.add(done)
+                .cast::<[u8; 2]>()
+                .write(word!(u16, "u16", at + done));
             done += 2;
         }
         if done < N {

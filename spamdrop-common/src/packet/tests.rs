@@ -78,16 +78,23 @@ fn a_plain_frame_is_read_as_any_other() {
             *byte = u8::try_from(at).unwrap();
         }
     }
-    assert_eq!(plain(&frame[..]), any(&frame[..], Link::Ethernet).ok());
-    assert!(plain(&frame[..]).is_some());
+    assert_eq!(
+        plain::segment(&frame[..]),
+        any(&frame[..], Link::Ethernet).ok()
+    );
+    assert!(plain::segment(&frame[..]).is_some());
     let mut differ = 0;
     for at in 0..frame.len() {
-        assert_eq!(plain(&frame[..at]).is_some(), at >= PLAIN_END, "{at}");
+        assert_eq!(
+            plain::segment(&frame[..at]).is_some(),
+            at >= plain::END,
+            "{at}"
+        );
         for byte in 0..=255 {
             let mut changed = frame.clone();
             changed[at] = byte;
             let read = any(&changed[..], Link::Ethernet);
-            match plain(&changed[..]) {
+            match plain::segment(&changed[..]) {
                 Some(segment) => assert_eq!(Ok(segment), read, "{at} {byte}"),
                 None => differ += usize::from(read.is_ok()),
             }

@@ -1,10 +1,7 @@
 //! The generator: gives a frame a random source address and sends it.
 
 use aya_ebpf::{
-    Global,
-    bindings::xdp_action::XDP_ABORTED,
-    helpers::bpf_redirect,
-    macros::xdp,
+    Global, bindings::xdp_action::XDP_ABORTED, helpers::bpf_redirect, macros::xdp,
     programs::XdpContext,
 };
 
@@ -56,7 +53,9 @@ fn random() -> u32 {
     // SAFETY: only one CPU generates.
     unsafe {
         let state = (&raw mut STATE).read_volatile();
-        let next = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let next = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (&raw mut STATE).write_volatile(next);
         (next >> 32) as u32
     }
