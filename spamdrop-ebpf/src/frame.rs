@@ -73,7 +73,8 @@ macro_rules! word {
 /// The bytes at an address.
 ///
 /// Words are read in one piece: LLVM would read them byte by byte, because it takes no
-/// address for aligned, and put them together again.
+/// address for aligned, and put them together again. The verifier allows it for processors
+/// that read unaligned words, x86-64 and arm64 among them.
 ///
 /// # Safety
 ///

@@ -140,7 +140,9 @@ fn blocked(received: &Received, segment: &Segment, settings: &Settings, unit: u3
     cidr_hit(received, segment, settings, found)
 }
 
-#[inline(always)]
+/// A separate function, as [`cidr_hit`]: its registers would be saved on the stack of the
+/// packets that need no entry.
+#[inline(never)]
 fn entry_hit(
     received: &Received,
     entry: *mut Entry,
@@ -174,7 +176,7 @@ fn entry_hit(
     reason
 }
 
-#[inline(always)]
+#[inline(never)]
 fn cidr_hit(
     received: &Received,
     segment: &Segment,
