@@ -56,11 +56,20 @@ fn siblings(cpu: usize) -> String {
 ///
 /// The kernel refuses.
 pub fn pin(thread: Option<Pid>, cpu: usize) -> Result<()> {
+    bind(thread, cpu)?;
+    setpriority_process(thread, HIGHEST_PRIORITY)
+        .with_context(|| format!("cannot raise the priority of a thread on core {cpu}"))
+}
+
+/// Restricts this thread, or the given one, to one core.
+///
+/// # Errors
+///
+/// The kernel refuses.
+pub fn bind(thread: Option<Pid>, cpu: usize) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(cpu);
-    sched_setaffinity(thread, &set)
-        .and_then(|()| setpriority_process(thread, HIGHEST_PRIORITY))
-        .with_context(|| format!("cannot keep a thread on core {cpu}"))
+    sched_setaffinity(thread, &set).with_context(|| format!("cannot keep a thread on core {cpu}"))
 }
 
 /// As `nice -n -20`.

@@ -12,7 +12,7 @@ use spamdrop_lab::wait::until;
 
 use super::sink::{Receiver, Sink};
 use super::traffic::{Generator, Sources};
-use crate::machine::{Cores, pin};
+use crate::machine::{Cores, bind};
 
 const SMTP: u16 = 25;
 const OTHER_PORT: u16 = 26;
@@ -149,7 +149,7 @@ impl Lane {
     }
 }
 
-/// A busy loop that takes half of a core, until it is dropped.
+/// A busy loop that takes most of a core, until it is dropped.
 struct Rival {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<Result<()>>>,
@@ -161,7 +161,7 @@ impl Rival {
         let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new()
             .spawn(move || {
-                pin(None, cpu)?;
+                bind(None, cpu)?;
                 while !stopped.load(Relaxed) {
                     hint::spin_loop();
                 }

@@ -5,11 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::process::setpriority_process;
 use rustix::thread::Pid;
 use spamdrop_lab::{End, Host, wire};
 
 use super::traffic::{SERVER, SERVER_MAC};
-use crate::machine::pin;
+use crate::machine::bind;
 
 /// The kernel thread that handles the packets.
 pub struct Receiver(PathBuf);
@@ -93,7 +94,9 @@ impl Sink {
             // skipped.
             let comm = fs::read_to_string(path.join("comm")).unwrap_or_default();
             if comm.starts_with(&name) {
-                pin(pid(&path), cpu)?;
+                bind(pid(&path), cpu)?;
+                // Less than a rival gets: see `lane`.
+                setpriority_process(pid(&path), 5)?;
                 receivers.push(Receiver(path.join("schedstat")));
             }
         }
