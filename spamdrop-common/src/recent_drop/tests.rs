@@ -33,7 +33,7 @@ fn neighbours_are_spread_over_the_lines() {
 }
 
 #[test]
-fn sources_of_a_line_have_different_homes_and_terms() {
+fn homes_and_terms_are_spread() {
     let (mut homes, mut terms) = ([0; SLOTS], [0; MOST_UNITS as usize + 1]);
     const NUMBER: u32 = 1 << 16;
     for number in 0..NUMBER {
@@ -56,10 +56,11 @@ fn sources_of_a_line_have_different_homes_and_terms() {
 
 #[test]
 fn homes_of_a_line_are_different() {
-    // The number of a line has other bits than the homes of its sources.
+    // Of so many lines, the number has three bits of the tag.
+    let line_bits = LEAST_LINE_BITS + 3;
     let mut seen = [false; SLOTS];
-    for number in 0..1 << 20 {
-        let place = Place::of(u32::to_be_bytes(number), LEAST_LINE_BITS);
+    for number in 0..1 << 24 {
+        let place = Place::of(u32::to_be_bytes(number), line_bits);
         if place.line == 5 {
             seen[place.home() as usize] = true;
         }

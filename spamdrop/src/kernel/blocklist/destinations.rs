@@ -35,9 +35,10 @@ impl Blocklist {
             return Ok(());
         }
         let removed = self.remove_destinations(held.difference(&wanted));
-        // The filter remembers destinations until the epoch is raised. It is raised even
+        // The filter remembers IPv4 destinations until the epoch is raised. It is raised even
         // after an error, because some may have been removed.
-        if !held.is_subset(&wanted) {
+        let mut gone = held.difference(&wanted);
+        if gone.any(|net| matches!(net, IpNet::V4(_))) {
             self.raise_epoch()?;
         }
         removed?;
