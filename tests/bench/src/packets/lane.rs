@@ -1,9 +1,8 @@
 //! A lane: a sink with a program that drops packets, and the traffic for it.
 
 use std::hint;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -132,11 +131,11 @@ impl Lane {
     /// A packet passed, or a system call failed.
     pub fn shoot(&self, source: &Host, cores: Cores, length: Duration) -> Result<Shot> {
         let (before, start) = (self.counts()?, self.receiver.cpu_time()?);
-        let rival = Rival::start(cores.receiver)?;
         let clock = Instant::now();
-        let frames = self.listed.saturate(source, cores.generator, length)?;
+        let frames = beside_a_rival(cores.receiver, || {
+            self.listed.saturate(source, cores.generator, length)
+        })?;
         let wall = clock.elapsed().as_secs_f64();
-        rival.end()?;
         let busy = self.receiver.cpu_time()? - start;
         let after = self.counts()?;
         let (dropped, passed) = (after.0 - before.0, after.1 - before.1);
@@ -149,47 +148,23 @@ impl Lane {
     }
 }
 
-/// A busy loop that takes most of a core, until it is dropped.
-struct Rival {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Result<()>>>,
-}
-
-impl Rival {
-    fn start(cpu: usize) -> Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = thread::Builder::new()
-            .spawn(move || {
-                bind(None, cpu)?;
-                while !stopped.load(Relaxed) {
-                    hint::spin_loop();
-                }
-                Ok(())
-            })
-            .context("cannot start a thread")?;
-        Ok(Self {
-            stop,
-            thread: Some(thread),
-        })
-    }
-
-    /// Ends it.
-    ///
-    /// # Errors
-    ///
-    /// It could not be given the core.
-    fn end(mut self) -> Result<()> {
-        self.stop.store(true, Relaxed);
-        match self.thread.take().map(JoinHandle::join) {
-            Some(Ok(ended)) => ended,
-            _ => Ok(()),
+/// Does a job while a busy loop takes most of a core.
+fn beside_a_rival<T>(cpu: usize, job: impl FnOnce() -> Result<T>) -> Result<T> {
+    let is_over = AtomicBool::new(false);
+    let rival = || {
+        bind(None, cpu)?;
+        while !is_over.load(Relaxed) {
+            hint::spin_loop();
         }
-    }
-}
-
-impl Drop for Rival {
-    fn drop(&mut self) {
-        self.stop.store(true, Relaxed);
-    }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let rival = thread::Builder::new()
+            .spawn_scoped(scope, rival)
+            .context("cannot start a thread")?;
+        let done = job();
+        is_over.store(true, Relaxed);
+        let ended: Result<()> = rival.join().unwrap_or(Ok(()));
+        ended.and(done)
+    })
 }
