@@ -301,6 +301,13 @@ fn a_hand_adds_imports_and_removes() {
         "added 0 senders\n",
         "spamdrop: 203.0.113.1 was added already\n",
     );
+    // As `known list` prints it.
+    run(
+        &["known", "remove", "2001:db8::1/128"],
+        "removed 1 sender\n",
+        "",
+    );
+    run(&["known", "add", "2001:db8::1"], "added 1 sender\n", "");
     let list = home.write(
         "list",
         b"# partners\n203.0.113.1\n203.0.113.2 # x\n203.0.113.2\n",
@@ -326,7 +333,7 @@ fn a_hand_adds_imports_and_removes() {
     let left = [
         ("203.0.113.1", "demoted"),
         ("203.0.113.2", "by-hand"),
-        ("2001:db8::1", "by-hand"),
+        ("2001:db8::1/128", "by-hand"),
         ("2001:db8:1::/64", "by-hand"),
     ];
     assert_eq!(

@@ -234,7 +234,10 @@ fn what_is_allowed_passes_and_cannot_be_blocked() {
          2001:db8:64::/64 is no longer blocked as a whole: 2001:db8:64::9 stays blocked\n\
          removed 2 entries that they cover\n"
     );
-    assert_eq!(site.listed().unwrap(), ["100.65.0.0/24", "2001:db8:64::9"]);
+    assert_eq!(
+        site.listed().unwrap(),
+        ["100.65.0.0/24", "2001:db8:64::9/128"]
+    );
     site.spamdrop(&["allow", "add", "100.65.0.9"]).unwrap();
     assert!(site.dropped("100.65.0.8", WAIT).unwrap());
     assert!(!site.dropped("100.65.0.9", WAIT).unwrap());

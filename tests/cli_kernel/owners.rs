@@ -321,7 +321,7 @@ fn an_export_with_owners_restores_them_and_their_ends() {
         "100.64.0.0/24 hand+import:drop 120",
         "100.64.0.9 hand+import:drop+f2b:smtp 180",
         "100.64.0.11 log 5",
-        "2001:db8:5:6::66 import:drop 120",
+        "2001:db8:5:6::66/128 import:drop 120",
     ];
     assert_eq!(list(&site, &[]), before);
     let exported = site.spamdrop(&["export", "--owners"]).unwrap();
@@ -362,7 +362,7 @@ fn an_export_with_owners_restores_them_and_their_ends() {
         "100.64.0.0/24 hand 30",
         "100.64.0.9 hand 20",
         "100.64.0.11 log 5",
-        "2001:db8:5:6::66 import:drop 120",
+        "2001:db8:5:6::66/128 import:drop 120",
     ];
     assert_eq!(list(&site, &[]), left);
 
@@ -483,20 +483,20 @@ fn an_address_of_a_split_network_keeps_all_its_owners() {
         list(&site, &[]),
         [
             format!("{net} hand+import:drop 120"),
-            format!("{offender} f2b:x 60")
+            format!("{alone} f2b:x 60")
         ]
     );
     site.spamdrop(&["allow", "add", "2001:db8:5:6::1"]).unwrap();
     assert_eq!(
         list(&site, &[]),
-        [format!("{offender} hand+import:drop+f2b:x 120")]
+        [format!("{alone} hand+import:drop+f2b:x 120")]
     );
     site.spamdrop(&["remove", "--owner", "drop", offender])
         .unwrap();
-    assert_eq!(list(&site, &[]), [format!("{offender} hand+f2b:x 60")]);
+    assert_eq!(list(&site, &[]), [format!("{alone} hand+f2b:x 60")]);
     site.spamdrop(&["remove", "--owner", "f2b:x", &alone])
         .unwrap();
-    assert_eq!(list(&site, &[]), [format!("{offender} hand 20")]);
+    assert_eq!(list(&site, &[]), [format!("{alone} hand 20")]);
 }
 
 /// `list` shows an owner whose name is lost under one that the other verbs take.

@@ -5,6 +5,7 @@
 //! module applies them in the filter's order to what was read from its maps. A
 //! test sends real SYNs and compares.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -18,7 +19,7 @@ use spamdrop_common::gate::{
 use spamdrop_common::settings::Settings;
 use spamdrop_common::time::MonotonicNs;
 
-use crate::target::Target;
+use crate::target::{ShownNet, Target};
 
 /// The content of the filter's maps about a source, and about all sources.
 #[derive(Clone, Copy, Debug)]
@@ -241,7 +242,7 @@ impl Circumstances {
     /// allows it.
     fn disallow(&self) -> Option<String> {
         let is_by_file = !self.allowed_by.is_empty() && !self.is_protected;
-        let nets = self.allowed_by.iter().map(|net| Target::from(*net));
+        let nets = self.allowed_by.iter().copied().map(ShownNet);
         is_by_file.then(|| with_targets("spamdrop allow remove", nets))
     }
 
@@ -254,7 +255,7 @@ impl Circumstances {
 }
 
 /// A command with targets as arguments.
-fn with_targets(command: &str, targets: impl Iterator<Item = Target>) -> String {
+fn with_targets(command: &str, targets: impl Iterator<Item = impl fmt::Display>) -> String {
     targets.fold(command.to_owned(), |line, target| {
         format!("{line} {target}")
     })

@@ -126,8 +126,8 @@ impl FromStr for Target {
     type Err = Invalid;
 
     /// Parses an address or `ADDRESS/LENGTH`. An IPv6 address stands for its
-    /// /64, and with the length 128 for itself alone. Host bits after the length are cleared, as in `nft` and
-    /// `ipset`.
+    /// /64, and with the length 128 for itself alone. Host bits after the length
+    /// are cleared, as in `nft` and `ipset`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Ok(addr) = text.parse::<IpAddr>() {
             return Ok(addr.into());
@@ -157,7 +157,8 @@ fn holds_translated(net: IpNet) -> bool {
 }
 
 impl fmt::Display for Target {
-    /// Formats an address without its length, everything else as a prefix.
+    /// Formats an IPv4 address without its length, everything else as a prefix:
+    /// without it, a single IPv6 address would stand for its /64.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             // This takes half the time of formatting an `Ipv4Addr`; a list may
@@ -179,13 +180,34 @@ impl fmt::Display for Target {
                 let text = text.get(..end - 1).unwrap_or_default();
                 f.write_str(str::from_utf8(text).unwrap_or_default())
             }
-            Self::V6Address(bytes) => Ipv6Addr::from(*bytes).fmt(f),
-            Self::V6(_) | Self::Net(_) => self.net().fmt(f),
+            Self::V6(_) | Self::V6Address(_) | Self::Net(_) => self.net().fmt(f),
         }
     }
 }
 
 impl Serialize for Target {
+    /// Serializes the displayed text.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A sender's address or a prefix, shown where an address means itself alone: without its
+/// length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShownNet(pub IpNet);
+
+impl fmt::Display for ShownNet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(net) = self;
+        match net.prefix_len() == net.max_prefix_len() {
+            true => net.addr().fmt(f),
+            false => net.fmt(f),
+        }
+    }
+}
+
+impl Serialize for ShownNet {
     /// Serializes the displayed text.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -236,7 +258,7 @@ mod tests {
         assert_eq!(show("64:ff9b::192.0.2.1"), "192.0.2.1");
         assert_eq!(show("64:ff9b::192.0.2.77/120"), "192.0.2.0/24");
         assert_eq!(show("2001:db8::1"), "2001:db8::/64");
-        assert_eq!(show("2001:db8:0:1::/128"), "2001:db8:0:1::");
+        assert_eq!(show("2001:db8:0:1::/128"), "2001:db8:0:1::/128");
         assert_eq!(show("2001:db8::1/64"), "2001:db8::/64");
         assert_eq!(show("2001:db8::1/48"), "2001:db8::/48");
     }
@@ -247,7 +269,10 @@ mod tests {
             let targets = Target::covering(text.parse().unwrap());
             targets.map(|target| target.to_string()).collect()
         };
-        assert_eq!(covering("2001:db8::1"), ["2001:db8::1", "2001:db8::/64"]);
+        assert_eq!(
+            covering("2001:db8::1"),
+            ["2001:db8::1/128", "2001:db8::/64"]
+        );
         for addr in ["192.0.2.1", "::ffff:192.0.2.1", "64:ff9b::192.0.2.1"] {
             assert_eq!(covering(addr), ["192.0.2.1"], "{addr}");
         }
@@ -271,7 +296,13 @@ mod tests {
 
     #[test]
     fn what_is_shown_is_read_back_as_the_same() {
-        for text in ["192.0.2.1", "192.0.2.0/24", "2001:db8::1", "2001:db8::/48"] {
+        for text in [
+            "192.0.2.1",
+            "192.0.2.0/24",
+            "2001:db8::1",
+            "2001:db8::1/128",
+            "2001:db8::/48",
+        ] {
             let target: Target = text.parse().unwrap();
             assert_eq!(target.to_string().parse::<Target>().unwrap(), target);
         }

@@ -11,6 +11,7 @@ use rustix::process::getuid;
 use spamdrop_core::allowlist::AllowAdded;
 use spamdrop_core::escape::escape;
 use spamdrop_core::history::HistoryEvent;
+use spamdrop_core::nat64::canonical;
 use spamdrop_core::target::{Target, parse_net};
 
 use crate::account;
@@ -93,7 +94,7 @@ fn words(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
 /// The text of the row of one address: the command line, of whose addresses only
 /// this one is named. `forget` of another one would not find the row.
 fn text(words: &[OsString], net: Option<IpNet>) -> Vec<u8> {
-    let mut own = net.map(|net| Target::from(net).to_string().into());
+    let mut own = net.map(|net| as_given(net, words).into());
     let mut text: Vec<OsString> = Vec::new();
     for word in words {
         match word.to_str().and_then(parse_net) {
@@ -102,6 +103,16 @@ fn text(words: &[OsString], net: Option<IpNet>) -> Vec<u8> {
         }
     }
     text.join(" ".as_ref()).into_encoded_bytes()
+}
+
+/// An address without its length if it was given so: the length makes it another
+/// target.
+fn as_given(net: IpNet, words: &[OsString]) -> String {
+    let addrs = words.iter().filter_map(|word| word.to_str()?.parse().ok());
+    match addrs.map(canonical).any(|addr| IpNet::from(addr) == net) {
+        true => net.addr().to_string(),
+        false => Target::from(net).to_string(),
+    }
 }
 
 /// The user who gave the command: the one who called sudo, or that of this
@@ -169,6 +180,8 @@ mod tests {
                 "add 2001:db8::1 --for 1h"
             ]
         );
+        let alone = events(nets, &given("spamdrop add 2001:DB8::1/128"));
+        assert_eq!(alone[2].text, "add 2001:db8::1/128");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::render::known::{self, KnownSender};
 use crate::render::{json, table::Style};
 use crate::store::{Store, VERB_WAIT};
 use spamdrop_core::policy::Protection;
-use spamdrop_core::target::Target;
+use spamdrop_core::target::{ShownNet, Target};
 
 /// Runs `known list`.
 ///
@@ -90,7 +90,8 @@ pub fn remove(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()>
     for host in hosts.iter().filter(|host| !removed.contains(host)) {
         match host.source() {
             net if net != *host => log::info!(
-                "{host} is not a known sender by itself; if its /64 is one, `spamdrop known remove {net}` removes that"
+                "{} is not a known sender by itself; if its /64 is one, `spamdrop known remove {net}` removes that",
+                ShownNet(host.net())
             ),
             _ => log::info!("{host} is not a known sender"),
         }
@@ -178,19 +179,18 @@ fn hosts(all: &[Given]) -> Result<Vec<Target>> {
 /// The sender that was given. An IPv6 address stands for itself alone, because
 /// others may have addresses in its /64.
 fn sender(given: &Given) -> Target {
-    let addr = given.net.addr();
-    if given.is_host() && given.target.net().addr() != addr {
-        Target::alone(addr)
-    } else {
-        given.target.source()
+    match given.is_host() {
+        true => Target::alone(given.net.addr()),
+        false => given.target,
     }
 }
 
 fn widened(words: &[(String, Given)], out: &mut impl Write) -> Result<()> {
     for (word, given) in words {
         let target = sender(given);
-        if *word != target.to_string() {
-            writeln!(out, "{word} acts on {target}")?;
+        let shown = ShownNet(target.net()).to_string();
+        if *word != shown && *word != target.to_string() {
+            writeln!(out, "{word} acts on {shown}")?;
         }
     }
     Ok(())

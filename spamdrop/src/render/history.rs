@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use spamdrop_core::history::HistoryEvent;
-use spamdrop_core::target::Target;
+use spamdrop_core::target::ShownNet;
 use spamdrop_core::time::UnixSeconds;
 
 use super::show::local_time;
@@ -24,7 +24,7 @@ pub struct HistoryRow {
     /// refused it), `"promoted"`, `"demoted"` or `"command"`.
     pub event: &'static str,
     /// The address or prefix; `null`: all, or too many to name.
-    pub addr: Option<Target>,
+    pub addr: Option<ShownNet>,
     /// How many there were: offences, connections, SYNs; of a command, addresses.
     pub count: u64,
     /// The start of the wave in which the gate refused it; `null`: of no wave.
@@ -45,7 +45,7 @@ impl HistoryRow {
             first_unix_s: event.first.get(),
             last_unix_s: event.last.get(),
             event: event.kind.name(),
-            addr: event.net.map(Target::from),
+            addr: event.net.map(ShownNet),
             count: event.count,
             wave_unix_s: (wave != 0).then_some(wave),
             by: event.by,
@@ -104,6 +104,7 @@ mod tests {
     use super::*;
     use crate::render::json;
     use spamdrop_core::history::{BlockNote, HistoryKind};
+    use spamdrop_core::target::Target;
 
     fn some() -> Vec<HistoryRow> {
         let at = UnixSeconds::new;

@@ -8,21 +8,15 @@ use spamdrop_core::owners::EntryOwner;
 use spamdrop_core::target::Target;
 
 /// Writes one line for each entry, and with `names_owners` the owner of each that has
-/// one, unless that is the log or the hand or has lost its name. Times are rounded down to whole seconds, but
-/// to at least 1, the minimum that `import` accepts.
+/// one, unless that is the log or the hand or has lost its name. Times are rounded down
+/// to whole seconds, but to at least 1, the minimum that `import` accepts.
 pub fn text(out: &mut impl Write, entries: &[LiveEntry], names_owners: bool) -> io::Result<()> {
     for entry in entries {
         // A prefix stays blocked to the end of its last second, so export one
         // second less.
         let whole = Duration::from_secs(matches!(entry.target, Target::Net(_)).into());
         let left = entry.expires_in.saturating_sub(whole);
-        write!(
-            out,
-            "{}{} {}",
-            entry.target,
-            length(entry.target),
-            seconds(left)
-        )?;
+        write!(out, "{} {}", entry.target, seconds(left))?;
         if entry.fixed {
             out.write_all(b" fixed")?;
         } else {
@@ -42,14 +36,6 @@ pub fn text(out: &mut impl Write, entries: &[LiveEntry], names_owners: bool) -> 
         out.write_all(b"\n")?;
     }
     Ok(())
-}
-
-/// The length of a single IPv6 address, which without it stands for its /64.
-fn length(target: Target) -> &'static str {
-    match target {
-        Target::V6Address(_) => "/128",
-        _ => "",
-    }
 }
 
 fn seconds(duration: Duration) -> u64 {

@@ -301,7 +301,7 @@ fn all_that_lets_a_source_pass_is_taken_away() {
     // Known alone and by its /64.
     one.known = vec![Target::alone(addr), addr.into()];
     one.is_known = true;
-    let forget = "spamdrop known remove 2001:db8::1 2001:db8::/64";
+    let forget = "spamdrop known remove 2001:db8::1/128 2001:db8::/64";
     let both = format!("{disallow} && {forget}");
     assert_eq!(command(Reason::GateKnownOrAllowed, &one), both);
     one.allowed_by.clear();

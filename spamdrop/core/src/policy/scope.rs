@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::{Protected, Protection};
-use crate::target::Target;
+use crate::target::{ShownNet, Target};
 
 /// The IPv6 /64s that hold a known sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,10 +69,10 @@ impl fmt::Display for Neighbour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Protected(net, Protection::Allowlist(_)) => {
-                write!(f, "holds {} of the allowlist", Target::from(*net))
+                write!(f, "holds {} of the allowlist", ShownNet(*net))
             }
             Self::Protected(net, reason) => {
-                write!(f, "holds {}, {reason}", Target::from(*net))
+                write!(f, "holds {}, {reason}", ShownNet(*net))
             }
             Self::Known => f.write_str("holds a known sender"),
             Self::Unread => {

@@ -53,12 +53,7 @@ impl TopAction {
     pub fn words(self) -> Vec<String> {
         let words = |verb: &[&str], target: Target| {
             let words = verb.iter().map(|word| (*word).to_owned());
-            // Without its length, an IPv6 address would stand for its /64 too.
-            let target = match target {
-                Target::V6Address(_) => target.net().to_string(),
-                target => target.to_string(),
-            };
-            words.chain([target]).collect()
+            words.chain([target.to_string()]).collect()
         };
         match self {
             Self::Remove(target) => words(&["remove"], target),

@@ -8,7 +8,7 @@ use spamdrop_common::action::is_live;
 use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::allowlist::AllowedNets;
 use spamdrop_core::history::HistoryKind;
-use spamdrop_core::target::Target;
+use spamdrop_core::target::{ShownNet, Target};
 use spamdrop_core::top::{CandidatePool, SourceFilter, SourceTable};
 
 use crate::clock;
@@ -108,11 +108,12 @@ impl EntryReader {
     fn add_blocked(&mut self, events: &[HistoryRow]) {
         let is_block = |event: &&HistoryRow| event.event == HistoryKind::Blocked.name();
         let blocked = events.iter().rev().filter(is_block);
-        for target in blocked.filter_map(|event| event.addr) {
+        for ShownNet(net) in blocked.filter_map(|event| event.addr) {
+            let target = Target::from(net);
             let source = target.source();
             self.table.add([target, source]);
             if source != target {
-                self.origins.insert(source, target.net().addr());
+                self.origins.insert(source, net.addr());
             }
         }
     }

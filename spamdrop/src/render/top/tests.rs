@@ -2,7 +2,7 @@
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::style::Color;
-use spamdrop_core::target::Target;
+use spamdrop_core::target::{ShownNet, Target, parse_net};
 use spamdrop_core::time::UnixSeconds;
 use spamdrop_core::top::{TopAction, TopKey, TopMode, TopView};
 use spamdrop_core::wave::Wave;
@@ -31,7 +31,7 @@ fn event(addr: Option<&str>, count: u64, by: &str, text: &str) -> HistoryRow {
         first_unix_s: 1_795_392_000,
         last_unix_s: 1_795_392_060,
         event: if by.is_empty() { "blocked" } else { "command" },
-        addr: addr.map(|addr| addr.parse::<Target>().unwrap()),
+        addr: addr.map(|addr| ShownNet(parse_net(addr).unwrap())),
         count,
         wave_unix_s: None,
         by: by.to_owned(),

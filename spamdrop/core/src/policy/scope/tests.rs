@@ -30,13 +30,13 @@ fn an_offender_is_blocked_alone_beside_a_protected_address_or_a_known_sender() {
     let scope = scope();
     for (offender, blocked) in [
         ("2001:db8::1", "2001:db8::/64"),
-        ("2001:db8:0:1::6", "2001:db8:0:1::6"),
-        ("2001:db8:0:2::6", "2001:db8:0:2::6"),
-        ("2001:db8:0:4::6", "2001:db8:0:4::6"),
-        ("2001:db8:0:5::6", "2001:db8:0:5::6"),
-        ("2001:db8:0:6::6", "2001:db8:0:6::6"),
+        ("2001:db8:0:1::6", "2001:db8:0:1::6/128"),
+        ("2001:db8:0:2::6", "2001:db8:0:2::6/128"),
+        ("2001:db8:0:4::6", "2001:db8:0:4::6/128"),
+        ("2001:db8:0:5::6", "2001:db8:0:5::6/128"),
+        ("2001:db8:0:6::6", "2001:db8:0:6::6/128"),
         // A known sender is not exempt from blocks.
-        ("2001:db8:0:6::1", "2001:db8:0:6::1"),
+        ("2001:db8:0:6::1", "2001:db8:0:6::1/128"),
         ("2001:db8:0:7::6", "2001:db8:0:7::/64"),
         ("192.0.2.1", "192.0.2.1"),
         ("::ffff:192.0.2.2", "192.0.2.2"),
@@ -52,7 +52,7 @@ fn while_the_known_senders_are_unread_no_64_is_blocked_as_a_whole() {
         known: KnownNets::Unread,
         ..Scope::default()
     };
-    assert_eq!(target(&scope, "2001:db8::1"), "2001:db8::1");
+    assert_eq!(target(&scope, "2001:db8::1"), "2001:db8::1/128");
     assert_eq!(target(&scope, "192.0.2.1"), "192.0.2.1");
     assert_eq!(target(&Scope::default(), "2001:db8::1"), "2001:db8::/64");
 }
@@ -70,20 +70,20 @@ fn what_is_given_is_widened_narrowed_or_refused() {
     for (word, chosen) in [
         ("2001:db8::1", "2001:db8::/64"),
         ("2001:db8::/64", "2001:db8::/64"),
-        ("2001:db8::1/128", "2001:db8::1"),
+        ("2001:db8::1/128", "2001:db8::1/128"),
         (
             "2001:db8:0:1::6",
-            "2001:db8:0:1::6, it holds 2001:db8:0:1::5 of the allowlist",
+            "2001:db8:0:1::6/128, it holds 2001:db8:0:1::5 of the allowlist",
         ),
         (
             "2001:db8:0:4::6",
-            "2001:db8:0:4::6, it holds 2001:db8:0:4::25, an address of this machine",
+            "2001:db8:0:4::6/128, it holds 2001:db8:0:4::25, an address of this machine",
         ),
         (
             "2001:db8:0:6::6",
-            "2001:db8:0:6::6, it holds a known sender",
+            "2001:db8:0:6::6/128, it holds a known sender",
         ),
-        ("2001:db8:0:6::6/128", "2001:db8:0:6::6"),
+        ("2001:db8:0:6::6/128", "2001:db8:0:6::6/128"),
         (
             "2001:db8:0:6::/64",
             "refused: holds a known sender; block single addresses of it",
