@@ -66,8 +66,8 @@ enum Group {
     Fuzz,
 }
 
-/// Runs the groups, then prints a line for each and the sum of all. The groups that
-/// mostly wait for guests or compile run at once, after the others.
+/// Runs the groups, then prints a line for each, what failed, and the sum of all.
+/// The groups that mostly wait for guests or compile run at once, after the others.
 ///
 /// # Errors
 ///
@@ -95,17 +95,20 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             thread.join().unwrap_or(panicked)
         }));
     });
-    Ok(summarize(&results))
+    Ok(summarize(results))
 }
 
-fn summarize(results: &[(Group, Tally, Duration)]) -> ExitCode {
+fn summarize(results: Vec<(Group, Tally, Duration)>) -> ExitCode {
     let mut sum = Tally::default();
     for (group, tally, time) in results {
         let name = format!("{group:?}").to_lowercase();
-        let Tally { passed, failed } = tally;
+        let Tally { passed, failed, .. } = tally;
         let seconds = time.as_secs_f64();
         println!("{name:<8} {seconds:7.1} s {passed:5} passed {failed:4} failed");
-        sum.add(*tally);
+        sum.add(tally);
+    }
+    for failure in &sum.failures {
+        println!("failed: {failure}");
     }
     println!("{} passed, {} failed", sum.passed, sum.failed);
     if sum.failed == 0 {

@@ -28,6 +28,10 @@ pub struct Options {
     /// limit of Postfix's `smtpd`, or `postscreen_pre_queue_limit`, or Exim's
     /// `smtp_accept_max`. 40 in Debian's configuration of Courier.
     pub slots: u16,
+    /// How long Postfix's `postscreen` waits for a client's blocklist result and
+    /// for what it says before the greeting, in seconds. 6 in Postfix's
+    /// configuration.
+    pub greet_wait: u8,
     /// The listed IPv4 addresses and prefixes.
     pub listed4: Vec<String>,
     /// The listed IPv6 addresses and prefixes.
@@ -50,6 +54,7 @@ impl Default for Options {
         Self {
             tarpit: false,
             slots: 40,
+            greet_wait: 1,
             listed4: Vec::new(),
             listed6: Vec::new(),
             answer: (
@@ -252,6 +257,7 @@ impl Stage {
         let unit = journald.as_ref().map(|it| it.processes_of(script.unit));
         let unit = unit.transpose()?.unwrap_or_default();
         let slots = options.slots.to_string();
+        let greet_wait = options.greet_wait.to_string();
         let switch = |is_on| if is_on { "1" } else { "0" };
         let common = [
             ("PATH", Path::new("/usr/sbin:/usr/bin:/sbin:/bin")),
@@ -259,6 +265,7 @@ impl Stage {
             ("SITE", directory),
             ("UNIT", &unit),
             ("SLOTS", slots.as_ref()),
+            ("GREET_WAIT", greet_wait.as_ref()),
             ("TARPIT", switch(options.tarpit).as_ref()),
             ("AUTH", switch(options.auth).as_ref()),
             ("AS_INSTALLED", switch(options.as_installed).as_ref()),

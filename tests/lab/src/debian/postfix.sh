@@ -34,7 +34,7 @@ administrator() {
         postconf -M smtp/inet='smtp inet n - n - 1 postscreen' \
             smtpd/pass='smtpd pass - - n - - smtpd' dnsblog/unix='dnsblog unix - - n - 0 dnsblog'
         postconf -e postscreen_dnsbl_sites=zone.example postscreen_dnsbl_action=enforce \
-            postscreen_greet_action=enforce postscreen_greet_wait=1s \
+            postscreen_greet_action=enforce postscreen_greet_wait="${GREET_WAIT}s" \
             postscreen_pre_queue_limit="$SLOTS"
     else
         postconf -F smtp/inet/process_limit="$SLOTS"
