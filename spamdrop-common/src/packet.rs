@@ -80,6 +80,8 @@ const QINQ: u16 = 0x88a8;
 const MORE_FRAGMENTS: u16 = 0x2000;
 const MAX_TAGS: usize = 2;
 const MAX_EXTENSIONS: usize = 8;
+/// Where an IP header begins at most.
+pub const LAST_IP_HEADER: usize = 14 + 4 * MAX_TAGS;
 
 /// Length of an IPv4 header without options.
 const MIN_HEADER: usize = 20;
@@ -110,19 +112,37 @@ pub enum Link {
 /// The reason for which any other packet is passed.
 #[inline(always)]
 pub fn parse<P: Packet + ?Sized>(packet: &P, link: Link) -> Result<Segment, Reason> {
-    if matches!(link, Link::Ethernet)
-        && let Some(segment) = plain::segment(packet)
-    {
-        return Ok(segment);
+    match plain(packet, link) {
+        Some(segment) => Ok(segment),
+        None => any(packet, link),
     }
-    any(packet, link)
+}
+
+/// The segment in most frames, which [`ip_header`] and [`in_ip`] would find as well.
+#[inline(always)]
+pub fn plain<P: Packet + ?Sized>(packet: &P, link: Link) -> Option<Segment> {
+    match link {
+        Link::Ethernet => plain::segment(packet),
+        Link::Ip => None,
+    }
 }
 
 #[inline(always)]
 fn any<P: Packet + ?Sized>(packet: &P, link: Link) -> Result<Segment, Reason> {
-    match ip_header(packet, link)? {
-        (V4, offset) => ipv4(packet, offset),
-        (V6, offset) => ipv6(packet, offset),
+    let (kind, offset) = ip_header(packet, link)?;
+    in_ip(packet, kind, offset)
+}
+
+/// The segment in the packet of this EtherType, whose IP header begins there.
+///
+/// # Errors
+///
+/// As [`parse`].
+#[inline(always)]
+pub fn in_ip<P: Packet + ?Sized>(packet: &P, kind: u16, offset: usize) -> Result<Segment, Reason> {
+    match kind {
+        V4 => ipv4(packet, offset),
+        V6 => ipv6(packet, offset),
         _ => Err(Reason::NotIp),
     }
 }
@@ -160,10 +180,15 @@ const ARP: [u8; 2] = [0x08, 0x06];
 const V4: u16 = 0x0800;
 const V6: u16 = 0x86dd;
 
-/// The EtherType of the packet, and where its IP header begins. A packet
-/// without a link-layer header has the one that fits its version, or 0.
+/// The EtherType of the packet, and where its IP header begins: at most at
+/// [`LAST_IP_HEADER`]. A packet without a link-layer header has the type that fits
+/// its version, or 0.
+///
+/// # Errors
+///
+/// The frame ends before.
 #[inline(always)]
-fn ip_header<P: Packet + ?Sized>(packet: &P, link: Link) -> Result<(u16, usize), Reason> {
+pub fn ip_header<P: Packet + ?Sized>(packet: &P, link: Link) -> Result<(u16, usize), Reason> {
     if matches!(link, Link::Ip) {
         // The shortest header: the verifier cannot follow the check of one
         // byte.

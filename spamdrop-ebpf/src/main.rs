@@ -20,8 +20,11 @@ mod gate;
 mod log;
 mod maps;
 mod recent_drop;
+mod segment;
 mod steer;
 mod touch;
+
+use core::mem::MaybeUninit;
 
 use aya_ebpf::{
     bindings::xdp_action::{XDP_DROP, XDP_PASS},
@@ -33,7 +36,7 @@ use spamdrop_common::{
     counter::Reason,
     entry::Entry,
     gate::SMTP_PORT,
-    packet::{Link, Segment, is_arp, parse},
+    packet::{Link, Segment, is_arp, plain},
     settings::{Refresh, Settings},
     time::MonotonicNs,
 };
@@ -67,10 +70,7 @@ pub fn spamdrop_ip_one(ctx: XdpContext) -> u32 {
 #[inline(always)]
 fn filter(ctx: XdpContext, link: Link) -> u32 {
     let received = Received { ctx, link };
-    let reason = match parse(&Frame::new(&received.ctx), link) {
-        Ok(segment) => decide(&received, segment),
-        Err(reason) => reason,
-    };
+    let reason = reason(&received);
     if matches!(reason, Reason::NotIp) && !is_arp(&Frame::new(&received.ctx), link) {
         maps::count_not_ip(received.ctx.ingress_ifindex() as u32);
     }
@@ -78,12 +78,25 @@ fn filter(ctx: XdpContext, link: Link) -> u32 {
     if reason.is_drop() { XDP_DROP } else { XDP_PASS }
 }
 
+#[inline(always)]
+fn reason(received: &Received) -> Reason {
+    let mut stored = MaybeUninit::uninit();
+    let segment = match plain(&Frame::new(&received.ctx), received.link) {
+        Some(segment) => segment,
+        None => match segment::parse(received, &mut stored) {
+            Ok(segment) => *segment,
+            Err(reason) => return reason,
+        },
+    };
+    decide(received, segment, &mut stored)
+}
+
 /// Checks the port, then the recently dropped sources, then the block maps. The
 /// clock, the allowlist and the destination are read only on a match, so that a
 /// clean sender costs one hash map look-up. The gate decides about new connections of
 /// sources that are not blocked.
 #[inline(always)]
-fn decide(received: &Received, segment: Segment) -> Reason {
+fn decide(received: &Received, segment: Segment, stored: &mut MaybeUninit<Segment>) -> Reason {
     let Some(settings) = maps::settings() else {
         return Reason::OtherPort;
     };
@@ -94,8 +107,7 @@ fn decide(received: &Received, segment: Segment) -> Reason {
     // Only IPv4 packets are cached. The segment goes to memory after this, where
     // separate functions read it.
     let is_cached = recent_drop::hit(received, &segment, settings, unit);
-    let mut stored = segment;
-    let segment = &mut stored;
+    let segment = stored.write(segment);
     segment.translate(settings);
     let mut found = if is_cached {
         Reason::SealedDropped

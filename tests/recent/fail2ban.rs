@@ -115,12 +115,12 @@ fn a_jail_bans_prolongs_and_unbans_and_leaves_other_owners_alone() {
     })
     .unwrap_or_else(|error| panic!("{error:#}\n{}", jails.output()));
     client(&format!("unbanip {ZOMBIE6}"));
-    let gone = format!("{ZOMBIE6} f2b:smtp 60");
+    let gone = format!("{ZOMBIE6}/128 f2b:smtp 60");
     until("the end of one ban", TEN_SECONDS, || {
         Ok((!entries(&site).contains(&gone)).then_some(()))
     })
     .unwrap();
-    assert!(entries(&site).contains(&format!("{NEIGHBOUR6} f2b:smtp 60")));
+    assert!(entries(&site).contains(&format!("{NEIGHBOUR6}/128 f2b:smtp 60")));
     assert!(site.dropped(NEIGHBOUR6, SILENCE).unwrap());
     assert!(!site.dropped(ZOMBIE6, SILENCE).unwrap());
     client(&format!("unbanip {NEIGHBOUR6}"));
