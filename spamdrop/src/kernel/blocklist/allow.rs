@@ -7,7 +7,7 @@ use aya::maps::lpm_trie::Key;
 use ipnet::IpNet;
 use spamdrop_common::entry::AllowEntry;
 
-use super::{Blocklist, prefixes::net, present};
+use super::{Blocklist, prefixes::net, present, remembered::Change};
 use crate::lock::WriteLock;
 use spamdrop_core::policy::Changes;
 
@@ -52,18 +52,17 @@ impl Blocklist {
         if changes.is_empty() {
             return Ok(());
         }
-        let changed = self.write_allowed(changes);
-        // The epoch is raised even after an error, because some prefixes may
-        // have been changed.
-        self.raise_epoch()?;
-        changed
+        self.change(|list, change| list.write_allowed(changes, change))
     }
 
-    fn write_allowed(&mut self, changes: &Changes) -> Result<()> {
+    fn write_allowed(&mut self, changes: &Changes, change: &mut Change) -> Result<()> {
         for net in &changes.removed {
             let length = net.prefix_len().into();
             present(match net {
-                IpNet::V4(net) => self.allow4.remove(&Key::new(length, net.addr().octets())),
+                IpNet::V4(net) => self
+                    .allow4
+                    .write(change)
+                    .remove(&Key::new(length, net.addr().octets())),
                 IpNet::V6(net) => self.allow6.remove(&Key::new(length, net.addr().octets())),
             })
             .with_context(|| format!("cannot take {net} off the allowlist"))?;
@@ -74,10 +73,11 @@ impl Blocklist {
             };
             let length = net.prefix_len().into();
             match net {
-                IpNet::V4(net) => {
-                    self.allow4
-                        .insert(&Key::new(length, net.addr().octets()), value, 0)
-                }
+                IpNet::V4(net) => self.allow4.write(change).insert(
+                    &Key::new(length, net.addr().octets()),
+                    value,
+                    0,
+                ),
                 IpNet::V6(net) => {
                     self.allow6
                         .insert(&Key::new(length, net.addr().octets()), value, 0)

@@ -58,7 +58,7 @@ impl Blocklist {
                 (Entry { flags, ..entry }, Some(old), blocked)
             }
         };
-        self.put_again(target, entry, old)?;
+        self.change(|list, change| list.put_again(target, entry, old, change))?;
         Ok(blocked)
     }
 

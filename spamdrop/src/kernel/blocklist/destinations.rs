@@ -7,7 +7,7 @@ use aya::maps::lpm_trie::Key;
 use ipnet::IpNet;
 use spamdrop_common::entry::Destination;
 
-use super::{Blocklist, prefixes::net};
+use super::{Blocklist, prefixes::net, remembered::Change};
 use crate::lock::WriteLock;
 
 impl Blocklist {
@@ -34,23 +34,27 @@ impl Blocklist {
         if held == wanted {
             return Ok(());
         }
-        let removed = self.remove_destinations(held.difference(&wanted));
-        // The filter remembers IPv4 destinations until the epoch is raised. It is raised even
-        // after an error, because some may have been removed.
-        let mut gone = held.difference(&wanted);
-        if gone.any(|net| matches!(net, IpNet::V4(_))) {
-            self.raise_epoch()?;
-        }
-        removed?;
-        self.add_destinations(wanted.difference(&held))
+        self.change(|list, change| {
+            let mut gone = held.difference(&wanted);
+            if !gone.any(|net| matches!(net, IpNet::V4(_))) {
+                change.keep_epoch();
+            }
+            list.remove_destinations(held.difference(&wanted), change)?;
+            list.add_destinations(wanted.difference(&held), change)
+        })
     }
 
-    fn remove_destinations<'a>(&mut self, nets: impl Iterator<Item = &'a IpNet>) -> Result<()> {
+    fn remove_destinations<'a>(
+        &mut self,
+        nets: impl Iterator<Item = &'a IpNet>,
+        change: &mut Change,
+    ) -> Result<()> {
         for net in nets {
             let length = net.prefix_len().into();
             match net {
                 IpNet::V4(net) => self
                     .destinations4
+                    .write(change)
                     .remove(&Key::new(length, net.addr().octets())),
                 IpNet::V6(net) => self
                     .destinations6
@@ -61,14 +65,19 @@ impl Blocklist {
         Ok(())
     }
 
-    fn add_destinations<'a>(&mut self, nets: impl Iterator<Item = &'a IpNet>) -> Result<()> {
+    fn add_destinations<'a>(
+        &mut self,
+        nets: impl Iterator<Item = &'a IpNet>,
+        change: &mut Change,
+    ) -> Result<()> {
         for net in nets {
             let (length, value) = (net.prefix_len().into(), Destination::default());
             match net {
-                IpNet::V4(net) => {
-                    self.destinations4
-                        .insert(&Key::new(length, net.addr().octets()), value, 0)
-                }
+                IpNet::V4(net) => self.destinations4.write(change).insert(
+                    &Key::new(length, net.addr().octets()),
+                    value,
+                    0,
+                ),
                 IpNet::V6(net) => {
                     self.destinations6
                         .insert(&Key::new(length, net.addr().octets()), value, 0)

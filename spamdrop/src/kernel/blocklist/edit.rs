@@ -10,7 +10,7 @@ use aya::Pod;
 use spamdrop_common::action::is_live;
 use spamdrop_common::entry::{Entry, SEALED};
 
-use super::{Blocklist, fd, present};
+use super::{Blocklist, fd, present, remembered::Change};
 use crate::clock;
 use crate::kernel::bpf;
 use crate::lock::WriteLock;
@@ -42,22 +42,18 @@ impl Blocklist {
         entries: impl IntoIterator<Item = (Target, Entry)>,
     ) -> Result<()> {
         let mut counted = Counted::default();
-        let written = self.write(entries, &mut counted);
-        // Both are done even after an error, because some entries may have been
-        // written. The filter skips entries that are not counted.
-        let told = self.count(counted);
-        if !matches!(written, Ok(false)) {
-            self.raise_epoch()?;
-        }
-        told.and(written.map(drop))
+        let written = self.change(|list, change| list.write(entries, &mut counted, change));
+        // Even after an error, because some entries may have been written. The filter
+        // skips entries that are not counted.
+        self.count(counted).and(written)
     }
 
-    /// Returns whether the filter may have cached an entry that is replaced.
     fn write(
         &mut self,
         entries: impl IntoIterator<Item = (Target, Entry)>,
         counted: &mut Counted,
-    ) -> Result<bool> {
+        change: &mut Change,
+    ) -> Result<()> {
         let (mut v4, mut v6) = (Batch::default(), Batch::default());
         let mut v6_addresses = Batch::default();
         for (target, entry) in entries {
@@ -69,13 +65,20 @@ impl Blocklist {
                 Target::Net(net) => self.put_prefix(net, entry)?,
             }
         }
-        let replaces = self.may_be_cached(&v4.keys)?;
-        v4.write(fd(&self.v4)).context("cannot add to blocked4")?;
+        self.keep_epoch_unless_cached(&v4.keys, change)?;
+        v4.write(fd(self.v4.write(change)))
+            .context("cannot add to blocked4")?;
         v6.write(fd(&self.v6)).context("cannot add to blocked6")?;
         v6_addresses
             .write(fd(&self.v6_addresses))
-            .context("cannot add to blocked6_addr")?;
-        Ok(replaces)
+            .context("cannot add to blocked6_addr")
+    }
+
+    fn keep_epoch_unless_cached(&self, keys: &[[u8; 4]], change: &mut Change) -> Result<()> {
+        if !self.may_be_cached(keys)? {
+            change.keep_epoch();
+        }
+        Ok(())
     }
 
     /// Whether the filter has cached one of these, or can do so in a moment, because it
@@ -121,19 +124,16 @@ impl Blocklist {
     /// A map operation fails; targets before the failing one have been removed.
     pub fn remove_all(&mut self, lock: &WriteLock, targets: &[Target]) -> Result<HashSet<Target>> {
         let (mut removed, mut counted) = (HashSet::new(), Counted::default());
-        let is_outdated = self.may_be_cached(&v4_keys(targets))?;
-        let taken = targets.iter().try_for_each(|&target| {
-            if self.take_out(target)? {
-                removed.insert(target);
-                counted.add(target);
-            }
-            Ok(())
+        let taken = self.change(|list, change| {
+            list.keep_epoch_unless_cached(&v4_keys(targets), change)?;
+            targets.iter().try_for_each(|&target| {
+                if list.take_out(target, change)? {
+                    removed.insert(target);
+                    counted.add(target);
+                }
+                Ok(())
+            })
         });
-        // The epoch is raised even after an error, because some entries may
-        // have been removed.
-        if is_outdated {
-            self.raise_epoch()?;
-        }
         self.count(counted)?;
         self.forget_networks(lock, &removed)?;
         taken.map(|()| removed)
@@ -156,16 +156,13 @@ impl Blocklist {
             }
         }
         let mut removed = HashSet::new();
-        let is_outdated = self.may_be_cached(&v4)?;
-        let taken = take_hosts(fd(&self.v4), v4, Target::V4, &mut removed)
-            .and_then(|()| take_hosts(fd(&self.v6), v6, Target::V6, &mut removed))
-            .and_then(|()| {
-                let map = fd(&self.v6_addresses);
-                take_hosts(map, v6_addresses, Target::V6Address, &mut removed)
-            });
-        if is_outdated {
-            self.raise_epoch()?;
-        }
+        let taken = self.change(|list, change| {
+            list.keep_epoch_unless_cached(&v4, change)?;
+            take_hosts(fd(list.v4.write(change)), v4, Target::V4, &mut removed)?;
+            take_hosts(fd(&list.v6), v6, Target::V6, &mut removed)?;
+            let map = fd(&list.v6_addresses);
+            take_hosts(map, v6_addresses, Target::V6Address, &mut removed)
+        });
         let mut counted = Counted::default();
         removed.iter().for_each(|target| counted.add(*target));
         self.count(counted)?;
@@ -179,15 +176,17 @@ impl Blocklist {
         _lock: &WriteLock,
         targets: impl IntoIterator<Item = &'a Target>,
     ) -> Result<()> {
-        match self.may_be_cached(&v4_keys(targets))? {
-            true => self.raise_epoch(),
-            false => Ok(()),
-        }
+        self.change(|list, change| {
+            if list.may_be_cached(&v4_keys(targets))? {
+                change.outdates();
+            }
+            Ok(())
+        })
     }
 
-    fn remove_host(&mut self, target: Target) -> Result<bool> {
+    fn remove_host(&mut self, target: Target, change: &mut Change) -> Result<bool> {
         match target {
-            Target::V4(key) => present(self.v4.remove(&key)),
+            Target::V4(key) => present(self.v4.write(change).remove(&key)),
             Target::V6(key) => present(self.v6.remove(&key)),
             Target::V6Address(key) => present(self.v6_addresses.remove(&key)),
             Target::Net(_) => Ok(false),
@@ -209,13 +208,13 @@ impl Blocklist {
 
     /// Removes an entry without updating the numbers of entries or removing the
     /// origins of IPv6 addresses. Returns whether the entry existed.
-    pub(super) fn take_out(&mut self, target: Target) -> Result<bool> {
+    pub(super) fn take_out(&mut self, target: Target, change: &mut Change) -> Result<bool> {
         match target {
             Target::V4(key) => {
                 self.remove_origin(key.into())?;
-                self.remove_host(target)
+                self.remove_host(target, change)
             }
-            Target::V6(_) | Target::V6Address(_) => self.remove_host(target),
+            Target::V6(_) | Target::V6Address(_) => self.remove_host(target, change),
             Target::Net(net) => {
                 if let Some(origin) = target.origin() {
                     self.remove_origin(origin)?;
@@ -256,19 +255,18 @@ impl Blocklist {
         // refresh is lost. That is harmless: the packet came from a peer
         // without a connection, and the peer's next packet refreshes the entry
         // again.
-        match self.host(target)? {
-            Some(entry) if entry.flags & SEALED == 0 => self.put(
-                target,
-                Entry {
-                    flags: entry.flags | SEALED,
-                    ..entry
-                },
-            ),
-            _ => Ok(()),
-        }
+        let Some(entry) = self.host(target)?.filter(|it| it.flags & SEALED == 0) else {
+            return Ok(());
+        };
+        let flags = entry.flags | SEALED;
+        self.change(|list, change| {
+            // The filter remembers no open entry.
+            change.keep_epoch();
+            list.put(target, Entry { flags, ..entry }, change)
+        })
     }
 
-    /// Writes an entry over an older one. Raises the epoch if the filter may have
+    /// Writes an entry over an older one. Keeps the epoch unless the filter may have
     /// cached that a source is sealed which now is not, or until when under other
     /// terms: also of an entry that the kernel has evicted or that has expired.
     pub(super) fn put_again(
@@ -276,6 +274,7 @@ impl Blocklist {
         target: Target,
         mut entry: Entry,
         old: Option<Entry>,
+        change: &mut Change,
     ) -> Result<()> {
         let terms = |entry: &Entry| (entry.ttl_s, entry.hard_until_s);
         let is_outdated = match old {
@@ -284,7 +283,8 @@ impl Blocklist {
             None => self.is_cached(target)?,
         };
         if !is_outdated {
-            return self.put(target, entry);
+            change.keep_epoch();
+            return self.put(target, entry, change);
         }
         // The epoch takes the hits from the cache.
         if old.is_some()
@@ -292,8 +292,7 @@ impl Blocklist {
         {
             entry.hits = exact.hits;
         }
-        self.put(target, entry)?;
-        self.raise_epoch()
+        self.put(target, entry, change)
     }
 
     /// Copies an older version's entry if it expires later than the new one,
@@ -305,19 +304,21 @@ impl Blocklist {
         }
         let hits = old.hits.max(ours.hits);
         let refreshes = old.refreshes.max(ours.refreshes);
-        self.put(
-            target,
-            Entry {
-                hits,
-                refreshes,
-                ..old
-            },
-        )
+        let entry = Entry {
+            hits,
+            refreshes,
+            ..old
+        };
+        self.change(|list, change| {
+            // It ends later than what the filter may remember.
+            change.keep_epoch();
+            list.put(target, entry, change)
+        })
     }
 
-    pub(super) fn put(&mut self, target: Target, entry: Entry) -> Result<()> {
+    pub(super) fn put(&mut self, target: Target, entry: Entry, change: &mut Change) -> Result<()> {
         match target {
-            Target::V4(key) => self.v4.insert(key, entry, 0),
+            Target::V4(key) => self.v4.write(change).insert(key, entry, 0),
             Target::V6(key) => self.v6.insert(key, entry, 0),
             Target::V6Address(key) => return self.put_address(key, entry),
             Target::Net(_) => Ok(()),

@@ -55,11 +55,7 @@ impl Blocklist {
             return Ok(false);
         };
         let flags = entry.flags & !SEALED;
-        self.put(target, Entry { flags, ..entry })?;
-        // Others are not cached.
-        if matches!(target, Target::V4(_)) {
-            self.raise_epoch()?;
-        }
+        self.change(|list, change| list.put(target, Entry { flags, ..entry }, change))?;
         Ok(true)
     }
 

@@ -123,7 +123,7 @@ impl Blocklist {
     /// see [`Blocklist::add_recent_drops`].
     pub fn for_each_stored(&self, mut visit: impl FnMut(Found)) -> Result<()> {
         let mut each = |target, entry| visit(Found { target, entry });
-        walk(&self.v4, |key, entry| each(Target::V4(key), entry))?;
+        self.v4.walk(|key, entry| each(Target::V4(key), entry))?;
         walk(&self.v6, |key, entry| each(Target::V6(key), entry))?;
         walk(&self.v6_addresses, |key, entry| {
             each(Target::V6Address(key), entry);
@@ -136,7 +136,7 @@ impl Blocklist {
 
     pub(super) fn host(&self, target: Target) -> Result<Option<Entry>> {
         match target {
-            Target::V4(key) => optional(self.v4.get(&key, 0)),
+            Target::V4(key) => optional(self.v4.get(&key)),
             Target::V6(key) => optional(self.v6.get(&key, 0)),
             Target::V6Address(key) => optional(self.v6_addresses.get(&key, 0)),
             Target::Net(_) => Ok(None),

@@ -20,13 +20,6 @@ use crate::kernel::ticks::Ticks;
 const FEW: usize = 256;
 
 impl Blocklist {
-    /// Raises the epoch, so that the filter reads each entry again instead of
-    /// its cached facts. Every change that removes or weakens an entry that the filter may
-    /// have cached must be followed by this.
-    pub(super) fn raise_epoch(&mut self) -> Result<()> {
-        self.change_settings(|settings| settings.epoch = current(settings))
-    }
-
     /// Everything that the cache has not stored in the entries yet.
     pub(super) fn recent_drops(&self) -> Result<RecentDrops> {
         let moment = self.moment()?;

@@ -70,7 +70,7 @@ impl Blocklist {
     /// Whether the filter's allowlist covers an address.
     fn is_allowed(&self, addr: IpAddr) -> Result<bool> {
         let found = match addr {
-            IpAddr::V4(addr) => self.allow4.get(&Key::new(32, addr.octets()), 0),
+            IpAddr::V4(addr) => self.allow4.get(&Key::new(32, addr.octets())),
             IpAddr::V6(addr) => self.allow6.get(&Key::new(128, addr.octets()), 0),
         };
         Ok(optional(found)?.is_some())

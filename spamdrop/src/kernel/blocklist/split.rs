@@ -123,9 +123,10 @@ impl Blocklist {
             .map(|target| Ok((target, live(target)?)))
             .collect::<Result<_>>()?;
         // The addresses come first, so that no packet of theirs passes.
-        for (target, entry) in divide(&(split.net, whole), &own) {
-            self.put(target, entry)?;
-        }
+        self.change(|list, change| {
+            let mut divided = divide(&(split.net, whole), &own).into_iter();
+            divided.try_for_each(|(target, entry)| list.put(target, entry, change))
+        })?;
         if let Target::V6(key) = split.net {
             present(self.v6.remove(&key))?;
         }

@@ -9,6 +9,7 @@ use spamdrop_common::{action::is_live, time::MonotonicNs};
 
 use super::Blocklist;
 use super::edit::Counted;
+use super::remembered::Change;
 use crate::lock::WriteLock;
 use spamdrop_core::owners::OwnerMask;
 use spamdrop_core::target::Target;
@@ -63,7 +64,11 @@ impl Blocklist {
             // An entry may have been added again since it was read.
             let again = self.live_among(chunk, now)?;
             let deleted = || chunk.iter().filter(|target| !again.contains_key(target));
-            self.delete(deleted())?;
+            self.change(|list, change| {
+                // The filter remembers no expired entry.
+                change.keep_epoch();
+                list.delete(deleted(), change)
+            })?;
             swept.count += deleted().count();
             let noted = deleted().filter_map(|target| ends.remove_entry(target));
             swept.ends.extend(noted);
@@ -90,17 +95,20 @@ impl Blocklist {
         })?;
         for chunk in all.chunks(CHUNK) {
             let _lock = lock()?;
-            self.delete(chunk.iter())?;
-            self.raise_epoch()?;
+            self.change(|list, change| list.delete(chunk.iter(), change))?;
         }
         self.sweep_origins(lock)?;
         Ok(live)
     }
 
-    fn delete<'a>(&mut self, targets: impl Iterator<Item = &'a Target>) -> Result<()> {
+    fn delete<'a>(
+        &mut self,
+        targets: impl Iterator<Item = &'a Target>,
+        change: &mut Change,
+    ) -> Result<()> {
         let mut counted = Counted::default();
         for &target in targets {
-            self.take_out(target)?;
+            self.take_out(target, change)?;
             counted.add(target);
         }
         self.count(counted)

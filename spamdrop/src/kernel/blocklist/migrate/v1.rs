@@ -37,10 +37,13 @@ pub(super) const VERSION: OldVersion = OldVersion {
 fn copy(from: &Path, new: &mut NewMaps) -> Result<()> {
     let to = &mut new.blocklist;
     copy_settings(from, to)?;
-    copy_entries(from, to)?;
     copy_trie::<[u8; 4], CidrEntry, _>(from, names::CIDR4, &mut to.cidr4)?;
     copy_trie::<[u8; 16], CidrEntry, _>(from, names::CIDR6, &mut to.cidr6)?;
-    copy_trie::<[u8; 4], AllowEntry, _>(from, names::ALLOW4, &mut to.allow4)?;
+    to.change(|to, change| {
+        copy_entries(from, to.v4.write(change))?;
+        copy_trie::<[u8; 4], AllowEntry, _>(from, names::ALLOW4, to.allow4.write(change))
+    })?;
+    copy_hash::<[u8; 8], Entry, _>(from, names::BLOCKED6, Map::LruHashMap, &to.v6)?;
     copy_trie::<[u8; 16], AllowEntry, _>(from, names::ALLOW6, &mut to.allow6)?;
     copy_hash::<[u8; 16], Origin, _>(from, names::ORIGINS, Map::HashMap, &to.origins)?;
     let to = &mut new.gate;
@@ -69,7 +72,7 @@ fn copy_settings(from: &Path, to: &mut Blocklist) -> Result<()> {
     to.change_settings(|settings| *settings = old.into())
 }
 
-fn copy_entries(from: &Path, to: &Blocklist) -> Result<()> {
+fn copy_entries(from: &Path, to: &BpfHashMap<MapData, [u8; 4], entry::Entry>) -> Result<()> {
     let hot = uncounted_hits(from)?;
     let old: BpfHashMap<_, [u8; 4], Entry> = typed(data(from, names::BLOCKED4)?, Map::LruHashMap)?;
     bpf::for_each(fd(&old), |keys: &[[u8; 4]], values: &[Entry]| {
@@ -83,10 +86,9 @@ fn copy_entries(from: &Path, to: &Blocklist) -> Result<()> {
                 entry
             })
             .collect();
-        bpf::update(fd(&to.v4), keys, &entries)
+        bpf::update(fd(to), keys, &entries)
     })
-    .context("cannot copy blocked4")?;
-    copy_hash::<[u8; 8], Entry, _>(from, names::BLOCKED6, Map::LruHashMap, &to.v6)
+    .context("cannot copy blocked4")
 }
 
 /// The hits that are not yet counted in the entries.

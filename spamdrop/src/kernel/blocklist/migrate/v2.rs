@@ -62,14 +62,18 @@ fn copy(from: &Path, new: &mut NewMaps) -> Result<()> {
     (settings.epoch, settings.unit_ns) = (0, ticks::unit_ns());
     to.change_settings(|new| *new = settings)?;
     let lru = Map::LruHashMap;
-    copy_hash::<[u8; 4], Entry, _>(from, names::BLOCKED4, lru, &to.v4)?;
+    to.change(|to, change| {
+        let (v4, allow4) = (to.v4.write(change), to.allow4.write(change));
+        copy_hash::<[u8; 4], Entry, _>(from, names::BLOCKED4, lru, v4)?;
+        copy_trie::<[u8; 4], AllowEntry, _>(from, names::ALLOW4, allow4)?;
+        let destinations4 = to.destinations4.write(change);
+        copy_trie::<[u8; 4], Destination, _>(from, names::DESTINATIONS4, destinations4)
+    })?;
     copy_hash::<[u8; 8], Entry, _>(from, names::BLOCKED6, lru, &to.v6)?;
     copy_hash::<[u8; 16], Entry, _>(from, names::BLOCKED6_ADDR, lru, &to.v6_addresses)?;
     copy_trie::<[u8; 4], CidrEntry, _>(from, names::CIDR4, &mut to.cidr4)?;
     copy_trie::<[u8; 16], CidrEntry, _>(from, names::CIDR6, &mut to.cidr6)?;
-    copy_trie::<[u8; 4], AllowEntry, _>(from, names::ALLOW4, &mut to.allow4)?;
     copy_trie::<[u8; 16], AllowEntry, _>(from, names::ALLOW6, &mut to.allow6)?;
-    copy_trie::<[u8; 4], Destination, _>(from, names::DESTINATIONS4, &mut to.destinations4)?;
     copy_trie::<[u8; 16], Destination, _>(from, names::DESTINATIONS6, &mut to.destinations6)?;
     copy_hash::<u32, u64, _>(from, names::NOT_IP, Map::HashMap, &to.not_ip)?;
     copy_hash::<[u8; 16], Origin, _>(from, names::ORIGINS, Map::HashMap, &to.origins)?;
