@@ -19,7 +19,7 @@ use crate::exit::{Exit, Failure};
 use crate::kernel::blocklist::{Blocklist, CHUNK};
 use crate::lock::WriteLock;
 use crate::owned_blocks::Released;
-use owned_list::OwnedList;
+use owned_list::{AllAhead, OwnedList};
 use parser::{ImportParser, ParsedList};
 use spamdrop_core::escape::escape;
 use spamdrop_core::listing::ListReader;
@@ -46,6 +46,7 @@ const MANY: usize = 1 << 18;
 pub fn run(config: &Config, args: &cli::Import, out: &mut impl Write) -> Result<()> {
     let mut blocklist = Blocklist::open(&config.pin_dir)?;
     let (name, text) = read(&args.file)?;
+    let mut ahead = Some(AllAhead::begin(config, &blocklist)?);
     let term = block::term(config, args.term, args.fixed);
     let peers = block::peers(config, &blocklist)?;
     let parser = ImportParser {
@@ -70,7 +71,11 @@ pub fn run(config: &Config, args: &cli::Import, out: &mut impl Write) -> Result<
     let (mut gone, mut owners) = (Released::default(), Vec::new());
     let owner = args.owner.as_ref().unwrap_or(&EntryOwner::Hand);
     for (owner, entries) in std::iter::once((owner, &parsed.entries)).chain(&parsed.others) {
-        let mut list = OwnedList::read(config, args, owner, &blocklist, entries)?;
+        let all = match ahead.take() {
+            Some(all) => all,
+            None => AllAhead::begin(config, &blocklist)?,
+        };
+        let mut list = OwnedList::read(config, args, owner, &blocklist, all, entries)?;
         put(config, &mut blocklist, &mut list, entries)?;
         gone.add(list.let_go(config, &mut blocklist)?);
         owners.push((list.owner(), entries));

@@ -9,9 +9,10 @@ pub use links::{
 };
 
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::panic::resume_unwind;
-use std::sync::mpsc::sync_channel;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::{self, ScopedJoinHandle, available_parallelism};
 
 use aya::Pod;
@@ -19,6 +20,9 @@ use rustix::io::Errno;
 
 /// Entries moved by one system call.
 pub const BATCH: usize = 4096;
+/// Maximum number of parts that are read before the first of them is visited: a few
+/// megabytes.
+const AHEAD: usize = 32;
 /// Maximum number of threads that write to a map at once.
 const THREADS: usize = 4;
 
@@ -31,64 +35,107 @@ const THREADS: usize = 4;
 /// The kernel's error, or that of `visit`.
 pub fn for_each<K: Pod + Send, V: Pod + Send>(
     map: BorrowedFd<'_>,
-    mut visit: impl FnMut(&[K], &[V]) -> io::Result<()>,
+    visit: impl FnMut(&[K], &[V]) -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut reader = Reader { map, cursor: None };
-    let mut batch = Batch::new(BATCH);
-    if reader.read(&mut batch)? {
-        return batch.visit(&mut visit);
-    }
-    batch.visit(&mut visit)?;
-    thread::scope(|scope| {
-        let (give, empty) = sync_channel::<Batch<K, V>>(1);
-        let (fill, filled) = sync_channel(1);
-        let mut second = reader.clone();
-        let read_all = move || {
-            for mut batch in empty {
-                let result = second.read(&mut batch);
-                let goes_on = matches!(result, Ok(false));
-                if fill.send((batch, result)).is_err() || !goes_on {
-                    return;
-                }
-            }
+    Reading::begin(map)?.visit(visit)
+}
+
+/// A map that is being read ahead by a thread, which ends when this is dropped.
+pub struct Reading<K, V> {
+    /// The first part, and whether it is the last one.
+    first: (Batch<K, V>, bool),
+    rest: Rest<K, V>,
+}
+
+enum Rest<K, V> {
+    Ahead {
+        parts: Receiver<io::Result<(Batch<K, V>, bool)>>,
+        /// Takes batches that were visited, to be filled again.
+        empty: Sender<Batch<K, V>>,
+    },
+    /// There is no thread.
+    Later(Reader),
+}
+
+impl<K: Pod + Send, V: Pod + Send> Reading<K, V> {
+    /// Begins to read. A map that fits into one part is read at once.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's error.
+    pub fn begin(map: BorrowedFd<'_>) -> io::Result<Self> {
+        let mut reader = Reader {
+            map: map.try_clone_to_owned()?.into(),
+            cursor: None,
         };
-        if thread::Builder::new()
-            .spawn_scoped(scope, read_all)
-            .is_err()
-        {
-            return reader.visit_rest(batch, &mut visit);
-        }
-        let mut spare = Some(Batch::new(BATCH));
+        let first = reader.read(Batch::new(BATCH))?;
+        let rest = if first.1 {
+            Rest::Later(reader)
+        } else {
+            reader.read_ahead()
+        };
+        Ok(Self { first, rest })
+    }
+
+    /// Visits each entry once.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's error, or that of `visit`.
+    pub fn visit(self, mut visit: impl FnMut(&[K], &[V]) -> io::Result<()>) -> io::Result<()> {
+        let (mut part, mut rest) = (self.first, self.rest);
         loop {
-            // The thread ends after the last part and after an error, which it sends.
-            let _ = give.send(batch);
-            let (next, result) = filled.recv().map_err(io::Error::other)?;
-            let is_last = result?;
-            if let Some(spare) = spare.take().filter(|_| !is_last) {
-                let _ = give.send(spare);
-            }
-            next.visit(&mut visit)?;
+            let (batch, is_last) = part;
+            visit(batch.keys(), batch.values())?;
             if is_last {
                 return Ok(());
             }
-            batch = next;
+            part = match &mut rest {
+                Rest::Ahead { parts, empty } => {
+                    // The thread has ended if the last part waits to be visited.
+                    let _ = empty.send(batch);
+                    parts.recv().map_err(io::Error::other)??
+                }
+                Rest::Later(reader) => reader.read(batch)?,
+            };
         }
-    })
+    }
 }
 
 /// Reads a map, part by part.
 #[derive(Clone)]
-struct Reader<'map> {
-    map: BorrowedFd<'map>,
+struct Reader {
+    map: Arc<OwnedFd>,
     cursor: Option<u32>,
 }
 
-impl Reader<'_> {
-    /// Reads the next part. Returns whether it is the last one.
-    fn read<K: Pod, V: Pod>(&mut self, batch: &mut Batch<K, V>) -> io::Result<bool> {
+impl Reader {
+    /// Reads the rest in a thread, if there can be one.
+    fn read_ahead<K: Pod + Send, V: Pod + Send>(self) -> Rest<K, V> {
+        let (give, parts) = sync_channel(AHEAD);
+        let (empty, visited) = channel::<Batch<K, V>>();
+        let mut ahead = self.clone();
+        let read_all = move || {
+            loop {
+                let batch = visited.try_recv().unwrap_or_else(|_| Batch::new(BATCH));
+                let part = ahead.read(batch);
+                let goes_on = matches!(part, Ok((_, false)));
+                if give.send(part).is_err() || !goes_on {
+                    return;
+                }
+            }
+        };
+        match thread::Builder::new().spawn(read_all) {
+            Ok(_) => Rest::Ahead { parts, empty },
+            Err(_) => Rest::Later(self),
+        }
+    }
+
+    /// Reads the next part into a batch. Returns it, and whether it is the last one.
+    fn read<K: Pod, V: Pod>(&mut self, mut batch: Batch<K, V>) -> io::Result<(Batch<K, V>, bool)> {
         loop {
             let mut next = 0u32;
-            let mut attr = batch_attr(self.map, batch.keys.len());
+            let mut attr = batch_attr(self.map.as_fd(), batch.keys.len());
             let at = self.cursor.as_ref();
             attr.in_batch = at.map_or(0, |at| std::ptr::from_ref(at) as u64);
             attr.out_batch = &raw mut next as u64;
@@ -103,28 +150,14 @@ impl Reader<'_> {
                 Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => true,
                 Err(error) if Errno::from_io_error(&error) == Some(Errno::NOSPC) => {
                     // One bucket holds more entries than the buffer.
-                    *batch = Batch::new(batch.keys.len() * 2);
+                    batch = Batch::new(batch.keys.len() * 2);
                     continue;
                 }
                 Err(error) => return Err(error),
             };
             batch.count = (attr.count as usize).min(batch.keys.len());
             self.cursor = Some(next);
-            return Ok(is_last);
-        }
-    }
-
-    fn visit_rest<K: Pod, V: Pod>(
-        &mut self,
-        mut batch: Batch<K, V>,
-        visit: &mut impl FnMut(&[K], &[V]) -> io::Result<()>,
-    ) -> io::Result<()> {
-        loop {
-            let is_last = self.read(&mut batch)?;
-            batch.visit(visit)?;
-            if is_last {
-                return Ok(());
-            }
+            return Ok((batch, is_last));
         }
     }
 }
@@ -145,8 +178,12 @@ impl<K: Pod, V: Pod> Batch<K, V> {
         }
     }
 
-    fn visit(&self, visit: &mut impl FnMut(&[K], &[V]) -> io::Result<()>) -> io::Result<()> {
-        visit(&self.keys[..self.count], &self.values[..self.count])
+    fn keys(&self) -> &[K] {
+        &self.keys[..self.count]
+    }
+
+    fn values(&self) -> &[V] {
+        &self.values[..self.count]
     }
 }
 

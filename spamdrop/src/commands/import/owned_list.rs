@@ -10,7 +10,7 @@ use spamdrop_core::target::Target;
 use crate::cli;
 use crate::commands::owners;
 use crate::config::Config;
-use crate::kernel::blocklist::Blocklist;
+use crate::kernel::blocklist::{Blocklist, EntriesAhead};
 use crate::lock::WriteLock;
 use crate::owned_blocks::{self, OwnerStore, ReadEntries, Released};
 
@@ -118,8 +118,28 @@ fn folded(bits: u128) -> u64 {
     bits as u64 ^ (bits >> 64) as u64
 }
 
+/// All entries, which are being read.
+pub(super) struct AllAhead {
+    read: ReadEntries,
+    entries: EntriesAhead,
+}
+
+impl AllAhead {
+    /// Begins to read them.
+    ///
+    /// # Errors
+    ///
+    /// A map cannot be read, or the write lock cannot be acquired.
+    pub(super) fn begin(config: &Config, blocklist: &Blocklist) -> Result<Self> {
+        Ok(Self {
+            read: ReadEntries::begin(&config.run_dir)?,
+            entries: blocklist.read_ahead()?,
+        })
+    }
+}
+
 impl OwnedList {
-    /// Reads all entries.
+    /// Takes from all entries those that the import has to know.
     ///
     /// # Errors
     ///
@@ -129,19 +149,19 @@ impl OwnedList {
         args: &cli::Import,
         owner: &EntryOwner,
         blocklist: &Blocklist,
+        all: AllAhead,
         entries: &[(Target, Entry)],
     ) -> Result<Self> {
-        let read = ReadEntries::begin(&config.run_dir)?;
         let mut store = owners::store(config);
         let mut list = Self {
             owner: store.registered(owner, blocklist)?,
             store,
             begins_anew: args.owner.is_none(),
-            read,
+            read: all.read,
             gone: Vec::new(),
         };
         let listed = ListIndex::new(entries);
-        blocklist.for_each_stored(|found| {
+        blocklist.for_each_ahead(all.entries, |found| {
             let owners = OwnerMask::of(&found.entry);
             let is_gone = args.replace && owners.contains(list.owner);
             match listed.contains(found.target) {

@@ -26,7 +26,7 @@ mod sweep;
 pub use block::Blocked;
 pub use gate::{GateMaps, read_gate, read_gate_stats};
 pub use known::Known;
-pub use read::Found;
+pub use read::{EntriesAhead, Found};
 pub use responder::Responder;
 pub use source_facts::read_source_facts;
 pub use split::{OwnEntry, Split, WholeEntry};
@@ -202,8 +202,10 @@ fn walk<K: Pod + Send, V: Pod + Send>(
             .for_each(|(key, value)| visit(*key, *value));
         Ok(())
     })
-    .context("cannot read a block map")
+    .context(UNREAD)
 }
+
+const UNREAD: &str = "cannot read a block map";
 
 fn optional<T>(result: Result<T, MapError>) -> Result<Option<T>> {
     match result {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use ipnet::IpNet;
 use spamdrop_common::{
     action::{is_cidr_live, is_live},
@@ -11,9 +11,13 @@ use spamdrop_common::{
     time::{MonotonicNs, SECOND},
 };
 
-use super::{Blocklist, CHUNK, optional, walk};
+use super::{Blocklist, CHUNK, UNREAD, optional, walk};
+use crate::kernel::bpf::Reading;
 use spamdrop_core::nat64::canonical;
 use spamdrop_core::target::Target;
+
+/// The IPv4 entries, which are being read.
+pub struct EntriesAhead(Reading<[u8; 4], Entry>);
 
 /// An entry of the blocklist, as it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,9 +125,29 @@ impl Blocklist {
 
     /// As [`Blocklist::for_each`], without the hits and slides that are only in the cache,
     /// see [`Blocklist::add_recent_drops`].
-    pub fn for_each_stored(&self, mut visit: impl FnMut(Found)) -> Result<()> {
+    pub fn for_each_stored(&self, visit: impl FnMut(Found)) -> Result<()> {
+        self.for_each_ahead(self.read_ahead()?, visit)
+    }
+
+    /// Begins to read the IPv4 entries, while the caller does something else.
+    pub fn read_ahead(&self) -> Result<EntriesAhead> {
+        let entries = self.v4.read_ahead().context(UNREAD)?;
+        Ok(EntriesAhead(entries))
+    }
+
+    /// As [`Blocklist::for_each_stored`]. The IPv4 entries are read already.
+    pub fn for_each_ahead(
+        &self,
+        EntriesAhead(v4): EntriesAhead,
+        mut visit: impl FnMut(Found),
+    ) -> Result<()> {
         let mut each = |target, entry| visit(Found { target, entry });
-        self.v4.walk(|key, entry| each(Target::V4(key), entry))?;
+        v4.visit(|keys, entries| {
+            let each_of_part = keys.iter().zip(entries);
+            each_of_part.for_each(|(key, entry)| each(Target::V4(*key), *entry));
+            Ok(())
+        })
+        .context(UNREAD)?;
         walk(&self.v6, |key, entry| each(Target::V6(key), entry))?;
         walk(&self.v6_addresses, |key, entry| {
             each(Target::V6Address(key), entry);

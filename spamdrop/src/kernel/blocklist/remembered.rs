@@ -5,12 +5,15 @@
 //! may have found. Nobody can forget that: these maps are written only with a [`Change`],
 //! which only [`Blocklist::change`] gives.
 
+use std::io;
+
 use anyhow::Result;
 use aya::Pod;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{HashMap, MapData, MapError};
 
-use super::{Blocklist, recent_drops, walk};
+use super::{Blocklist, fd, recent_drops};
+use crate::kernel::bpf::Reading;
 
 /// Permits to write to the maps of which the filter remembers entries.
 #[derive(Default)]
@@ -68,8 +71,9 @@ impl<K: Pod + Send, V: Pod + Send> Remembered<HashMap<MapData, K, V>> {
         self.0.get(key, 0)
     }
 
-    pub(super) fn walk(&self, visit: impl FnMut(K, V)) -> Result<()> {
-        walk(&self.0, visit)
+    /// Begins to read all entries.
+    pub(super) fn read_ahead(&self) -> io::Result<Reading<K, V>> {
+        Reading::begin(fd(&self.0))
     }
 }
 
