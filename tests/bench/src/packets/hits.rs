@@ -271,7 +271,7 @@ impl Bars {
             1_048_576 => Self {
                 limit: bar(0.4),
                 plain: bar(1.5),
-                nft: bar(6.0),
+                nft: bar(3.0),
                 ipset: bar(3.0),
                 ..none
             },
