@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use inotify::{WatchDescriptor, WatchMask};
 use log::warn;
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
@@ -28,18 +27,19 @@ const REFRESH: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(super) struct Wake {
     queue: Queue,
-    watched: HashSet<WatchDescriptor>,
+    /// The watch descriptors of the directories, see inotify(7).
+    watched: HashSet<i32>,
     names: HashSet<OsString>,
     refreshed: Option<Instant>,
-    /// The time of the last wake-up if each had waited an interval; the rate
-    /// limit compares it with the real time.
+    /// The time at which the next wake-up would be due if each came [`INTERVAL`] after the
+    /// one before. It may be ahead of the clock by [`BURST`] intervals at most.
     spent: Option<Instant>,
     /// Notified of data on standard input and from the journal.
     pub input: Arc<Notify>,
 }
 
-/// The inotify instance. It is created on first use, because it needs a
-/// runtime, and closing it takes the kernel many milliseconds.
+/// The inotify instance. It is created on first use, because it needs a tokio runtime,
+/// and because the kernel takes many milliseconds to close it.
 #[derive(Default)]
 enum Queue {
     #[default]
@@ -74,13 +74,6 @@ impl Wake {
             return false;
         }
         self.refreshed = Some(now);
-        let mut watches = events.watches();
-        let mask = WatchMask::CREATE
-            | WatchMask::MODIFY
-            | WatchMask::ATTRIB
-            | WatchMask::MOVE
-            | WatchMask::DELETE
-            | WatchMask::ONLYDIR;
         let mut watched = HashSet::new();
         self.names.clear();
         for path in paths.flat_map(with_target) {
@@ -88,13 +81,13 @@ impl Wake {
                 Some(parent) if parent != Path::new("") => parent,
                 _ => Path::new("."),
             };
-            watched.extend(watches.add(directory, mask));
+            watched.extend(events.watch(directory));
             self.names.extend(path.file_name().map(Into::into));
         }
         for stale in self.watched.difference(&watched) {
             // The kernel removed the watch of a deleted directory itself, so an
             // error is expected.
-            let _ = watches.remove(stale.clone());
+            let _ = events.end_watch(*stale);
         }
         let is_new = !watched.is_subset(&self.watched);
         self.watched = watched;

@@ -8,13 +8,14 @@ use std::thread;
 use spamdrop_core::top::TopAction;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// The program that runs, also after its file was replaced.
+/// This program, even if its file has been replaced since it started.
 const SELF: &str = "/proc/self/exe";
 
 /// The title and the lines of a command's output.
 pub(super) type CommandOutput = (String, Vec<String>);
 
-/// Starts the command; its output comes later, because it may wait for its turn.
+/// Runs the command in a thread, because it may wait for the write lock. The thread
+/// sends the output to `done`.
 pub(super) fn start(
     action: TopAction,
     config: Option<PathBuf>,
@@ -34,7 +35,7 @@ pub(super) fn start(
                 let text = String::from_utf8_lossy(&all);
                 text.lines().map(str::to_owned).collect()
             }
-            Err(error) => vec![format!("cannot start it: {error}")],
+            Err(error) => vec![format!("cannot start the command: {error}")],
         };
         // The screen may be closed meanwhile.
         let _ = done.send((title, lines));

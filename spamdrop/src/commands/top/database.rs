@@ -1,4 +1,4 @@
-//! The newest events, the last wave, and the names of owners.
+//! Reads the newest events, the last wave and the names of owners from the database.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -13,7 +13,7 @@ use crate::commands::meter::Meter;
 use crate::render::history::HistoryRow;
 use crate::store::{STATUS_WAIT, Store};
 
-/// The events of a snapshot.
+/// Maximum number of events in a snapshot.
 const EVENTS: u32 = 50;
 /// A read takes at most 0.1 % of a processor.
 const PART: u32 = 1_000;
@@ -32,12 +32,12 @@ pub(super) struct DatabaseReader {
 
 struct OpenStore {
     store: Store,
-    /// The device and the number of the file.
+    /// The device and the inode number of the file.
     file: (u64, u64),
 }
 
 impl DatabaseReader {
-    /// Nothing is read yet.
+    /// A reader that has read nothing yet.
     pub fn new(path: PathBuf) -> Self {
         Self {
             path,

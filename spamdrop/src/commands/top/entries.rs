@@ -18,14 +18,15 @@ use crate::kernel::blocklist::{Blocklist, Found};
 use crate::render::history::HistoryRow;
 use crate::render::status::Maps;
 
-/// The sources that are taken from the filter's cache at a time.
+/// Maximum number of sources that one read of the filter's cache adds.
 const DROPPED: usize = 64;
 /// A read of all entries takes at most 0.4 % of a processor.
 const ALL: u32 = 250;
-/// A read of the filter's cache takes at most 0.1 %.
+/// A read of the filter's cache takes at most 0.1 % of a processor.
 const PART: u32 = 1_000;
 
-/// The sources of the snapshot, and what is kept to read them.
+/// Reads the entries that a snapshot may show: now and then all of them, in between
+/// only those with the most hits and the newest.
 pub(super) struct EntryReader {
     pub table: SourceTable,
     all: Option<AllEntries>,
@@ -45,7 +46,7 @@ pub(super) struct AllEntries {
 }
 
 impl EntryReader {
-    /// Nothing is read yet.
+    /// A reader that has read nothing yet.
     pub fn new() -> Self {
         Self {
             table: SourceTable::default(),
@@ -69,7 +70,8 @@ impl EntryReader {
             .or_else(|| self.origins.get(&target).copied())
     }
 
-    /// Reads all entries, if that is due, and otherwise the top ones.
+    /// Reads all entries if that is due, and in any case the entries of `table`. Returns
+    /// the fill levels of the maps at the last read of all entries.
     pub fn read(
         &mut self,
         blocklist: &Blocklist,
@@ -104,7 +106,8 @@ impl EntryReader {
         Ok(self.all.map(|all| all.maps).unwrap_or_default())
     }
 
-    /// Adds the sources of the newest blocks, which are the newest first.
+    /// Adds the sources of the newest blocks, the oldest of these first, so that a /64
+    /// keeps its newest origin. `events` has the newest event first.
     fn add_blocked(&mut self, events: &[HistoryRow]) {
         let is_block = |event: &&HistoryRow| event.event == HistoryKind::Blocked.name();
         let blocked = events.iter().rev().filter(is_block);

@@ -1,9 +1,9 @@
 //! The keys of the terminal.
 
-use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use spamdrop_core::top::TopKey;
 
-/// The key of an event; `None`: it means nothing here.
+/// The key that was pressed. `None`: the event is no key press that `top` uses.
 pub(super) fn read_key(event: KeyEvent) -> Option<TopKey> {
     if event.kind == KeyEventKind::Release {
         return None;

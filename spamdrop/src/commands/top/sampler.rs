@@ -27,14 +27,14 @@ use crate::kernel::blocklist::{Blocklist, Found, read_gate};
 use crate::render::status::Status;
 use crate::render::top::{TopFigures, TopGate, TopRow, TopSnapshot};
 
-/// The most sources of a snapshot.
+/// Maximum number of sources in a snapshot.
 const SOURCES: usize = 100;
 
 /// Takes a snapshot each second.
 pub struct Sampler<'a> {
     config: &'a Config,
     zones: ZoneNames,
-    /// The slots, as the configuration or the mail server has them.
+    /// The number of slots, from the configuration or the mail server's settings.
     slots: u32,
     unknown: Vec<String>,
     database: DatabaseReader,
@@ -45,7 +45,7 @@ pub struct Sampler<'a> {
     dropped: MinuteCourse,
 }
 
-/// The figures of the filter, beside the entries.
+/// The data of a snapshot that is read from the filter: its sources and figures.
 #[derive(Default)]
 struct FilterFigures {
     rows: Vec<TopRow>,
@@ -54,7 +54,7 @@ struct FilterFigures {
 }
 
 impl<'a> Sampler<'a> {
-    /// Nothing is read yet but the settings of the mail server.
+    /// A sampler that has read only the settings of the mail server.
     pub fn new(config: &'a Config) -> Self {
         let mut unknown = Vec::new();
         let zones = config.asked_zones().unwrap_or_else(|error| {
@@ -75,11 +75,11 @@ impl<'a> Sampler<'a> {
         }
     }
 
-    /// Takes a snapshot, for this order and filter.
+    /// Takes a snapshot, in the order and with the filter of `view`.
     ///
     /// # Errors
     ///
-    /// As `status`.
+    /// The kernel or a map cannot be queried.
     pub fn sample(&mut self, view: &TopView) -> Result<TopSnapshot> {
         self.database.read();
         let DatabaseReader {
@@ -139,8 +139,8 @@ impl<'a> Sampler<'a> {
         }
     }
 
-    /// Adds a point to each figure. Without a filter, or a count of the connections,
-    /// that is a gap.
+    /// Adds a point to each figure. A figure that cannot be read, because there is no
+    /// filter or no daemon that counts connections, gets a gap.
     fn count(
         &mut self,
         status: &Status,
@@ -171,7 +171,7 @@ impl<'a> Sampler<'a> {
     }
 }
 
-/// Whether strangers of any class wait, as the filter decides it.
+/// Whether the filter would make strangers of at least one class wait.
 fn makes_wait(gate: &Gate, stats: &GateStats) -> bool {
     let held = gate.held(stats.admitted);
     (0..CLASSES).any(|class| !gate.admits(class, held))
@@ -218,7 +218,7 @@ fn read_filter(
 /// The reason that is stored under an address; empty: unknown.
 fn read_reason(blocklist: &Blocklist, addr: Option<IpAddr>) -> Result<String> {
     let origin = addr.map(|addr| blocklist.origin(addr)).transpose()?;
-    let text = origin.flatten().map(|origin| escape(origin.text()));
+    let text = origin.flatten().map(|origin| escape(origin.used_text()));
     Ok(text.map_or_else(String::new, |text| mask(&text).into_owned()))
 }
 

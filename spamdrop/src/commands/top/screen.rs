@@ -5,8 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use crossterm::event::{self, Event};
 use jiff::tz::TimeZone;
+use ratatui::crossterm::event::{self, Event};
 use spamdrop_core::target::Target;
 use spamdrop_core::top::{TopEffect, TopMode, TopView};
 use tokio::runtime;
@@ -45,7 +45,8 @@ pub(super) fn run(config: &Config, path: Option<&Path>, style: Style) -> Result<
         let mut sampler = Sampler::new(config);
         let view = TopView::default();
         let snapshot = sampler.sample(&view)?;
-        // A signal that comes while the terminal is changed must not leave it so.
+        // Handle signals before the terminal is changed: a signal that ends the process
+        // would leave it changed.
         let ends = Ends::new()?;
         let continued = handle(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?;
         let screen = Screen::open()?;
@@ -74,8 +75,9 @@ struct Top<'a> {
     sampler: Sampler<'a>,
     view: TopView,
     snapshot: TopSnapshot,
-    /// When the snapshot was taken, and why none could be taken since.
+    /// When the snapshot was taken.
     taken: Duration,
+    /// Why no snapshot could be taken since.
     error: Option<String>,
     zone: TimeZone,
     look: TerminalLook,
@@ -99,7 +101,7 @@ impl Top<'_> {
                             return Ok(());
                         }
                     }
-                    None => bail!("the terminal is not read any more"),
+                    None => bail!("the thread that reads the terminal has ended"),
                 },
                 Some((title, lines)) = outputs.recv() => {
                     self.view.mode = TopMode::Text(title, lines, 0);
@@ -131,7 +133,8 @@ impl Top<'_> {
             }
             TopEffect::Act(action) => command::start(action, self.path.clone(), done.clone()),
         }
-        // The next snapshot may hold other sources; a key is no reason to take one.
+        // Sort the sources of the present snapshot. The next snapshot, within a second,
+        // selects its sources by the new order.
         if order != self.view.order {
             self.snapshot.sort(self.view.order);
         }
@@ -143,8 +146,8 @@ impl Top<'_> {
         shown.map(|row| row.entry.target).collect()
     }
 
-    /// Takes a new snapshot, unless the screen is frozen. An error is shown, because
-    /// the next second may be better.
+    /// Takes a new snapshot, unless the screen is frozen. An error is only shown,
+    /// because the next read may succeed.
     fn sample(&mut self) {
         if self.view.is_paused {
             return;
@@ -164,13 +167,13 @@ impl Top<'_> {
         let blocklist = Blocklist::open(&self.config.pin_dir)?;
         let detail = show::detail(&blocklist, &OwnerReader::open(self.config), target.net())?;
         let mut text = Vec::new();
-        details::text(&mut text, &detail, &self.zone)?;
+        details::write_text(&mut text, &detail, &self.zone)?;
         let mut lines: Vec<String> = String::from_utf8_lossy(&text)
             .lines()
             .map(str::to_owned)
             .collect();
         if lines.is_empty() {
-            lines.push("It is not blocked any more.".into());
+            lines.push("This source is not blocked any more.".into());
         }
         Ok(lines)
     }
@@ -193,8 +196,8 @@ impl Top<'_> {
     }
 }
 
-/// The signals that end the screen. Without a handler, the terminal would stay as it
-/// is.
+/// The signals that end the screen. Without handlers, they would end the process before
+/// it restores the terminal.
 struct Ends([Signal; 4]);
 
 fn handle(kind: SignalKind) -> Result<Signal> {

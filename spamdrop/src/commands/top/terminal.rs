@@ -1,4 +1,4 @@
-//! The terminal: the other screen and raw keys, and the way back from them.
+//! Switches the terminal to the alternate screen and to raw mode, and restores it.
 
 use std::env;
 use std::fs::File;
@@ -8,31 +8,31 @@ use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
-use crossterm::cursor::{Hide, Show};
-use crossterm::execute;
-use crossterm::terminal::{
+use log::LevelFilter;
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::cursor::{Hide, Show};
+use ratatui::crossterm::execute;
+use ratatui::crossterm::terminal::{
     self, Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
     enable_raw_mode,
 };
-use log::LevelFilter;
-use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
 use ratatui::{Terminal, TerminalOptions, Viewport};
 
 use crate::exit::{Exit, Failure};
 
-/// Whether the terminal has been changed. It must be restored once: a second time
-/// would move the cursor back over what was printed since.
+/// Whether the terminal has been changed. It must be restored only once: restoring it
+/// again would move the cursor back over text that was printed since.
 static IS_CHANGED: AtomicBool = AtomicBool::new(false);
 
-/// The open screen. Dropping it gives the terminal back.
+/// The open screen. Dropping it restores the terminal.
 pub(super) struct Screen {
     pub terminal: Terminal<CrosstermBackend<BufWriter<File>>>,
     level: LevelFilter,
 }
 
 impl Screen {
-    /// Opens the other screen of the terminal.
+    /// Switches the terminal to the alternate screen and to raw mode.
     ///
     /// # Errors
     ///
@@ -65,14 +65,15 @@ impl Screen {
     ///
     /// The terminal cannot be used.
     pub fn reopen(&mut self) -> Result<()> {
-        // To enter the other screen twice would forget the cursor of the first, and
-        // set modes are not set again.
+        // Leave first: entering the alternate screen twice would overwrite the saved
+        // cursor, and crossterm does not set raw mode while it believes that raw mode is
+        // set.
         restore();
         self.terminal = make_terminal()?;
         self.enter()
     }
 
-    /// Takes the new size.
+    /// Redraws the screen in the terminal's new size.
     ///
     /// # Errors
     ///
@@ -90,14 +91,14 @@ impl Screen {
     }
 }
 
-/// Clears the screen, for a new [`Terminal`]. That of ratatui would ask the terminal
-/// where its cursor is, while another thread reads the answer.
+/// Clears the screen for a new [`Terminal`]. `Terminal::clear` would ask the terminal
+/// for the cursor's position, and the thread that reads events would get the answer.
 fn clear() -> Result<()> {
     execute!(output()?, Clear(ClearType::All)).context("cannot write to the terminal")
 }
 
-/// A terminal of its own size; of that of `COLUMNS` and `LINES`, or 80×24, if it does
-/// not know its size (a serial console).
+/// The terminal in its present size. If it does not know its size, such as a serial
+/// console, the size is taken from `COLUMNS` and `LINES`, or is 80×24.
 fn make_terminal() -> Result<Terminal<CrosstermBackend<BufWriter<File>>>> {
     let backend = CrosstermBackend::new(BufWriter::new(output()?));
     let viewport = match terminal::size() {
@@ -126,7 +127,8 @@ impl Drop for Screen {
     }
 }
 
-/// Gives the terminal back. A terminal that has gone needs nothing.
+/// Restores the terminal if it was changed. Errors are ignored, because the terminal
+/// may be gone.
 fn restore() {
     if !IS_CHANGED.swap(false, Ordering::Relaxed) {
         return;
@@ -137,7 +139,8 @@ fn restore() {
     }
 }
 
-/// Standard output. Another thread that panics must not wait for its lock.
+/// Standard output without its lock, for which the panic hook of another thread could
+/// wait forever.
 fn output() -> io::Result<File> {
     Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?))
 }
