@@ -9,14 +9,14 @@ use crate::client_table::{ClientEntry, Says};
 use crate::dnsbl::rule::{Effect, Text};
 use crate::server_settings::{Collector, ReadFile};
 
-/// The options that name them, in the order in which they run.
+/// The options that name the ACLs, in the order in which Exim runs these.
 const ACLS: [&str; 4] = [
     "acl_smtp_connect",
     "acl_smtp_helo",
     "acl_smtp_mail",
     "acl_smtp_rcpt",
 ];
-/// Words that decide nothing.
+/// Modifiers: words in a statement that are no conditions.
 const MODIFIERS: [&str; 14] = [
     "add_header",
     "continue",
@@ -78,12 +78,13 @@ struct AclWalk<'a> {
 struct Sorted<'a> {
     dnslists: Vec<&'a Condition>,
     hosts: Vec<&'a Condition>,
-    /// Whether it is about clients that log in.
+    /// `true`: the statement holds only for clients that have logged in; `false`:
+    /// only for the others.
     authenticated: Option<bool>,
-    /// Those about single recipients.
+    /// The conditions about single recipients.
     recipients: Vec<&'a Condition>,
     others: Vec<&'a Condition>,
-    /// Whether it can never hold, because a list is empty.
+    /// Whether the statement can never hold, because a list of senders is empty.
     is_never: bool,
 }
 
@@ -148,7 +149,7 @@ impl AclWalk<'_> {
         if !sorted.dnslists.is_empty() {
             return self.accept_listed(sorted);
         }
-        // An acceptance of others is only possible for the hosts.
+        // With further conditions, it is not known whether the hosts are accepted.
         let says = match sorted.other() {
             None => Says::Permit,
             Some(_) => Says::Other,
@@ -185,7 +186,8 @@ impl AclWalk<'_> {
         }
     }
 
-    /// `deny`, `drop` and `defer`. Only those with zones matter.
+    /// Adds the zones of `deny`, `drop` or `defer`. A statement without zones does
+    /// not matter.
     fn reject(&mut self, sorted: &Sorted<'_>, effect: &Effect) {
         let first = self.collector.rules.len();
         let mut doubt = None;
@@ -225,7 +227,7 @@ impl AclWalk<'_> {
         }
         if let Some(why) = doubt {
             let text = format!(
-                "{why} is not understood, so the zones beside it do not reject for certain; name those that do in `zones`"
+                "{why} is not understood, so it is uncertain whether the zones beside it reject; name those that do in `zones`"
             );
             self.collector.note(self.acl, text);
         }
@@ -264,7 +266,8 @@ impl AclWalk<'_> {
                 .hosts(&condition.value)?
                 .table(Says::Dunno, Says::Permit)),
             ("acl", true) => self.accepted_by(&condition.value),
-            // A server has mail for its own domains only.
+            // A server accepts mail for its own domains only, so such a condition
+            // exempts hardly any mail.
             ("domains" | "local_parts" | "recipients", _)
                 if recipients::are_nearly_all(condition) =>
             {
@@ -274,8 +277,8 @@ impl AclWalk<'_> {
         }
     }
 
-    /// The clients that an ACL accepts whose statements have only lists of
-    /// hosts, as Debian's `acl_local_deny_exceptions`.
+    /// The clients that an ACL accepts. Each of its statements must have a list of
+    /// hosts and no other condition, as in Debian's `acl_local_deny_exceptions`.
     fn accepted_by(&self, acl: &str) -> Result<Vec<ClientEntry>, String> {
         let not_understood = || format!("!acl = {acl}");
         let statements = self
@@ -301,7 +304,8 @@ impl AclWalk<'_> {
         Ok(entries)
     }
 
-    /// The table of a `hosts` condition; `says` is its effect where it holds.
+    /// The table of a `hosts` condition. `says` is the effect for the clients for
+    /// which the condition holds.
     fn table(&self, condition: &Condition, says: Says) -> Result<Vec<ClientEntry>, String> {
         let hosts = self
             .hosts
@@ -314,6 +318,8 @@ impl AclWalk<'_> {
         })
     }
 
+    /// Notes that a `warn` or `require` has zones, which reject nobody there or are
+    /// not understood.
     fn warn(&mut self, verb: &str, sorted: &Sorted<'_>) {
         let Some(condition) = sorted.dnslists.first() else {
             return;
@@ -334,7 +340,7 @@ impl AclWalk<'_> {
 
     fn doubt(&mut self, why: &str) {
         let text = format!(
-            "{why} is not understood, so the zones behind it do not reject for certain; name those that do in `zones`"
+            "{why} is not understood, so it is uncertain whether the zones after it reject; name those that do in `zones`"
         );
         self.collector.doubt(self.acl, text);
     }

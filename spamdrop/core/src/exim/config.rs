@@ -1,4 +1,4 @@
-//! The sections of the configuration.
+//! Parses Exim's configuration into options, lists of hosts, ACLs and authenticators.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ const VERBS: [&str; 7] = [
     "accept", "defer", "deny", "discard", "drop", "require", "warn",
 ];
 const HOST_LISTS: [&str; 2] = ["hostlist", "hostlist_cache"];
-/// Beside host lists.
+/// The keywords that define other named lists than lists of hosts.
 const OTHER_LISTS: [&str; 6] = [
     "addresslist",
     "addresslist_cache",
@@ -86,7 +86,8 @@ impl Configuration {
         self.acls.get(name).map(Vec::as_slice)
     }
 
-    /// `exim -bP config` prints the definitions, too.
+    /// Remembers a macro or inclusion of a file. The output of `exim -bP config`
+    /// (`is_raw` is false) has definitions of macros, too, but all are replaced.
     fn note_macro(&mut self, line: &str, is_raw: bool) {
         if is_raw {
             self.unresolved.get_or_insert_with(|| line.to_owned());
@@ -168,15 +169,21 @@ fn first_word(line: &str) -> (&str, &str) {
     line.split_at(end.unwrap_or(line.len()))
 }
 
-/// A value may be in quotes, with backslashes before quotes and backslashes.
+/// Removes the quotes around a value, and in quotes the backslash before each quote
+/// and backslash.
 fn unquoted(value: &str) -> String {
     let inner = value
         .strip_prefix('"')
         .and_then(|inner| inner.strip_suffix('"'));
-    match inner {
-        Some(inner) => inner.replace("\\\"", "\"").replace("\\\\", "\\"),
-        None => value.to_owned(),
+    let Some(inner) = inner else {
+        return value.to_owned();
+    };
+    let (mut text, mut rest) = (String::new(), inner.chars().peekable());
+    while let Some(char) = rest.next() {
+        let escaped = rest.next_if(|next| char == '\\' && matches!(next, '"' | '\\'));
+        text.push(escaped.unwrap_or(char));
     }
+    text
 }
 
 /// Whether the line defines a macro, `NAME = …` or `NAME == …`. Its name begins
@@ -205,4 +212,23 @@ fn logical_lines(text: &str) -> Vec<String> {
     lines.push(joined);
     lines.retain(|line| !line.trim().is_empty());
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_escaped_backslash_escapes_no_quote() {
+        for (value, text) in [
+            (r#""a:b""#, "a:b"),
+            (r#""a \" b""#, r#"a " b"#),
+            (r#""a \" b""#, r#"a " b"#),
+            (r#""^\d""#, r"^\d"),
+            (r#""^\d""#, r"^\d"),
+            (r"^\d", r"^\d"),
+        ] {
+            assert_eq!(unquoted(value), text, "{value}");
+        }
+    }
 }

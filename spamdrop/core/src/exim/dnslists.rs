@@ -18,8 +18,8 @@ pub(super) enum Item {
     Keyed(String),
 }
 
-/// The items. A value with an expression is not understood as a whole: which
-/// items it has is known only once it is expanded.
+/// The items of a value. If the value has an expression, nothing of it is
+/// understood, because its items are known only after Exim has expanded it.
 pub(super) fn parse(value: &str) -> Vec<Item> {
     let items = items(value);
     if value.contains("${") || !items.iter().all(|item| is_expanded(item)) {
@@ -29,8 +29,8 @@ pub(super) fn parse(value: &str) -> Vec<Item> {
     items.map(|text| item(&text)).collect()
 }
 
-/// Whether the item has no variable, but perhaps one as its key, such as
-/// `b.example/$sender_address_domain`.
+/// Whether the item needs no expansion. A variable that is its whole key is allowed,
+/// as in `b.example/$sender_address_domain`.
 fn is_expanded(item: &str) -> bool {
     let (zone, key) = item.split_once('/').unwrap_or((item, ""));
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -54,8 +54,8 @@ fn item(text: &str) -> Item {
     }
 }
 
-/// Parses `=A.B.C.D,…` and `&A.B.C.D,…`. With `==`, all answers must match, and
-/// with `!` none.
+/// Parses `=A.B.C.D,…` and `&A.B.C.D,…`. The inner `None`: no filter. The outer one:
+/// the filter is not understood, such as `==` (all answers must match) or `!=`.
 fn only(filter: &str) -> Option<Option<AddressFilter>> {
     if filter.is_empty() {
         return Some(None);

@@ -10,8 +10,9 @@ const DEEPEST: usize = 8;
 /// The most items of a list of hosts.
 const MOST: usize = 10_000;
 
-/// The items of a list. The separator is a colon unless the list begins with
-/// `<` and another one; two separators stand for one character of an item.
+/// The items of a list. The separator is a colon, unless the list begins with
+/// `<` and another separator. A doubled separator stands for that character in an
+/// item.
 pub(super) fn items(value: &str) -> Vec<String> {
     let value = value.trim();
     let mut chars = value.strip_prefix('<').unwrap_or_default().chars();
@@ -107,9 +108,9 @@ pub(super) struct HostLists<'a> {
 }
 
 impl HostLists<'_> {
-    /// The addresses of a list, in its order: `matched` for those in it, `not`
-    /// for those behind a `!`. A host that is in neither is not in the list,
-    /// unless its last item has a `!` ([`Hosts::is_else_matched`]).
+    /// Reads a list of hosts. The first item that matches a host decides; an item
+    /// with a `!` takes the host out of the list. A host that no item matches is in
+    /// the list only if the last item has a `!`.
     ///
     /// # Errors
     ///
@@ -146,9 +147,15 @@ impl HostLists<'_> {
                 hosts.add_all(is_negated);
                 return Ok(());
             }
-            // This machine itself, and what to do if a name has no address.
-            "@" | "@[]" | "localhost" | "+include_unknown" | "+ignore_unknown"
-            | "+include_defer" | "+ignore_defer" => return Ok(()),
+            // This machine itself.
+            "@" | "@[]" | "localhost" => {
+                hosts.last_is_negated = is_negated;
+                return Ok(());
+            }
+            // How to treat a host whose name or address cannot be found.
+            "+include_unknown" | "+ignore_unknown" | "+include_defer" | "+ignore_defer" => {
+                return Ok(());
+            }
             _ => {}
         }
         if let Some(list) = item.strip_prefix('+') {
@@ -204,6 +211,7 @@ impl HostLists<'_> {
 /// A list of hosts.
 #[derive(Debug, Default)]
 pub(super) struct Hosts {
+    /// The items in order; `true`: with a `!`.
     items: Vec<(bool, ClientEntry)>,
     last_is_negated: bool,
 }
@@ -217,8 +225,9 @@ impl Hosts {
     }
 
     fn add_nested(&mut self, nested: Self, is_negated: bool) -> Result<(), String> {
-        if nested.items.iter().any(|(is_negated, _)| *is_negated) {
-            return Err("has exceptions, which are not understood there".into());
+        let has_negated = nested.items.iter().any(|(is_negated, _)| *is_negated);
+        if has_negated || nested.last_is_negated {
+            return Err("has an item with `!`, which is not understood in a nested list".into());
         }
         let items = nested.items.into_iter();
         self.items
@@ -229,10 +238,11 @@ impl Hosts {
 
     /// Whether no client over the network is in the list.
     pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.items.is_empty() && !self.last_is_negated
     }
 
-    /// A table that says this about hosts in the list and about the others.
+    /// A table with the effect `inside` for the hosts in the list and `outside` for
+    /// all others.
     pub fn table(self, inside: Says, outside: Says) -> Vec<ClientEntry> {
         let behind = if self.last_is_negated {
             inside

@@ -3,7 +3,7 @@
 use super::config::Condition;
 use super::list::items;
 
-/// Those about single recipients.
+/// The names of the conditions about single recipients.
 pub(super) const OF_SINGLE: [&str; 2] = ["local_parts", "recipients"];
 /// The lists of the domains that a server has mail for, in Exim's and Debian's
 /// configuration.

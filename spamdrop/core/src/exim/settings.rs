@@ -1,4 +1,4 @@
-//! The connections that Exim serves.
+//! Interprets Exim's settings: slots, AUTH, and the zones of its ACLs.
 
 use super::acl;
 use super::config::Configuration;
@@ -62,7 +62,8 @@ pub fn read(texts: EximTexts<'_>, read: &ReadFile<'_>) -> ServerSettings {
     settings
 }
 
-/// `smtp_accept_max` is about all ports on which the daemon listens.
+/// Notes whether Exim also listens on other ports than 25, because
+/// `smtp_accept_max` counts the connections of all its ports.
 fn note_shared_slots(configuration: &Configuration, collector: &mut Collector) {
     let ports = PORTS.iter().find_map(|name| configuration.option(name));
     let mut ports = super::list::items(ports.unwrap_or_default());
@@ -94,8 +95,8 @@ fn slots(configuration: &Configuration) -> SlotSetting {
     }
 }
 
-/// Exim offers AUTH if it has an authenticator for its own side, to the hosts in
-/// `auth_advertise_hosts`, which is `*` by default.
+/// Exim offers AUTH if it has an authenticator for the server's side. It offers it
+/// to the hosts in `auth_advertise_hosts`, which is `*` by default.
 fn auth(configuration: &Configuration) -> AuthSetting {
     let serves = |options: &Vec<String>| {
         let is_client = options.iter().any(|option| option.starts_with("client_"));
@@ -121,7 +122,8 @@ fn auth(configuration: &Configuration) -> AuthSetting {
     }
 }
 
-/// `${if eq{$tls_in_cipher}{}{}{*}}`: to everybody after STARTTLS.
+/// Whether the value offers AUTH to everybody after STARTTLS, as
+/// `${if eq{$tls_in_cipher}{}{}{*}}` does.
 fn is_tls_condition(value: &str) -> bool {
     let compact: String = value.chars().filter(|c| !c.is_ascii_whitespace()).collect();
     ["$tls_in_cipher", "$tls_cipher"].iter().any(|name| {

@@ -111,18 +111,18 @@ fn with_files(configuration: &str, files: &[(&str, &str)]) -> ServerSettings {
     })
 }
 
-fn of(configuration: &str) -> ServerSettings {
+fn without_files(configuration: &str) -> ServerSettings {
     with_files(configuration, &[])
 }
 
 /// Debian's settings with these lines before the last statements of its ACL.
 fn debian(lines: &str) -> ServerSettings {
-    of(&DEBIAN.replace("#HERE", &format!("\n{lines}\n")))
+    without_files(&DEBIAN.replace("#HERE", &format!("\n{lines}\n")))
 }
 
 /// An ACL for RCPT with these lines.
 fn rcpt(lines: &str) -> ServerSettings {
-    of(&format!(
+    without_files(&format!(
         "acl_smtp_rcpt = r\nhostlist wl = 192.0.2.0/24 : 2001::db8::::/32\nbegin acl\nr:\n{lines}\n"
     ))
 }
@@ -155,7 +155,7 @@ fn asked() -> Queried {
 
 #[test]
 fn debians_default_has_20_slots_no_zones_and_no_auth() {
-    let settings = of(DEBIAN);
+    let settings = without_files(DEBIAN);
     let setting = "the default of smtp_accept_max".into();
     assert_eq!(settings.slots, SlotSetting::Known { count: 20, setting });
     assert_eq!(settings.auth, AuthSetting::Absent);
@@ -257,7 +257,8 @@ fn verbs_differ() {
 
 #[test]
 fn several_zones_and_acls_keep_their_order() {
-    let settings = of("\
+    let settings = without_files(
+        "\
 acl_smtp_rcpt = r
 acl_smtp_connect = c
 begin acl
@@ -268,7 +269,8 @@ c:
   deny
     dnslists = a.example
   accept
-");
+",
+    );
     let shown = rules(&settings);
     assert_eq!(shown.len(), 4);
     assert_eq!(shown[0], "0 a.example reject");
@@ -303,7 +305,7 @@ fn conditions_that_are_not_understood_make_a_rejection_uncertain() {
         );
         let notes = notes(&settings);
         assert!(
-            notes.contains("is not understood, so the zones beside it"),
+            notes.contains("is not understood, so it is uncertain whether the zones beside it"),
             "{beside}: {notes}"
         );
     }
@@ -335,14 +337,14 @@ fn an_acceptance_that_is_not_understood_makes_later_zones_uncertain() {
         assert_eq!(rules(&settings), ["0 b.example unsure"], "{before}");
         let found = notes(&settings);
         assert!(
-            found.contains("so the zones behind it"),
+            found.contains("uncertain whether the zones after it"),
             "{before}: {found}"
         );
         // Without a zone behind it in the same ACL, it does not matter.
         let two = format!(
             "acl_smtp_mail = m\nacl_smtp_rcpt = r\nbegin acl\nm:\n{before}\nr:\ndeny dnslists = b.example\n"
         );
-        let two = of(&two);
+        let two = without_files(&two);
         assert!(
             rules(&two).last().unwrap().ends_with("b.example reject"),
             "{before}"
@@ -391,6 +393,16 @@ fn hosts_choose_clients() {
             asked(),
         ),
         ("deny hosts = *\ndnslists = b.example", asked(), asked()),
+        (
+            "deny hosts = !localhost\ndnslists = b.example",
+            asked(),
+            asked(),
+        ),
+        (
+            "deny hosts = +wl : !@[]\ndnslists = b.example",
+            asked(),
+            asked(),
+        ),
     ] {
         let settings = rcpt(lines);
         assert_eq!(rules(&settings), ["0 b.example reject"], "{lines}");
@@ -405,7 +417,7 @@ fn hosts_choose_clients() {
 
 #[test]
 fn slots_are_smtp_accept_max() {
-    let slots = |line: &str| of(line).slots;
+    let slots = |line: &str| without_files(line).slots;
     let known = |count| SlotSetting::Known {
         count,
         setting: "smtp_accept_max".into(),
@@ -425,7 +437,7 @@ fn slots_are_smtp_accept_max() {
             SlotSetting::Unknown(format!("smtp_accept_max {why}"))
         );
     }
-    let notes = notes(&of("smtp_accept_reserve = 5"));
+    let notes = notes(&without_files("smtp_accept_reserve = 5"));
     assert!(
         notes.starts_with("smtp_accept_reserve: keeps slots"),
         "{notes}"
@@ -435,7 +447,7 @@ fn slots_are_smtp_accept_max() {
 #[test]
 fn auth_needs_an_authenticator_and_a_host() {
     let auth = |main: &str, options: &str| {
-        of(&format!(
+        without_files(&format!(
             "{main}\nbegin authenticators\nplain:\ndriver = plaintext\n{options}\n"
         ))
         .auth
@@ -501,7 +513,7 @@ fn a_file_with_macros_is_not_understood() {
 #[test]
 fn hostile_texts_do_no_harm() {
     let looping = "hostlist a = +b : +b\nhostlist b = +a : +a\nacl_smtp_rcpt = r\nbegin acl\nr:\naccept hosts = +a\ndeny dnslists = b.example\n";
-    assert_eq!(rules(&of(looping)), ["0 b.example unsure"]);
+    assert_eq!(rules(&without_files(looping)), ["0 b.example unsure"]);
     for text in [
         "",
         "\\",
@@ -510,7 +522,7 @@ fn hostile_texts_do_no_harm() {
         "begin authenticators\ndriver = x\n",
         "<",
     ] {
-        assert!(rules(&of(text)).is_empty(), "{text}");
+        assert!(rules(&without_files(text)).is_empty(), "{text}");
     }
 }
 
@@ -531,7 +543,7 @@ fn a_rejection_for_some_recipients_only_is_uncertain() {
         assert_eq!(rules(&settings), ["0 b.example unsure"], "{beside}");
         let notes = notes(&settings);
         assert!(
-            notes.contains("so the zones beside it"),
+            notes.contains("uncertain whether the zones beside it"),
             "{beside}: {notes}"
         );
     }
@@ -634,7 +646,7 @@ fn require_with_zones_is_named_for_what_it_does() {
 
 #[test]
 fn slots_that_other_ports_share_are_named() {
-    let notes_of = |main: &str| notes(&of(main));
+    let notes_of = |main: &str| notes(&without_files(main));
     for main in [
         "daemon_smtp_ports = 25 : 465 : 587",
         "daemon_smtp_ports = smtp : 465 : 587\nsmtp_accept_max = 40",

@@ -10,13 +10,13 @@ use crate::invalid::Invalid;
 use crate::listing::{ListEntry, ListReader, shown};
 use crate::term::LONGEST;
 
-/// Whether a line has this form.
+/// Whether a line has the form of a ban, as shown above.
 pub(super) fn is_line(line: &[u8]) -> bool {
     parts(line).is_some()
 }
 
-/// Parses a line; `None` if its time is over. The time that is left is never longer
-/// than the whole ban, in case the clocks are in another time zone.
+/// Parses a line; `None` if the ban has ended. The remaining time is limited to the
+/// length of the ban, in case the list is from a machine in another time zone.
 pub(super) fn read_line(
     reader: &ListReader,
     line: &[u8],

@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::invalid::Invalid;
 use crate::listing::{ListEntry, ListReader, shown};
 
-/// Parses a line. A timeout of 0 never ends, and counts as none.
+/// Parses a line; `None` if it has no entry. An entry with the timeout 0 never ends, so
+/// 0 counts as no timeout.
 pub(super) fn read_line(reader: &ListReader, line: &[u8]) -> Result<Option<ListEntry>, Invalid> {
     let mut words = line
         .split(u8::is_ascii_whitespace)
@@ -37,7 +38,7 @@ pub(super) fn read_line(reader: &ListReader, line: &[u8]) -> Result<Option<ListE
             }
             b"packets" | b"bytes" | b"skbmark" | b"skbprio" | b"skbqueue" => drop(words.next()),
             b"-exist" | b"-!" => {}
-            // It is the last, and may hold anything.
+            // The comment is the last option, and its text may hold any words.
             b"comment" => break,
             word => {
                 let word = shown(word);

@@ -9,8 +9,9 @@
 //! | nft-json | the same with `nft -j` (libnftables-json(5)) |
 //! | fail2ban | `fail2ban-client get JAIL banip --with-time` (fail2ban 1.0) |
 //!
-//! A time in such a list is a fixed end there, and so it is here. An address without
-//! one is blocked as `import --for` says.
+//! The other programs end an entry at a fixed time, so a block from such a list ends
+//! then, whatever the peer sends. An address without a time is blocked for the time of
+//! `import --for`.
 
 mod fail2ban;
 mod ipset;
@@ -53,7 +54,7 @@ impl ListFormat {
         let first = lines.find(|line| !is_comment(line)).unwrap_or_default();
         let word = first.split(u8::is_ascii_whitespace).next();
         match word.unwrap_or_default() {
-            // `nft -f` begins with the same word.
+            // Statements for `nft -f` begin with the same words as lines of ipset.
             b"add" if nft::is_statement(first) => Self::Nft,
             b"flush" if nft::is_statement(first) => Self::Nft,
             b"create" | b"add" | b"flush" | b"-N" | b"-A" | b"-F" => Self::Ipset,
@@ -75,11 +76,11 @@ fn is_nft_json(text: &[u8]) -> bool {
 /// Parses lists whose entries are lines, and the text of nft.
 #[derive(Clone, Copy, Debug)]
 pub struct ListParser {
-    /// The form of entries.
+    /// Parses the entries of the lines.
     pub reader: ListReader,
     /// The format, recognized or given.
     pub format: ListFormat,
-    /// The time of the clock on the wall, by which fail2ban tells ends.
+    /// The present local time. fail2ban prints the ends of its bans in local time.
     pub local_now: DateTime,
 }
 
@@ -88,7 +89,7 @@ impl ListParser {
     ///
     /// # Errors
     ///
-    /// The line is not in this format; the message names the word.
+    /// The line is not in the format; the message names the word that does not fit.
     pub fn read_line(&self, line: &[u8]) -> Result<Option<ListEntry>, Invalid> {
         match self.format {
             ListFormat::Ipset => ipset::read_line(&self.reader, line),

@@ -13,9 +13,9 @@ type Emit<'a> = &'a mut dyn FnMut(usize, Result<ListEntry, Invalid>);
 pub(super) fn is_statement(line: &[u8]) -> bool {
     let mut words = line.split(u8::is_ascii_whitespace).skip(1);
     let object = words.next().unwrap_or_default();
-    // An ipset may have such a name, but then an address follows.
+    // An ipset may be named like an object of nft, but then an address follows.
     if object == b"ruleset" {
-        return true;
+        return words.next().is_none();
     }
     let families: [&[u8]; 3] = [b"ip", b"ip6", b"inet"];
     let objects: [&[u8]; 4] = [b"table", b"set", b"element", b"chain"];
@@ -101,7 +101,7 @@ fn read_element(reader: &ListReader, words: &[&[u8]]) -> Result<Vec<ListEntry>, 
             }
         }
     }
-    // It never ends.
+    // An element with the timeout 0 never ends.
     let timeout = timeout.filter(|time| !time.is_zero());
     range::read(reader, key, expires.or(timeout))
 }
@@ -140,7 +140,7 @@ fn time(word: &[u8]) -> Result<Duration, Invalid> {
     })
 }
 
-/// Words, the signs between them, and quoted texts, without comments.
+/// Splits the text into words, signs such as `{`, and quoted texts. Skips comments.
 struct Tokens<'a> {
     text: &'a [u8],
     at: usize,

@@ -8,7 +8,7 @@ use super::range;
 use crate::invalid::Invalid;
 use crate::listing::{ListEntry, ListReader};
 
-/// The document, as far as it matters.
+/// The document; parts that name no addresses are ignored.
 #[derive(Clone, Debug, Deserialize)]
 pub struct NftDocument {
     nftables: Vec<NftObject>,
@@ -75,7 +75,8 @@ impl NftDocument {
 }
 
 impl NftElement {
-    /// `None` if it is not an address, a prefix or an interval.
+    /// The entries of the element; `None` if it is not an address, a prefix or an interval.
+    /// `left`: the remaining time, from the element around it.
     fn read(
         &self,
         reader: &ListReader,
@@ -88,7 +89,7 @@ impl NftElement {
                 range: [first, last],
             } => format!("{first}-{last}"),
             Self::Timed { elem } => {
-                // As in text, it never ends.
+                // An element with the timeout 0 never ends.
                 let timeout = elem.timeout.filter(|seconds| *seconds > 0);
                 let left = elem.expires.or(timeout).map(Duration::from_secs);
                 return match *elem.val {

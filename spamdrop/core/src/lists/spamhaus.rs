@@ -16,11 +16,11 @@ pub struct DropRecord {
 }
 
 impl DropRecord {
-    /// Its entry; `None` if it describes the list.
+    /// The entry of the object; `None` if the object describes the list.
     ///
     /// # Errors
     ///
-    /// It names no prefix.
+    /// The object names no prefix.
     pub fn read(&self, reader: &ListReader) -> Result<Option<ListEntry>, Invalid> {
         match (&self.cidr, &self.kind) {
             (Some(cidr), _) => reader.read_address(cidr.as_bytes(), None).map(Some),

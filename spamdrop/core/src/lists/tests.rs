@@ -49,7 +49,7 @@ fn shown(entry: ListEntry) -> Shown {
     (entry.net.to_string(), left, entry.entry.ttl_s)
 }
 
-fn line(format: ListFormat, line: &str) -> Option<Shown> {
+fn parse_line(format: ListFormat, line: &str) -> Option<Shown> {
     let read = parser(format).read_line(line.as_bytes());
     read.unwrap_or_else(|error| panic!("{line}: {error}"))
         .map(shown)
@@ -89,6 +89,7 @@ fn each_format_is_recognized_by_its_first_line() {
         ("add x 192.0.2.1 timeout 5\n", ListFormat::Ipset),
         ("add element 192.0.2.1\n", ListFormat::Ipset),
         ("flush x\nadd x 192.0.2.1\n", ListFormat::Ipset),
+        ("add ruleset 192.0.2.1\n", ListFormat::Ipset),
         ("-N x hash:ip\n", ListFormat::Ipset),
         ("add element inet f a { 192.0.2.1 }\n", ListFormat::Nft),
         ("#!/usr/sbin/nft -f\nflush ruleset\n", ListFormat::Nft),
@@ -107,7 +108,7 @@ fn each_format_is_recognized_by_its_first_line() {
 
 #[test]
 fn an_ipset_is_read_with_its_timeouts() {
-    let read = |text| line(ListFormat::Ipset, text);
+    let read = |text| parse_line(ListFormat::Ipset, text);
     assert_eq!(
         read("create x hash:ip family inet timeout 600 comment\n"),
         None
@@ -167,7 +168,7 @@ fn lines_that_are_no_blocks_of_an_ipset_are_named() {
 
 #[test]
 fn the_bans_of_fail2ban_last_as_long_as_they_would() {
-    let read = |text| line(ListFormat::Fail2ban, text);
+    let read = |text| parse_line(ListFormat::Fail2ban, text);
     assert_eq!(
         read("192.0.2.1 \t2026-11-29 20:00:00 + 600 = 2026-11-29 20:10:00\n"),
         Some(listed("192.0.2.1/32", 300, 0))
