@@ -1,8 +1,8 @@
 //! The maps that the filter and user space share, and their version.
 //!
 //! Each version pins its maps in a directory of its own (version 4: `v4` below
-//! the pin directory). No version opens the pins of another. It converts them
-//! (`kernel::blocklist::migrate`) or reports what the administrator must do.
+//! the pin directory) and filters by these only. It converts older pins
+//! (`kernel::blocklist::migrate`) or reports the step that the administrator must take.
 
 use crate::counter::Counters;
 use crate::entry::{AllowEntry, CidrEntry, Destination, Entry, Origin};
@@ -24,7 +24,7 @@ pub const VERDICTS: u32 = 1 << 17;
 pub const INTERFACES: u32 = 64;
 /// Capacity of the `next_admits` map, in sources.
 pub const NEXT_ADMITS: u32 = 1 << 10;
-/// Bytes of the ring buffer; enough for 2,048 requests.
+/// Size of the `lookup_requests` ring buffer in bytes; enough for 2,048 requests.
 pub const LOOKUP_REQUEST_BYTES: u32 = 1 << 16;
 
 /// `BPF_F_NO_PREALLOC`: elements take memory only while they exist.
@@ -84,7 +84,7 @@ pub struct Capacity {
 }
 
 impl Room {
-    /// The number of elements for these capacities; at least 1.
+    /// The number of elements that the rule gives; at least 1 if each capacity is.
     #[must_use]
     pub const fn elements(self, capacity: Capacity) -> u32 {
         match self {
@@ -105,7 +105,7 @@ impl Room {
 pub struct MapSpec {
     /// The name of the map and of its pin.
     pub name: &'static str,
-    /// The map type.
+    /// The type, as `BPF_MAP_CREATE` takes it.
     pub kind: MapKind,
     /// Bytes of a key.
     pub key_size: u32,

@@ -11,15 +11,15 @@ use crate::time::{MonotonicNs, SECOND};
 /// store would dirty a cache line on every packet without a visible effect.
 pub const SLACK: Duration = Duration::from_secs(1);
 
-/// The share of its ttl by which an entry may expire early, because hits on a
-/// recent drop do not store a new expiry.
+/// An entry may expire early by its ttl divided by this number, because hits on
+/// a recent drop do not store a new expiry.
 const EARLY: u32 = 32;
 
-/// The longest time for which a recent drop answers without the entry.
+/// The longest time for which a recent drop ([`crate::recent_drop`]) answers for its entry.
 pub const LONGEST_ANSWER: Duration = Duration::from_secs(16);
 
-/// How long a recent drop of an entry with this ttl answers: a 32nd of it, but at
-/// least [`SLACK`] and at most [`LONGEST_ANSWER`].
+/// Nanoseconds for which a recent drop answers in its entry's place: a 32nd of the
+/// entry's ttl, but at least [`SLACK`] and at most [`LONGEST_ANSWER`].
 #[inline(always)]
 #[must_use]
 pub const fn answer_ns(ttl_s: u32) -> u64 {
@@ -80,8 +80,8 @@ pub const fn slide(entry: &Entry, now: MonotonicNs, syn: bool, refresh: Refresh)
 }
 
 /// The time (exclusive) until which a recent drop may answer for a live entry that
-/// was hit at `now`: the entry does not expire before, and no store of its expiry
-/// has been postponed for longer than [`answer_ns`]. Not later than `now` if a store
+/// was hit at `now`. Until then, the entry does not expire, and no store of its
+/// expiry is postponed for longer than [`answer_ns`]. At or before `now` if a store
 /// is due.
 #[inline(always)]
 #[must_use]
@@ -102,9 +102,9 @@ pub const fn quiet_until(entry: &Entry, now: MonotonicNs, refresh: Refresh) -> M
     MonotonicNs::from_ns(if due < end { due } else { end })
 }
 
-/// The exact expiry of an entry whose recent drop was last hit at `last`, by a
-/// packet that slides it. A `last` that no postponed store explains is of an older
-/// entry, and does not count.
+/// The exact expiry of an entry. `last` is the time of the last hit on its recent drop
+/// that slides the expiry. If `last` would move the expiry back, or by more than a recent
+/// drop may postpone, `last` is from an older entry, and `entry.expires` is returned.
 #[inline(always)]
 #[must_use]
 pub const fn slid_by_recent_drop(entry: &Entry, last: MonotonicNs) -> MonotonicNs {
@@ -121,8 +121,8 @@ pub const fn slid_by_recent_drop(entry: &Entry, last: MonotonicNs) -> MonotonicN
 }
 
 /// Whether the entry of an IPv6 address decides about its packets, rather than
-/// the entry of its /64. An expired or open entry hides no live one that drops
-/// more.
+/// the entry of its /64. The entry that drops more decides; if they drop the
+/// same, that of the address.
 #[inline(always)]
 #[must_use]
 pub const fn decides(address: &Entry, net: &Entry, now: MonotonicNs) -> bool {

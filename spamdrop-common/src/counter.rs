@@ -87,7 +87,7 @@ counters! {
     OpenPassed open_passed,
     /// Passed: to an address of another host; blocks and the gate do not concern it.
     OtherHost other_host,
-    /// Passed: a new connection of a known or allowlisted sender, while others wait.
+    /// Passed: a new connection of a known or allowlisted sender, while strangers wait.
     GateKnownOrAllowed gate_known_or_allowed,
     /// Passed: a new connection of a listed sender, for the responder.
     GateAnswered gate_answered,

@@ -5,9 +5,9 @@ use crate::time::{MonotonicNs, UnixSeconds};
 
 /// A blocked IPv4 address, IPv6 /64 or IPv6 address.
 ///
-/// `expires` comes first because it is the only field that the filter reads
-/// until a store is due. An IPv4 entry takes 104 bytes, including the kernel's
-/// overhead.
+/// The fields are in an order that needs no padding. An IPv4 entry takes 104
+/// bytes of memory, including the kernel's overhead. The filter stores `expires`,
+/// `hits` and `refreshes` only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Entry {
@@ -55,12 +55,12 @@ pub struct CidrEntry {
     pub flags: u32,
 }
 
-/// The value of the allowlist: the source of the prefix.
+/// The value of the allowlist maps: where a prefix comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct AllowEntry {
-    /// 1: spamdrop found it (own addresses, gateways, …); 0: it is from the
-    /// administrator's allowlist.
+    /// 1: spamdrop has found the prefix itself (own addresses, gateways, …); 0: the
+    /// prefix is from the administrator's allowlist.
     pub automatic: u32,
 }
 
@@ -99,7 +99,7 @@ pub struct Origin {
 impl Origin {
     /// The used part of `text`.
     #[must_use]
-    pub fn text(&self) -> &[u8] {
+    pub fn used_text(&self) -> &[u8] {
         &self.text[..usize::from(self.text_len).min(TEXT_LEN)]
     }
 
@@ -154,14 +154,14 @@ mod tests {
     #[test]
     fn a_text_is_kept_until_its_limit_and_replaced_whole() {
         let mut origin = Origin::default();
-        assert_eq!(origin.text(), b"");
+        assert_eq!(origin.used_text(), b"");
         origin.set_text(b"511 listed");
-        assert_eq!(origin.text(), b"511 listed");
+        assert_eq!(origin.used_text(), b"511 listed");
         origin.set_text(b"no");
-        assert_eq!(origin.text(), b"no");
+        assert_eq!(origin.used_text(), b"no");
         assert_eq!(origin.text[2..], [0; TEXT_LEN - 2]);
         origin.set_text(&[b'x'; TEXT_LEN + 1]);
-        assert_eq!(origin.text(), [b'x'; TEXT_LEN]);
+        assert_eq!(origin.used_text(), [b'x'; TEXT_LEN]);
     }
 
     #[test]
@@ -171,6 +171,6 @@ mod tests {
             text: [b'x'; TEXT_LEN],
             ..Origin::default()
         };
-        assert_eq!(origin.text().len(), TEXT_LEN);
+        assert_eq!(origin.used_text().len(), TEXT_LEN);
     }
 }

@@ -27,9 +27,9 @@ pub const fn responder_bit(v6: bool) -> u32 {
 
 /// Number of classes of strangers.
 pub const CLASSES: usize = 3;
-/// The share of SYNs that become connections, in this unit: 1 is
-/// `SHARE_ONE`. A flood may send 400,000 SYNs per second, so a share has many
-/// digits.
+/// The value of [`Gate::share`] if every SYN becomes a connection. A flood may
+/// send 400,000 SYNs per second, of which few do, so a share is a fixed-point
+/// number with many bits.
 pub const SHARE_ONE: u32 = 1 << SHARE_BITS;
 const SHARE_BITS: u32 = 30;
 
@@ -45,20 +45,20 @@ pub struct Gate {
     pub admitted: u64,
     /// A [`GateMode`] as a number.
     pub mode: u32,
-    /// Number of connections that the server held, and those that were expected
-    /// of the handshakes under way.
+    /// Number of connections that the server held, plus the number that the
+    /// handshakes under way were expected to become.
     pub open: u32,
     /// A class waits while the server holds at least this many connections.
     /// Class 0 (the best) has the highest limit.
     pub limits: [u32; CLASSES],
-    /// The part of a connection that each SYN counts until the next count of
-    /// connections, in units of 1 / [`SHARE_ONE`]. It follows from the share of
+    /// The part of a connection as which each admitted SYN counts until the daemon
+    /// counts the connections again, in units of 1 / [`SHARE_ONE`]: the share of
     /// recent SYNs that became connections.
     pub share: u32,
     /// The address families in which a responder takes the connections of
     /// listed senders: [`RESPONDER_IPV4`], [`RESPONDER_IPV6`].
     pub responders: u32,
-    /// Reserved for later fields, whose 0 must keep today's behaviour: 0.
+    /// Reserved for later fields: 0. In such a field, 0 must mean today's behaviour.
     pub reserved: [u32; 9],
 }
 
@@ -118,7 +118,7 @@ impl Gate {
         GateMode::from_number(self.mode)
     }
 
-    /// Whether the address family has a responder, if the gate is fresh.
+    /// Whether the address family has a responder. Valid only while the gate is fresh.
     #[inline(always)]
     #[must_use]
     pub const fn has_responder(&self, v6: bool) -> bool {
@@ -213,7 +213,7 @@ pub struct Verdict {
     pub host: u64,
     /// A [`Standing`] as a number.
     pub standing: u32,
-    /// The index of the zone that lists it, from 0, in the order of the
+    /// The index of the zone that lists the source, from 0, in the order of the
     /// server's configuration. Only for display.
     pub zone: u32,
 }
@@ -238,10 +238,10 @@ pub enum Standing {
     Listed = 1,
     /// In no zone. Its host name was not looked up, or the look-up failed.
     Unlisted = 2,
-    /// In no zone, without a host name, or with one that does not resolve back
-    /// to it or is generic.
+    /// In no zone. Its host name is missing, generic, or does not resolve back to
+    /// the source.
     Unnamed = 3,
-    /// In no zone, with a server's host name that resolves back to it.
+    /// In no zone. Its host name resolves back to the source and is not generic.
     Confirmed = 4,
 }
 
@@ -319,7 +319,7 @@ pub struct LookupRequest {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct NextAdmit {
-    /// The last nanosecond at which a SYN is admitted; 0 after one was.
+    /// The last nanosecond at which a SYN is admitted; 0 once a SYN was admitted.
     pub until: MonotonicNs,
 }
 

@@ -42,14 +42,14 @@ pub const ALLOW6: &str = "allow6";
 ///
 /// [`Settings::destinations`]: crate::settings::Settings::destinations
 pub const DESTINATIONS4: &str = "destinations4";
-/// The same for IPv6.
+/// As [`DESTINATIONS4`], for IPv6.
 pub const DESTINATIONS6: &str = "destinations6";
 /// One [`Settings`](crate::settings::Settings). User space writes it.
 pub const SETTINGS: &str = "settings";
 /// One [`Counters`](crate::counter::Counters) for each CPU.
 pub const COUNTERS: &str = "counters";
-/// Packets that are neither IPv4, IPv6 nor ARP: interface index → `u64`. The daemon
-/// makes the elements; the filter counts.
+/// Number of packets that are neither IPv4, IPv6 nor ARP: interface index → `u64`. The
+/// filter counts only for interfaces whose element the daemon has created.
 pub const NOT_IP: &str = "not_ip";
 /// Why an address is blocked, for the administrator; the filter does not read
 /// it. Full address → [`Origin`](crate::entry::Origin).
@@ -63,8 +63,8 @@ pub const GATE_STATS: &str = "gate_stats";
 /// [`source_key`]: crate::gate::source_key
 /// [`KnownSender`]: crate::gate::KnownSender
 pub const KNOWN: &str = "known";
-/// Known IPv6 addresses, where their /64 may hold others that are not: address →
-/// [`KnownSender`](crate::gate::KnownSender). Their /64 is in [`KNOWN`].
+/// IPv6 addresses that are known without the rest of their /64: address →
+/// [`KnownSender`](crate::gate::KnownSender). [`KNOWN`] has their /64 too, with a flag.
 pub const KNOWN6_ADDR: &str = "known6_addr";
 /// Networks of the senders in [`KNOWN`], by [`net_key`] → [`KnownSender`].
 ///
@@ -73,13 +73,14 @@ pub const KNOWN6_ADDR: &str = "known6_addr";
 pub const KNOWN_NETS: &str = "known_nets";
 /// LRU map of the zones' verdicts: [`source_key`] → [`Verdict`].
 ///
-/// [`source_key`]: crate::gate::source_key [`Verdict`]: crate::gate::Verdict
+/// [`source_key`]: crate::gate::source_key
+/// [`Verdict`]: crate::gate::Verdict
 pub const VERDICTS: &str = "verdicts";
 /// Ring buffer of [`LookupRequest`](crate::gate::LookupRequest)s: SYNs whose
 /// class has to wait.
 pub const LOOKUP_REQUESTS: &str = "lookup_requests";
 /// Source ([`source_key`](crate::gate::source_key)) →
-/// [`NextAdmit`](crate::gate::NextAdmit): strangers that have waited.
+/// [`NextAdmit`](crate::gate::NextAdmit): strangers whose next SYN is admitted.
 pub const NEXT_ADMITS: &str = "next_admits";
 
 /// The responder's listening sockets, if there are any.
@@ -93,7 +94,7 @@ pub const RESPONDER6: u32 = 1;
 
 /// The program for drivers with multi-buffer support (`xdp.frags`, Linux 5.18).
 pub const PROGRAM_FRAGS: &str = "spamdrop";
-/// The same program for kernels and drivers without it.
+/// As [`PROGRAM_FRAGS`], for kernels and drivers without multi-buffer support.
 pub const PROGRAM_PLAIN: &str = "spamdrop_plain";
 /// As [`PROGRAM_FRAGS`], for links whose packets begin with the IP header.
 pub const PROGRAM_IP_FRAGS: &str = "spamdrop_ip";

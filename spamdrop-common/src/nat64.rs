@@ -1,8 +1,8 @@
 //! IPv4 senders behind NAT64 (RFC 6052): a translator puts the IPv4 address
 //! into the last four bytes of an IPv6 address.
 //!
-//! Such a sender is its IPv4 address in every map. Its /64 would be the whole
-//! IPv4 Internet.
+//! In every map, such a sender has its IPv4 address as key, because its /64 would
+//! contain the whole IPv4 Internet.
 
 /// The first twelve bytes of an address, as words in memory order.
 pub type Prefix = [u32; 3];
@@ -25,8 +25,8 @@ pub const fn prefix(address: [u8; 16]) -> Prefix {
     ]
 }
 
-/// The IPv4 address that an address embeds, if its prefix is one of a
-/// translator.
+/// The last four bytes of an address. They are an IPv4 address if the prefix is that
+/// of a translator.
 #[inline(always)]
 #[must_use]
 pub const fn embedded(address: [u8; 16]) -> [u8; 4] {

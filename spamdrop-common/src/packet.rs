@@ -29,8 +29,8 @@ impl Packet for [u8] {
 
 /// The fields of a TCP segment that the filter needs.
 ///
-/// The source comes first and is aligned as a word: the compiler would copy it byte by
-/// byte.
+/// The source comes first, so that it is aligned as a word. The compiler would copy an
+/// unaligned one byte by byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(8))]
 pub struct Segment {
@@ -41,8 +41,8 @@ pub struct Segment {
     pub destination4: [u8; 4],
     /// Whether the source is an IPv6 address.
     pub v6: bool,
-    /// Whether the packet is IPv6. It is, with an IPv4 source, if the sender is
-    /// behind NAT64.
+    /// Whether the packet is IPv6. The packets of a sender behind NAT64 are IPv6, although
+    /// `source` is IPv4 after [`Segment::translate`].
     pub packet_v6: bool,
     /// Destination port in host byte order.
     pub port: u16,
@@ -65,7 +65,7 @@ impl Segment {
         [a, b, c, d]
     }
 
-    /// Replaces the source by its IPv4 address if that is behind NAT64.
+    /// Replaces an IPv6 source that a NAT64 translator made by the IPv4 address in it.
     #[inline(always)]
     pub const fn translate(&mut self, settings: &Settings) {
         if self.v6 && settings.is_nat64(nat64::prefix(self.source)) {
@@ -80,7 +80,7 @@ const QINQ: u16 = 0x88a8;
 const MORE_FRAGMENTS: u16 = 0x2000;
 const MAX_TAGS: usize = 2;
 const MAX_EXTENSIONS: usize = 8;
-/// Where an IP header begins at most.
+/// The highest offset of an IP header, behind an Ethernet header and all VLAN tags.
 pub const LAST_IP_HEADER: usize = 14 + 4 * MAX_TAGS;
 
 /// Length of an IPv4 header without options.
@@ -118,7 +118,7 @@ pub fn parse<P: Packet + ?Sized>(packet: &P, link: Link) -> Result<Segment, Reas
     }
 }
 
-/// The segment in most frames, which [`ip_header`] and [`in_ip`] would find as well.
+/// The fast path for most frames. `None`: use [`ip_header`] and [`in_ip`] instead.
 #[inline(always)]
 pub fn plain<P: Packet + ?Sized>(packet: &P, link: Link) -> Option<Segment> {
     match link {
@@ -133,7 +133,7 @@ fn any<P: Packet + ?Sized>(packet: &P, link: Link) -> Result<Segment, Reason> {
     in_ip(packet, kind, offset)
 }
 
-/// The segment in the packet of this EtherType, whose IP header begins there.
+/// The TCP segment in a packet of EtherType `kind`, whose IP header begins at `offset`.
 ///
 /// # Errors
 ///
@@ -147,8 +147,8 @@ pub fn in_ip<P: Packet + ?Sized>(packet: &P, kind: u16, offset: usize) -> Result
     }
 }
 
-/// The address in the first bytes. It is written as two words: for an array, the compiler
-/// calls a function that sets bytes one by one.
+/// An IPv4 address in the form of [`Segment::source`]. It is made as a number, because for an
+/// array the compiler would call a function that sets the bytes one by one.
 #[inline(always)]
 const fn source4(address: [u8; 4]) -> [u8; 16] {
     (u32::from_le_bytes(address) as u128).to_le_bytes()
@@ -159,15 +159,15 @@ const fn is_syn(flags: u8) -> bool {
     flags & (SYN | ACK) == SYN
 }
 
-/// Whether a packet asks for a neighbour's address, as on any Ethernet with
+/// Whether a packet is ARP. It is not IP, but normal on every Ethernet with
 /// IPv4.
 #[inline(always)]
 pub fn is_arp<P: Packet + ?Sized>(packet: &P, link: Link) -> bool {
     matches!(link, Link::Ethernet) && packet.load(12) == Some(Aligned(ARP))
 }
 
-/// The IPv6 destination of a packet. It is not in [`Segment`], because most packets do not
-/// need it.
+/// The IPv6 destination of a packet, if it has one. It is not in [`Segment`], because most
+/// packets do not need it.
 #[inline(always)]
 pub fn destination6<P: Packet + ?Sized>(packet: &P, link: Link) -> Option<[u8; 16]> {
     match ip_header(packet, link) {
@@ -180,18 +180,18 @@ const ARP: [u8; 2] = [0x08, 0x06];
 const V4: u16 = 0x0800;
 const V6: u16 = 0x86dd;
 
-/// The EtherType of the packet, and where its IP header begins: at most at
-/// [`LAST_IP_HEADER`]. A packet without a link-layer header has the type that fits
-/// its version, or 0.
+/// The EtherType of the packet, and the offset of its IP header, at most
+/// [`LAST_IP_HEADER`]. Without a link-layer header, the EtherType is that of the
+/// packet's IP version; 0 if the version is neither 4 nor 6.
 ///
 /// # Errors
 ///
-/// The frame ends before.
+/// [`Reason::Truncated`]: the frame is too short.
 #[inline(always)]
 pub fn ip_header<P: Packet + ?Sized>(packet: &P, link: Link) -> Result<(u16, usize), Reason> {
     if matches!(link, Link::Ip) {
-        // The shortest header: the verifier cannot follow the check of one
-        // byte.
+        // Loads 20 bytes, the shortest IP header, although the version is in the
+        // first byte: the verifier cannot follow the check of one byte.
         let Aligned([version_and_length, ..]): Aligned<MIN_HEADER> = load(packet, 0)?;
         let kind = match version_and_length >> 4 {
             4 => V4,
@@ -236,8 +236,8 @@ fn ipv4<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Segment, Reason
     if header[9] != TCP {
         return Err(Reason::NotTcp);
     }
-    // The receiver rounds the payload of a fragment with successors down to
-    // eight bytes, so one that ends in the next eight has no flags.
+    // The receiver rounds the payload of a fragment with successors down to a
+    // multiple of 8 bytes, so the flags at offset 13 need at least 16 bytes.
     let has_flags = fragment & MORE_FRAGMENTS == 0 || total_len >= header_len + 16;
     let needed = if has_flags {
         TCP_FLAGS_END
@@ -276,8 +276,8 @@ fn ipv6<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Segment, Reason
         ttl: header[7],
     };
     let mut next = header[6];
-    // Relative to the end of the fixed header: the verifier handles this better
-    // than two variable ends.
+    // Counted from the end of the fixed header, because the verifier handles this
+    // better than two variable offsets.
     let mut at = 0;
     let mut seen = 0;
     while seen <= MAX_EXTENSIONS {

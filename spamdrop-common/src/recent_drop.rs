@@ -16,11 +16,11 @@ pub const SLOTS: usize = 8;
 /// [`RecentDrop`] as a word; 0: unused.
 pub type Line = [u64; SLOTS];
 
-/// The lowest bits of a tag, which the number of the line has not, tell a source's home;
-/// the next ones spread the times at which sources are read again.
+/// The lowest bits of a tag choose a source's home ([`Place::home`]). The next ones spread
+/// the times at which entries are read again ([`Place::spread`]).
 const HOME_BITS: u32 = SLOTS.ilog2();
 const SPREAD_BITS: u32 = 4;
-/// The bits of a hash that a slot holds. The number of the line gives the others.
+/// Number of the lowest bits of a hash that a slot holds. The line's number gives the rest.
 const TAG_BITS: u32 = 17;
 const FROM_BITS: u32 = 28;
 const UNITS_BITS: u32 = 6;
@@ -32,8 +32,8 @@ const FROM_SHIFT: u32 = UNITS_SHIFT + UNITS_BITS;
 const TAG_SHIFT: u32 = FROM_SHIFT + FROM_BITS;
 const _: () = assert!(TAG_SHIFT + TAG_BITS == u64::BITS);
 
-/// The least number of lines, as a power of two: line and tag are together the whole
-/// hash.
+/// The least binary logarithm of the number of lines. With fewer lines, line and tag would
+/// not hold the whole hash.
 pub const LEAST_LINE_BITS: u32 = u32::BITS - TAG_BITS;
 /// The longest time for which a slot is valid, in units.
 pub const MOST_UNITS: u32 = mask(UNITS_BITS);
@@ -51,7 +51,7 @@ const INVERSE: u32 = inverse(FACTOR);
 pub struct Place {
     /// The number of its line.
     pub line: u32,
-    /// Tells it from the other sources of the line.
+    /// The bits of the hash that distinguish the source from others in the line.
     pub tag: u32,
 }
 
@@ -60,7 +60,7 @@ impl Place {
     /// ([`LEAST_LINE_BITS`] to 32).
     #[inline(always)]
     #[must_use]
-    pub const fn of(source: [u8; 4], line_bits: u32) -> Self {
+    pub const fn from_source(source: [u8; 4], line_bits: u32) -> Self {
         let hash = u32::from_be_bytes(source).wrapping_mul(FACTOR);
         Self {
             line: hash >> (u32::BITS - line_bits),
@@ -68,25 +68,25 @@ impl Place {
         }
     }
 
-    /// The address that [`Place::of`] was given.
+    /// The address that [`Place::from_source`] was given.
     #[inline(always)]
     #[must_use]
     pub const fn source(self, line_bits: u32) -> [u8; 4] {
-        // The bits that both have are equal.
+        // A bit of the hash that is in both `line` and `tag` is equal in them.
         let hash = self.line << (u32::BITS - line_bits) | self.tag;
         hash.wrapping_mul(INVERSE).to_be_bytes()
     }
 
-    /// The slot of the line that the source takes if it is free. One that is looked at
-    /// first need not be searched for.
+    /// The index, within the line, of the slot that the source takes if that slot is free.
+    /// The filter looks at this slot first, so a source in it needs no search.
     #[inline(always)]
     #[must_use]
     pub const fn home(self) -> u64 {
         (self.tag & mask(HOME_BITS)) as u64
     }
 
-    /// For how many of these units the source is cached: up to a quarter less. Sources that
-    /// were cached at the same time would otherwise be read again at the same time.
+    /// `units`, shortened by up to a quarter that depends on the source. Otherwise, sources
+    /// that were cached at the same time would need their entries again at the same time.
     #[inline(always)]
     #[must_use]
     pub const fn spread(self, units: u32) -> u32 {
@@ -116,18 +116,18 @@ impl Place {
 pub struct RecentDrop {
     /// [`Place::tag`].
     pub tag: u32,
-    /// The unit in which the source's entry was read, or its lowest bits. They wrap
-    /// around after a year or more; before, user space empties the slot
+    /// The unit in which the source's entry was read; a slot holds the lowest bits. They
+    /// wrap around after a year or more. User space empties an old slot before that
     /// ([`RecentDrop::is_old`]).
     pub from: u32,
     /// The number of units for which the slot is valid, at most [`MOST_UNITS`]; 0: the
     /// slot is unused.
     pub units: u32,
-    /// The number of units from `from` to the last hit that slides the entry's expiry,
-    /// this one included; 0: there was none.
+    /// 1 + the number of units from `from` to the last hit that slides the entry's expiry;
+    /// 0: there was no such hit.
     pub last: u32,
-    /// Hits that are not yet added to the entry; lost when an entry is removed or
-    /// weakened.
+    /// Hits that are not yet added to the entry. They are lost when the removal or
+    /// weakening of any entry raises the epoch.
     pub hits: u32,
 }
 
@@ -145,8 +145,8 @@ impl RecentDrop {
         }
     }
 
-    /// The slot as a word. Of `from`, the lowest bits are taken; no other field may have
-    /// more bits than its own.
+    /// The slot as a word, with the lowest bits of `from`. The caller makes sure that
+    /// every other field fits into its bits.
     #[inline(always)]
     #[must_use]
     pub const fn word(self) -> u64 {
@@ -171,7 +171,7 @@ impl RecentDrop {
     #[inline(always)]
     #[must_use]
     pub const fn is_after(self, epoch: u32, now: u32) -> bool {
-        // The epoch may begin in a unit to come.
+        // The epoch may be later than `now`: no slot is after it then.
         self.age(now) < now.saturating_sub(epoch)
     }
 
@@ -190,16 +190,16 @@ impl RecentDrop {
         self.units != 0 && self.age(now) <= self.units && self.is_after(epoch, now)
     }
 
-    /// Whether the slot has been invalid for half of the time after which `from` wraps
-    /// around. It may be up to [`MOST_UNITS`] newer than `now`, and is not old then.
+    /// Whether the slot is older than half of the time after which `from` wraps around.
+    /// False for a slot that is newer than `now` by up to [`MOST_UNITS`].
     #[must_use]
     pub const fn is_old(self, now: u32) -> bool {
         let age = self.age(now);
         age > mask(FROM_BITS) / 2 && age <= mask(FROM_BITS) - MOST_UNITS
     }
 
-    /// The slot after a hit in the unit `now`, in which it is valid and has less than
-    /// [`MOST_HITS`].
+    /// The slot after a hit in the unit `now`. Before the hit, the slot must be valid in
+    /// this unit and have fewer than [`MOST_HITS`] hits.
     #[inline(always)]
     #[must_use]
     pub const fn hit(self, now: u32, slides: bool) -> Self {
@@ -210,8 +210,8 @@ impl RecentDrop {
         }
     }
 
-    /// How many units before `now` the last hit was that slides the entry's expiry, if
-    /// there was one.
+    /// The number of units from the last hit that slides the entry's expiry to `now`;
+    /// `None`: there was no such hit.
     #[inline(always)]
     #[must_use]
     pub const fn last_age(self, now: u32) -> Option<u32> {
@@ -222,8 +222,8 @@ impl RecentDrop {
     }
 }
 
-/// The binary logarithm of the number of lines for this many entries: as many slots as
-/// entries, at least.
+/// The binary logarithm of the number of lines for this many entries. The lines have at
+/// least one slot for each entry.
 #[must_use]
 pub const fn line_bits(entries: u32) -> u32 {
     let lines = entries.div_ceil(SLOTS as u32);
@@ -235,8 +235,8 @@ pub const fn line_bits(entries: u32) -> u32 {
     }
 }
 
-/// How many of the lowest bits of the number of ticks a unit leaves out, for this length
-/// of a tick: a unit is as long as possible, but at most [`LONGEST_UNIT_NS`].
+/// The binary logarithm of the number of ticks in a unit, for this length of a tick. A unit
+/// is as long as possible, but at most [`LONGEST_UNIT_NS`].
 #[must_use]
 pub const fn unit_bits(tick_ns: u32) -> u32 {
     let mut bits = 0;
@@ -246,8 +246,8 @@ pub const fn unit_bits(tick_ns: u32) -> u32 {
     bits
 }
 
-/// [`MOST_UNITS`] of it are 16 s, the longest answer of a recent drop. With ticks of 10 ms,
-/// a unit is 160 ms and the longest answer 10 s.
+/// [`MOST_UNITS`] units of this length are 16 s, the longest answer of a recent drop. With
+/// ticks of 10 ms, a unit is 160 ms and the longest answer 10 s.
 const LONGEST_UNIT_NS: u64 = 256_000_000;
 
 #[inline(always)]
@@ -256,7 +256,7 @@ const fn mask(bits: u32) -> u32 {
 }
 
 const fn inverse(odd: u32) -> u32 {
-    // Each of Newton's steps doubles the bits that are right; an odd number has three.
+    // `odd` is its own inverse in three bits. Newton's step doubles the number of right bits.
     let (mut found, mut bits) = (odd, 3);
     while bits < u32::BITS {
         found = found.wrapping_mul(2_u32.wrapping_sub(odd.wrapping_mul(found)));

@@ -20,13 +20,13 @@ pub struct Settings {
     pub ports: [u16; MAX_PORTS],
     /// A [`Refresh`] as a number.
     pub refresh: u32,
-    /// Number of IPv4 prefixes in the trie. The filter skips the trie while
+    /// Number of prefixes in the map `cidr4`. The filter skips the map while
     /// this is 0.
     pub cidrs4: u32,
-    /// The same for IPv6 prefixes.
+    /// As `cidrs4`, for the map `cidr6`.
     pub cidrs6: u32,
-    /// The same for entries in `blocked6_addr`. May be too high by the entries
-    /// that the kernel has evicted, until the next sweep.
+    /// As `cidrs4`, for the map `blocked6_addr`. Until the next sweep, entries
+    /// that the kernel has evicted may still be counted.
     pub addresses6: u32,
     /// Raised to the current unit of ticks ([`unit_bits`]) whenever an entry is removed
     /// or weakened. This invalidates what the filter cached in this unit or before.
@@ -35,8 +35,8 @@ pub struct Settings {
     ///
     /// [`unit_bits`]: crate::recent_drop::unit_bits
     pub unit_ns: u32,
-    /// Entries and prefixes drop nothing before this time;
-    /// hits count and slide as ever.
+    /// Entries and prefixes drop nothing before this time. Hits still count and
+    /// slide the expiry.
     pub drop_paused_until: MonotonicNs,
     /// 1: blocks and the gate apply only to packets to the prefixes in
     /// `destinations4` and `destinations6`; 0: to every destination.
@@ -47,7 +47,7 @@ pub struct Settings {
     pub nat64: [Prefix; MAX_PREFIXES],
     /// No connection is ended before this time. Only the daemon reads it.
     pub release_paused_until: MonotonicNs,
-    /// The gate refuses nothing before this time; it counts as in observe mode.
+    /// Before this time, the gate refuses nothing and only counts, as in observe mode.
     pub gate_paused_until: MonotonicNs,
     /// No connection is given to the responder before this time.
     pub responder_paused_until: MonotonicNs,

@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
 use spamdrop_common::time::MonotonicNs;
 
-/// The time of the last tick. Reading it costs a sixth of the exact time.
+/// The time of the last tick. A reading takes a sixth of the time that an exact one takes.
 #[inline(always)]
 pub fn now() -> MonotonicNs {
     // SAFETY: the helper has no preconditions.

@@ -13,8 +13,8 @@ use spamdrop_common::{
 use crate::{frame::Frame, maps};
 
 const RECENT_DESTINATIONS: usize = 8;
-/// IPv4 destinations to which blocks apply, each with the unit of ticks in which it was looked
-/// up. The look-up costs as much as all else that is done for a recently dropped source.
+/// A cache of IPv4 destinations to which blocks apply, each with the unit of ticks of its
+/// look-up. A look-up costs as much as all other work for a recently dropped source.
 #[unsafe(no_mangle)]
 static mut RECENT_DESTINATIONS4: [u64; RECENT_DESTINATIONS] = [0; RECENT_DESTINATIONS];
 
@@ -31,9 +31,9 @@ impl Received {
         settings.destinations == 0 || self.is_listed(segment)
     }
 
-    /// As [`Received::is_ours`], for an IPv4 packet in this unit of ticks, which is after the
-    /// epoch. One look-up for each destination in a unit is enough: the epoch is raised when
-    /// destinations are removed.
+    /// As [`Received::is_ours`], for an IPv4 packet; caches the destination for this unit of
+    /// ticks. The caller has checked that `unit` is after the epoch, which is raised
+    /// when destinations are removed.
     #[inline(always)]
     pub fn is_ours_in(&self, unit: u32, settings: &Settings, segment: &Segment) -> bool {
         if settings.destinations == 0 {
@@ -42,8 +42,8 @@ impl Received {
         let destination = u32::from_be_bytes(segment.destination4);
         let word = u64::from(destination) << 32 | u64::from(unit);
         let index = destination as usize % RECENT_DESTINATIONS;
-        // SAFETY: there are as many words. All CPUs share them without a lock; each is read
-        // and written in one piece.
+        // SAFETY: `index` is less than the number of words. All CPUs share the words without
+        // a lock, so each is read and written in one piece.
         let cell = unsafe { (&raw mut RECENT_DESTINATIONS4).cast::<u64>().add(index) };
         // SAFETY: as above.
         if unsafe { cell.read_volatile() } == word {
@@ -67,13 +67,13 @@ impl Received {
     }
 }
 
-/// A separate function, with its own stack for the key.
+/// A separate function, so that the key does not take stack of the caller.
 #[inline(never)]
 fn is_listed4(address: u32) -> bool {
     maps::is_destination4(address.to_ne_bytes())
 }
 
-/// As [`is_listed4`]. It takes no reference, so that the caller's need not be in memory.
+/// As [`is_listed4`]. It takes no reference to [`Received`], which would have to be in memory.
 #[inline(never)]
 fn is_listed6(ctx: *mut xdp_md, link: Link) -> bool {
     let frame = Frame::new(&XdpContext::new(ctx));

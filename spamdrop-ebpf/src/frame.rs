@@ -40,8 +40,8 @@ impl Packet for Frame {
     }
 }
 
-/// An address in a register that the compiler does not compute anew: to the verifier,
-/// that would be an address that was not checked.
+/// The sum, in a register. The compiler must not compute it twice: to the verifier, the
+/// second result would be an address that was not checked.
 #[inline(always)]
 fn sum(start: usize, offset: usize) -> usize {
     let mut at = start;
@@ -72,9 +72,9 @@ macro_rules! word {
 
 /// The bytes at an address.
 ///
-/// Words are read in one piece: LLVM would read them byte by byte, because it takes no
-/// address for aligned, and put them together again. The verifier allows it for processors
-/// that read unaligned words, x86-64 and arm64 among them.
+/// Words are read in one piece. LLVM would read single bytes and put them together, because
+/// it assumes no alignment. The verifier allows unaligned words for processors that can read
+/// them, such as x86-64 and arm64.
 ///
 /// # Safety
 ///
@@ -84,7 +84,7 @@ unsafe fn bytes<const N: usize>(at: usize) -> Aligned<N> {
     let mut bytes = Aligned([0; N]);
     let into: *mut u8 = bytes.0.as_mut_ptr();
     let mut done = 0;
-    // SAFETY: the caller's promise; what is written lies within `bytes`.
+    // SAFETY: the caller promises readable bytes; the writes stay within `bytes`.
     unsafe {
         while done + 8 <= N {
             into.add(done)

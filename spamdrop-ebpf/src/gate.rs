@@ -85,7 +85,7 @@ fn is_paused(now: MonotonicNs) -> bool {
     maps::settings().is_some_and(|settings| settings.is_gate_paused(now))
 }
 
-/// Read only for a listed sender.
+/// Whether the responder is paused. Called for listed senders only, as it costs a look-up.
 #[inline(always)]
 fn is_responder_paused(now: MonotonicNs) -> bool {
     maps::settings().is_some_and(|settings| settings.is_responder_paused(now))
@@ -112,8 +112,8 @@ fn copied(segment: &Segment) -> Segment {
 fn decide(segment: &Segment, gate: &Gate, stats: *mut GateStats, now: MonotonicNs) -> Outcome {
     let (v6, source) = (segment.v6, segment.source);
     let key = source_key(v6, source);
-    // Zeros are an expired verdict. LLVM would keep what an `Option` leaves
-    // undefined in registers, which the verifier refuses.
+    // A verdict of zeros has expired. The fields of an absent `Option` would be
+    // undefined, and the verifier refuses registers that LLVM leaves undefined.
     let verdict = maps::verdict(key).unwrap_or_default();
     let is_listed = verdict.rejects(v6, source, now);
     let is_known_or_allowed =

@@ -1,7 +1,7 @@
 //! `run --log-packets`: logs a line for each dropped packet.
 //!
-//! The level is a constant by the time the verifier runs, so at level 0 it
-//! removes the branch. The call is in a cold function of its own: if inlined,
+//! The level is a constant by the time the verifier runs, so the verifier removes
+//! the branch at level 0. The call is in a cold function of its own: if inlined,
 //! its registers would be saved and restored even when logging is off.
 
 use aya_ebpf::programs::XdpContext;

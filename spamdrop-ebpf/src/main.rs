@@ -104,8 +104,8 @@ fn decide(received: &Received, segment: Segment, stored: &mut MaybeUninit<Segmen
         return Reason::OtherPort;
     }
     let unit = recent_drop::unit();
-    // Only IPv4 packets are cached. The segment goes to memory after this, where
-    // separate functions read it.
+    // The cache holds only sources of IPv4 packets, so NAT64 translation comes after this look-up.
+    // The functions that are not inlined read the segment from memory; the look-up does not.
     let is_cached = recent_drop::hit(received, &segment, settings, unit);
     let segment = stored.write(segment);
     segment.translate(settings);
@@ -130,7 +130,7 @@ fn decide(received: &Received, segment: Segment, stored: &mut MaybeUninit<Segmen
     found
 }
 
-/// Reads the clock only if there has been a pause.
+/// Whether dropping is paused. Reads the clock only if a pause is set.
 #[inline(always)]
 fn is_drop_paused(settings: &Settings) -> bool {
     settings.drop_paused_until != MonotonicNs::default() && settings.is_drop_paused(clock::now())
@@ -152,8 +152,8 @@ fn blocked(received: &Received, segment: &Segment, settings: &Settings, unit: u3
     cidr_hit(received, segment, settings, found)
 }
 
-/// A separate function, as [`cidr_hit`]: its registers would be saved on the stack of the
-/// packets that need no entry.
+/// A separate function, as [`cidr_hit`]. If inlined, its registers would be saved on the
+/// stack even for packets whose source has no entry.
 #[inline(never)]
 fn entry_hit(
     received: &Received,

@@ -37,11 +37,11 @@ static BLOCKED6: LruHashMap<[u8; 8], Entry, 65_536> = LruHashMap::new();
 static BLOCKED6_ADDR: LruHashMap<[u8; 16], Entry, 16_384> = LruHashMap::new();
 #[btf_map(name = "recent_drops4")]
 static RECENT_DROPS4: Array<Line, 32_768, MMAPABLE> = Array::new();
-/// The number of lines is two to the power of this. The loader sets it and freezes it,
-/// as the next one.
+/// The binary logarithm of the number of lines. The loader sets this constant and the next
+/// one, and freezes both.
 #[unsafe(no_mangle)]
 static RECENT_DROP_LINE_BITS: Global<u32> = Global::new(15);
-/// The length of a unit is two ticks to the power of this.
+/// The binary logarithm of the number of ticks in a unit.
 #[unsafe(no_mangle)]
 static RECENT_DROP_UNIT_BITS: Global<u32> = Global::new(0);
 #[btf_map(name = "cidr4")]
@@ -82,8 +82,8 @@ static SETTINGS: Array<Settings, 1> = Array::new();
 static COUNTERS: PerCpuArray<Counters, 1> = PerCpuArray::new();
 #[btf_map(name = "not_ip")]
 static NOT_IP: HashMap<u32, u64, { abi::INTERFACES as usize }, NO_PREALLOC> = HashMap::new();
-// The filter does not read it. The declaration gives its fields BTF types in
-// the kernel.
+// The filter does not read this map. The declaration gives the fields of its
+// values BTF types in the kernel.
 #[btf_map(name = "origins")]
 static ORIGINS: HashMap<[u8; 16], Origin, 262_144, NO_PREALLOC> = HashMap::new();
 
@@ -103,7 +103,7 @@ pub fn count(reason: Reason) {
     }
 }
 
-/// Counts a packet of an interface that is not IP, if the daemon watches it.
+/// Counts a packet that is not IP, if the daemon has made a counter for the interface.
 #[inline(always)]
 pub fn count_not_ip(interface: u32) {
     if let Some(number) = NOT_IP.get_ptr_mut(interface) {
@@ -111,9 +111,9 @@ pub fn count_not_ip(interface: u32) {
     }
 }
 
-/// The entry that decides about the source, except prefixes. Even an empty map
-/// would cost each clean sender a look-up, so that of the IPv6 addresses is
-/// skipped while it is empty.
+/// The entry that decides about the source: that of its address or of its /64, not that of
+/// a blocked prefix. A look-up costs time even in an empty map, so the map of single IPv6
+/// addresses is skipped while it is empty.
 #[inline(always)]
 pub fn blocked(settings: &Settings, segment: &Segment) -> Option<*mut Entry> {
     if segment.v6 {
@@ -167,13 +167,13 @@ pub fn recent_drops(place: Place) -> Option<*mut Line> {
     RECENT_DROPS4.get_ptr_mut(place.line)
 }
 
-/// The parameter of [`Place`].
+/// The cache has 2 to the power of this many lines; [`Place::from_source`] needs the number.
 #[inline(always)]
 pub fn line_bits() -> u32 {
     RECENT_DROP_LINE_BITS.load()
 }
 
-/// How many bits of the ticks a unit of the recent drops leaves out.
+/// The binary logarithm of the number of ticks in a unit of the recent drops.
 #[inline(always)]
 pub fn unit_bits() -> u32 {
     RECENT_DROP_UNIT_BITS.load()
@@ -240,8 +240,8 @@ pub fn gate_stats() -> Option<*mut GateStats> {
     GATE_STATS.get_ptr_mut(0)
 }
 
-/// Whether the next SYN of this source is to be admitted at `now`. Only one SYN
-/// gets this answer.
+/// Whether a SYN of this source is admitted at `now` because of its element in
+/// `next_admits`. True for one SYN only: the element is then used up.
 #[inline(always)]
 pub fn take_next_admit(key: [u8; 8], now: MonotonicNs) -> bool {
     let Some(admit) = NEXT_ADMITS.get_ptr_mut(key) else {

@@ -31,11 +31,11 @@ pub fn unit() -> u32 {
 /// dropped; counts the hit.
 #[inline(always)]
 pub fn hit(received: &Received, segment: &Segment, settings: &Settings, now: u32) -> bool {
-    let Some((place, line)) = line(segment) else {
+    let Some((place, line)) = find_line(segment) else {
         return false;
     };
-    // Most sources are at home. Any other branch would depend on where in the line a source
-    // is: the processor could not predict it, and would wait for the line.
+    // Most sources are in their home slot, so the first comparison is predictable. A search
+    // from the line's start would not be, and the processor would wait for the line.
     let mut found = slot(line, place.home());
     let mut word;
     let mut index = 0;
@@ -61,12 +61,12 @@ pub fn hit(received: &Received, segment: &Segment, settings: &Settings, now: u32
     answers
 }
 
-/// Caches a source from the unit `now` for this many units, if a slot is free for it.
-/// [`hit`] then returns true for it. Adds the hits of the slot to its entry, and the
-/// slide that was postponed until `time`.
+/// Caches the source from the unit `now` for about `units` units, if a slot of its line is
+/// its own or invalid. If that slot still holds hits of a source, adds them and the
+/// postponed slide to that source's entry. `time`: the clock in the unit `now`.
 #[inline(always)]
 pub fn remember(segment: &Segment, settings: &Settings, now: u32, time: MonotonicNs, units: u32) {
-    let Some((place, line)) = line(segment).filter(|_| units > 0) else {
+    let Some((place, line)) = find_line(segment).filter(|_| units > 0) else {
         return;
     };
     let epoch = epoch(settings);
@@ -102,7 +102,7 @@ pub fn remember(segment: &Segment, settings: &Settings, now: u32, time: Monotoni
 /// The time of the last hit that slides the expiry, or up to two units before.
 #[inline(always)]
 fn last(settings: &Settings, seen: RecentDrop, now: u32, time: MonotonicNs) -> Option<MonotonicNs> {
-    // One more, because the hit was perhaps at the beginning of its unit.
+    // One unit more, because the hit was perhaps at the beginning of its unit.
     let age = u64::from(seen.last_age(now)? + 1) * u64::from(settings.unit_ns);
     Some(MonotonicNs::from_ns(time.ns().saturating_sub(age)))
 }
@@ -119,7 +119,7 @@ pub fn units(settings: &Settings, now: MonotonicNs, end: MonotonicNs) -> u32 {
     }
 }
 
-/// [`Settings::epoch`] now.
+/// The current [`Settings::epoch`].
 #[inline(always)]
 fn epoch(settings: &Settings) -> u32 {
     // SAFETY: a reference is always valid. The read is volatile because user
@@ -128,19 +128,19 @@ fn epoch(settings: &Settings) -> u32 {
 }
 
 #[inline(always)]
-fn line(segment: &Segment) -> Option<(Place, *mut Line)> {
+fn find_line(segment: &Segment) -> Option<(Place, *mut Line)> {
     // IPv6 is not cached, because no IPv6 flood has been seen.
     if segment.packet_v6 {
         return None;
     }
-    let place = Place::of(segment.source4(), maps::line_bits());
+    let place = Place::from_source(segment.source4(), maps::line_bits());
     Some((place, maps::recent_drops(place)?))
 }
 
-/// The slot of the source, or any.
+/// The slot of the source; any slot if the source has none.
 ///
-/// There is no branch: which slot it is cannot be predicted, and the verifier would follow
-/// every combination.
+/// The search has no branch: the processor could not predict it, and the verifier would
+/// follow every combination of slots.
 #[inline(always)]
 fn of_source(line: *mut Line, place: Place) -> *mut u64 {
     let (mut found, mut index) = (0, 0);
@@ -152,7 +152,7 @@ fn of_source(line: *mut Line, place: Place) -> *mut u64 {
     slot(line, bounded(found))
 }
 
-/// An invalid slot, the source's home if that is one; or any.
+/// An invalid slot, preferably the source's home; any slot if all are valid.
 #[inline(always)]
 fn invalid(line: *mut Line, place: Place, epoch: u32, now: u32) -> *mut u64 {
     let since_epoch = now.saturating_sub(epoch).into();
@@ -169,13 +169,13 @@ fn invalid(line: *mut Line, place: Place, epoch: u32, now: u32) -> *mut u64 {
     slot(line, bounded(found))
 }
 
-/// The same number, of which also the verifiers of older kernels know that it is below
-/// [`SLOTS`].
+/// Returns `index` unchanged. The AND proves to the verifiers of older kernels that it is
+/// below [`SLOTS`].
 #[inline(always)]
 fn bounded(index: u64) -> u64 {
     let mut bounded = index;
     // SAFETY: the instruction changes this register only. It is inline assembly, because
-    // the compiler leaves out what changes nothing.
+    // the compiler would leave out an AND that changes nothing.
     unsafe {
         asm!(
             "{bounded} &= {most}",

@@ -1,4 +1,4 @@
-//! The segment in a frame that is not plain.
+//! Finds the TCP segment in a frame that the fast path (`plain`) does not parse.
 
 use core::mem::MaybeUninit;
 
@@ -32,13 +32,14 @@ pub fn parse<'stored>(
     let into = stored.as_mut_ptr();
     let mut index = 0;
     while index < WORDS {
-        // SAFETY: the word lies within the segment. LLVM would call a function that sets
-        // bytes for one write of all.
+        // SAFETY: the word lies within the segment. The words are written one by one, because
+        // LLVM would call a function that sets bytes to write the whole segment.
         unsafe { into.cast::<u64>().add(index).write_volatile(0) };
         index += 1;
     }
-    match spamdrop_parse_ip(received.ctx.ctx, kind, offset, into) {
-        // SAFETY: every field was written.
+    // SAFETY: `into` points to a segment, whose bytes were all written above.
+    match unsafe { spamdrop_parse_ip(received.ctx.ctx, kind, offset, into) } {
+        // SAFETY: as above.
         FOUND => Ok(unsafe { stored.assume_init_ref() }),
         NOT_IP => Err(Reason::NotIp),
         NOT_TCP => Err(Reason::NotTcp),
@@ -51,24 +52,28 @@ pub fn parse<'stored>(
 /// Finds the segment in the packet whose IP header begins at `offset`. Returns [`FOUND`], or
 /// the number of a reason.
 ///
-/// The symbol is global, so that the verifier checks the function by itself and only once:
-/// for any header, wherever it begins. What follows the call, it checks for any segment.
-/// Otherwise it would follow each of the paths through the headers up to the gate.
+/// The symbol is global, so that the verifier checks the function separately, once for all
+/// arguments, and the code after the call once for all segments. Otherwise, the verifier
+/// would follow each of the paths through the headers up to the gate.
+///
+/// # Safety
+///
+/// `ctx` is the context of the program, and `into` points to a segment.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn spamdrop_parse_ip(
+unsafe extern "C" fn spamdrop_parse_ip(
     ctx: *mut xdp_md,
     kind: u16,
     offset: usize,
     into: *mut Segment,
 ) -> u32 {
-    // The verifier knows nothing of the arguments.
+    // To the verifier, each argument can be any value of its type, also null.
     if into.is_null() || offset > LAST_IP_HEADER {
         return Reason::Truncated as u32;
     }
     match in_ip(&Frame::new(&XdpContext::new(ctx)), kind, offset) {
         Ok(segment) => {
-            // SAFETY: the caller's pointer to a segment, or the verifier's to as many bytes.
+            // SAFETY: the caller's promise.
             unsafe { into.write(segment) };
             FOUND
         }

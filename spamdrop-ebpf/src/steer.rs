@@ -28,8 +28,8 @@ pub fn spamdrop_answer(ctx: SkLookupContext) -> u32 {
     SK_PASS
 }
 
-/// Checks the gate, then the verdict. Known and allowlisted senders reach the
-/// mail server, as at the gate.
+/// Whether the responder takes the connection. Known and allowlisted senders reach
+/// the mail server, as at the gate.
 #[inline(always)]
 fn is_for_responder(segment: &Segment) -> bool {
     let Some(gate) = maps::gate() else {

@@ -26,8 +26,8 @@ pub fn hit(entry: *mut Entry, seen: &Entry, expires: MonotonicNs) {
     store_expiry(entry, seen, expires);
 }
 
-/// Adds the slide that a recent drop has postponed, whose last hit was at this
-/// time.
+/// Stores the expiry that a recent drop has postponed. `last`: the time of the last
+/// hit on the recent drop that slides the expiry.
 #[inline(always)]
 pub fn slide(entry: *mut Entry, last: MonotonicNs) {
     // SAFETY: `entry` comes from a look-up of this run, and every bit pattern is a

@@ -10,25 +10,26 @@ const DIRECTORY: &str = "ebpf";
 
 /// Sets the variables that aya-build and the cargo that it starts read.
 pub fn set_environment() {
-    // The target has no prebuilt core, and its inline assembly is unstable;
-    // this process and the cargo that it starts are the only ones to see it.
+    // The eBPF target has no prebuilt `core` and no stable inline assembly, so a stable
+    // compiler must accept unstable features. This process and the cargo that it starts
+    // are the only ones to see the variable.
     set("RUSTC_BOOTSTRAP", "1");
     // An object of an incremental build needs more stack than the kernel allows.
     set("CARGO_INCREMENTAL", "0");
-    // The output of the inner cargo is shown as warnings; leave only real ones.
+    // aya-build shows each line that the inner cargo writes as a warning, also its progress.
     set("CARGO_TERM_QUIET", "true");
-    // The object's debugging information names its sources, and must not tell
-    // where they were: two builds in different directories are equal. aya-build
-    // replaces the compiler's flags, so cargo itself has to do it.
-    // Cargo takes the objects of an earlier build for fresh, whether `cargo xtask dist`
-    // made them or not, so its flags must not add to that.
+    // Cargo does not rebuild the objects when the flags of `cargo xtask dist`'s compiler
+    // wrapper change. So these flags are emptied; otherwise an object would depend on
+    // which build made it.
     set("SPAMDROP_COMPILER_FLAGS", "");
+    // The object's debugging information names its source files. Their directory is left
+    // out, so that builds in different directories are equal. Cargo itself must do this,
+    // because aya-build replaces the compiler's flags.
     set("CARGO_UNSTABLE_TRIM_PATHS", "true");
     set("CARGO_PROFILE_RELEASE_TRIM_PATHS", "object");
     let out = env::var("OUT_DIR").unwrap_or_default();
-    // aya-build compiles into `OUT_DIR`, so every set of features and every
-    // profile would compile `core` and the libraries again. With one directory
-    // for all, only what differs is compiled.
+    // aya-build compiles into `OUT_DIR`, so every set of features and every profile
+    // would compile `core` and the libraries again. One directory for all prevents this.
     if let Some(target) = target_directory(Path::new(&out)) {
         set(
             "CARGO_BUILD_BUILD_DIR",

@@ -38,9 +38,9 @@ pub struct Account {
 static DAEMON: OnceLock<Account> = OnceLock::new();
 
 impl Account {
-    /// The account for the value of `user`. An ordinary user stays the one that
-    /// it is. `None`: the account of the default name does not exist, so root
-    /// stays root.
+    /// The account for the value of `user`. If this process is not root, it is the
+    /// account of this process, whatever `user` is. `None`: the account of the
+    /// default name does not exist, so root stays root.
     ///
     /// # Errors
     ///
@@ -164,8 +164,8 @@ const OF_FILES: CapabilitySet = CapabilitySet::CHOWN
 pub struct ActingAsDaemon(Option<Root>);
 
 impl ActingAsDaemon {
-    /// No change: where nothing of the daemon's exists, there is nothing to
-    /// protect from.
+    /// Changes nothing: for a path at which the daemon's account owns nothing, so
+    /// that it cannot have placed a symbolic link there.
     pub fn unchanged() -> Self {
         Self(None)
     }
@@ -179,8 +179,8 @@ struct Root {
     groups: Vec<Gid>,
 }
 
-/// Begins to act as the daemon's account, unless this process is not root or
-/// acts so already.
+/// Begins to act as the daemon's account, if this thread acts as root and the
+/// daemon's account is another one. Otherwise, it changes nothing.
 ///
 /// # Errors
 ///
@@ -200,9 +200,9 @@ pub fn act_as_daemon() -> Result<ActingAsDaemon> {
         }
         became
     };
-    // A half of the change must not remain.
+    // If a step fails, the closure undoes the earlier ones.
     become_account().with_context(|| {
-        format!("cannot act as the user {account}, as `user` names; as root, set `user = \"root\"`")
+        format!("cannot switch to the account {account}; set `user = \"root\"` to run as root")
     })?;
     Ok(ActingAsDaemon(Some(root)))
 }

@@ -12,11 +12,11 @@ use spamdrop_core::escape::escape;
 use spamdrop_core::log::MailServer;
 use spamdrop_core::warning::Warning;
 
-mod answer;
+mod auth;
 pub mod directories;
 mod settings;
 mod start;
-pub use answer::answer;
+pub use auth::answer;
 pub use start::{
     ensure_complete, ensure_logs, ensure_no_overlap, ensure_reloadable, ensure_slots,
     ensure_startable,
@@ -29,7 +29,8 @@ pub mod zones;
 ///
 /// # Errors
 ///
-/// The mail server's file cannot be read.
+/// Courier's `esmtpd`, or the file of gathered settings in `run_dir`, cannot be read or
+/// parsed.
 pub fn warnings(config: &Config) -> Result<Vec<Warning>> {
     let mut warnings = settings::warnings(config);
     warnings.extend(directories::stays_root(config));
@@ -43,7 +44,7 @@ pub fn warnings(config: &Config) -> Result<Vec<Warning>> {
     Ok(warnings)
 }
 
-/// Warns about a server for which there is no default match.
+/// Warns if the default matches of the journal select no entries of a configured server.
 fn journal(config: &Config) -> Option<Warning> {
     let other = config.server_without_match()?;
     Some(Warning {
@@ -67,7 +68,7 @@ pub fn listeners(config: &Config) -> Result<Vec<Warning>> {
             warnings.push(Warning {
                 about: "ports",
                 text: format!(
-                    "nothing listens on port {port} in this network namespace; is the mail server down, or elsewhere?"
+                    "nothing listens on port {port} in this network namespace; is the mail server down, or in another namespace?"
                 ),
             });
         }
@@ -75,8 +76,8 @@ pub fn listeners(config: &Config) -> Result<Vec<Warning>> {
     Ok(warnings)
 }
 
-/// Warns about plain files. Standard input is exempt: its source is the
-/// administrator's choice.
+/// Warns about a log that is a plain file, because a local user may forge its lines.
+/// Standard input is exempt: its source is the administrator's choice.
 fn plain_files(config: &Config) -> Option<Warning> {
     let file = config.logs.iter().find(|path| path.as_os_str() != "-")?;
     let advice = if config.journal {
@@ -90,8 +91,8 @@ fn plain_files(config: &Config) -> Option<Warning> {
     })
 }
 
-/// Warns if no server logs accepted mail. Without it, only the rate limit
-/// bounds the damage of a broken blocklist.
+/// Warns if no server logs accepted mail. If accepted mail is not logged, only the rate
+/// limit bounds the damage of a broken blocklist.
 fn no_acceptances(servers: &[MailServer]) -> Option<Warning> {
     if servers.is_empty() || servers.iter().any(|server| server.tells_acceptances()) {
         return None;
@@ -106,8 +107,8 @@ fn no_acceptances(servers: &[MailServer]) -> Option<Warning> {
     })
 }
 
-/// Settings of Postfix and Exim that conflict with spamdrop, or are not
-/// understood.
+/// Warns if the settings of Postfix or Exim were not read, have changed since, conflict
+/// with spamdrop, or are not understood.
 fn gathered(config: &Config) -> Result<Vec<Warning>> {
     let about = "servers";
     let Some(file) = config.gathered_settings()? else {

@@ -9,6 +9,7 @@ use clap_complete::Shell;
 mod allow;
 mod block;
 mod config;
+mod config_path;
 mod export;
 mod global;
 mod history;
@@ -25,6 +26,7 @@ pub use allow::{Allow, AllowAdd, AllowCheck};
 use block::term;
 pub use block::{Add, Addrs, Flush, Import, Remove};
 pub use config::{Check, ConfigVerb};
+pub use config_path::without_config;
 pub use export::{Export, ExportFormat};
 pub use global::with_json_behind;
 pub use history::{Forget, HistoryOptions, Why};
@@ -48,11 +50,11 @@ pub struct Cli {
     /// Configuration file [default: /etc/spamdrop/spamdrop.toml, if it exists]
     #[arg(short, long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Say more: everything that `RUST_LOG=spamdrop=debug` shows, whatever
-    /// `RUST_LOG` is
+    /// Also print debug messages, as with `RUST_LOG=spamdrop=debug`; overrides
+    /// `RUST_LOG`
     #[arg(short, long, global = true)]
     pub verbose: bool,
-    /// Say nothing but results and errors, whatever `RUST_LOG` is
+    /// Print only results and errors; overrides `RUST_LOG`
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
     /// The command to run.
@@ -83,11 +85,11 @@ pub enum Verb {
     Detach(Detach),
     /// Block addresses or prefixes
     ///
-    /// An IPv6 address is blocked with its whole /64; alone if others in it are
-    /// protected or known senders, or if it has the length 128. The block of an
-    /// address lasts until no packet has arrived from it for the given time; the
-    /// block of a prefix lasts for exactly that time. If one of the addresses is
-    /// protected from blocking, nothing is blocked.
+    /// An IPv6 address is blocked with its whole /64. It is blocked alone if it is
+    /// written with `/128`, or if the /64 holds a protected address or a known
+    /// sender. The block of an address lasts until no packet has arrived from it for
+    /// the given time; the block of a prefix lasts for exactly that time. If one of
+    /// the addresses is protected from blocking, nothing is blocked.
     #[command(aliases = ["block", "ban"])]
     Add(Add),
     /// Unblock addresses or prefixes
@@ -97,10 +99,10 @@ pub enum Verb {
     Flush(Flush),
     /// Show what is blocked
     ///
-    /// Sorted by address. An address is shown with the entries that block it, also
-    /// the blocked prefixes around it; a prefix with all entries in it and around
-    /// it. The table ends with the number of entries. Exits with 1 if one of the
-    /// given addresses or prefixes has no such entry.
+    /// Sorted by address. For a given address, shows the entries that block it; for
+    /// a prefix, also all entries in it. Blocked prefixes that contain the address
+    /// or prefix are included. The table ends with the number of entries. Exits with
+    /// 1 if no entry is found for one of the given addresses or prefixes.
     #[command(alias = "ls")]
     List(List),
     /// Block the addresses in a file
@@ -133,20 +135,20 @@ pub enum Verb {
     Why(Why),
     /// Show what happened: blocks, refusals, commands
     ///
-    /// Without ADDR, of all senders. Blocks from the log and the FIFO with the
-    /// number of offences, blocks that ended by themselves, connections that were
-    /// ended, refusals at the gate summed by sender and wave, known senders that
-    /// were promoted or demoted, and commands with the user who gave them. Kept for
-    /// 30 days (`history` of the configuration), but at most 50,000 refusals and
-    /// 50,000 other events.
+    /// Without ADDR, shows the events of all senders: blocks from the log and the
+    /// FIFO with the number of offences, blocks that ended by themselves, connections
+    /// that were ended, refusals at the gate summed by sender and wave, known senders
+    /// that were promoted or demoted, and commands with the user who gave them.
+    /// Events are kept for 30 days (`history` of the configuration), but at most
+    /// 50,000 refusals and 50,000 other events.
     History(HistoryOptions),
     /// Remove the stored data about addresses
     ///
-    /// Their blocks, also the saved ones, the evidence for and against them as
-    /// senders, the verdict of the blocklists, their history, and the last contact
-    /// of their networks (/24 or /48). An IPv6 address leaves the evidence and the
-    /// events of its /64; give the /64 to remove these, and those of all addresses
-    /// in it. Entries of the allowlist, blocked prefixes and their events, the
+    /// Removes their blocks, also the saved ones, the evidence for and against them
+    /// as senders, the verdict of the blocklists, their history, and the last contact
+    /// of their networks (/24 or /48). For an IPv6 address, the evidence and the
+    /// events of its /64 stay. Give the /64 to remove them, and those of all its
+    /// addresses. Entries of the allowlist, blocked prefixes and their events, the
     /// journal and the mail log stay. Exits with 1 if nothing was stored.
     Forget(Forget),
     /// Edit or show the allowlist: sources that are never blocked
@@ -175,7 +177,7 @@ pub enum Verb {
     /// A pause replaces an earlier one of the same layers. Meanwhile `status`
     /// reports the protection as degraded.
     Pause(Pause),
-    /// End every pause, and say which
+    /// End every pause, and print which layers were paused
     ///
     /// This ends what `pause` has paused. Blocking also pauses while blocklists
     /// seem to have gone wrong: too many known senders are refused, or too many
@@ -190,8 +192,8 @@ pub enum Verb {
     /// that needs a restart of the daemon, or `detach` and a new start, is named and
     /// keeps its old value; the others are applied. Exits with 3 if no daemon runs,
     /// and with 1 if the daemon reads another file, refuses the configuration, cannot
-    /// apply all of it, or does not answer within a minute. A new `run_dir` (3) or
-    /// `user` (78) needs a restart of the daemon.
+    /// apply all of it, or does not answer within a minute. A new `run_dir` (exit
+    /// status 3) or `user` (78) needs a restart of the daemon.
     Reload(Output),
     /// Show how well the server is protected, interfaces, maps and the daemon;
     /// exits with 1 if the protection is degraded, with 3 if there is none
@@ -209,7 +211,8 @@ pub enum Verb {
     ///
     /// The daemon records waves unless `admit` is "off": the newest 1,000, and
     /// the course of the newest 50. The table has as many columns as fit the
-    /// terminal (80 characters, if it is none); `report WAVE` shows all.
+    /// terminal, or 80 characters if the output is no terminal; `report WAVE` shows
+    /// all.
     Report(Report),
     /// Show how many packets were passed and dropped, by reason
     ///
@@ -218,8 +221,8 @@ pub enum Verb {
     Stats(StatsOptions),
     /// Show which lines of a mail log are understood, and which would block
     ///
-    /// Each line is treated as if it had just been written, and nothing is
-    /// blocked at the start of a file. Near misses are lines that look like a
+    /// Each line is treated as if it had just been written, and each file as if
+    /// nothing were blocked before it. Near misses are lines that look like a
     /// rejection and were not taken as one. Exits with 1 if a file could not be
     /// read to its end.
     Scan(Scan),
@@ -281,7 +284,8 @@ pub struct Detach {
     /// Interfaces to take the filter from; without any, everything is removed
     #[arg(value_name = "IFACE")]
     pub interfaces: Vec<String>,
-    /// Detach even while the daemon runs, or in another network namespace
+    /// Detach even while the daemon runs, or if the filter belongs to another
+    /// network namespace
     #[arg(long)]
     pub force: bool,
 }

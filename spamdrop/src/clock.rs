@@ -21,7 +21,7 @@ pub fn monotonic() -> Duration {
     duration(clock_gettime(ClockId::Monotonic))
 }
 
-/// The time of processors that this process has taken.
+/// The CPU time that this process has used.
 #[must_use]
 pub fn processor_time() -> Duration {
     duration(clock_gettime(ClockId::ProcessCPUTime))
@@ -83,14 +83,15 @@ pub fn ticks_per_second() -> u64 {
     (1_000_000_000 + tick / 2) / tick
 }
 
-/// Where the kernel tells the id of this boot.
+/// The file in which the kernel shows the id of this boot.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// The id of this boot, from which the monotonic clock counts.
+/// The id of this boot. Values of the monotonic clock can be compared only if they
+/// are of the same boot.
 ///
 /// # Errors
 ///
-/// The kernel does not tell it.
+/// The id cannot be read.
 pub fn boot_id() -> Result<String> {
     let id = fs::read_to_string(BOOT_ID).with_context(|| format!("cannot read {BOOT_ID}"))?;
     Ok(id.trim_ascii_end().to_owned())
@@ -110,7 +111,7 @@ const OFFSETS: &str = "/proc/self/timens_offsets";
 ///
 /// # Errors
 ///
-/// As said, or the offsets cannot be read.
+/// The clocks differ, or the offsets cannot be read.
 pub fn ensure_kernels_clock() -> Result<()> {
     let text = match fs::read_to_string(OFFSETS) {
         // The kernel has no time namespaces (before Linux 5.6).
@@ -124,7 +125,8 @@ pub fn ensure_kernels_clock() -> Result<()> {
     Err(Failure::new(Exit::Failed, message))
 }
 
-/// A line is the clock's name, seconds and nanoseconds.
+/// Whether the offset of the monotonic clock is not 0. A line of the file has the
+/// clock's name, seconds and nanoseconds.
 fn has_monotonic_offset(offsets: &str) -> bool {
     let mut lines = offsets.lines().map(str::split_whitespace);
     lines.any(|mut words| {

@@ -44,9 +44,9 @@ pub use program::{Names, Programs};
 /// The path of the configuration file, unless `--config` names another.
 pub const PATH: &str = "/etc/spamdrop/spamdrop.toml";
 
-/// Every key of the configuration file. The example file beside this crate
-/// describes them; a test ensures that it has every key, and that its defaults
-/// are those of the code.
+/// Every key of the configuration file. The file `spamdrop.toml` of this crate
+/// describes the keys; a test ensures that it has each of them, and that its
+/// defaults are those of the code.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(
@@ -148,7 +148,7 @@ impl Default for Config {
 #[must_use]
 pub fn absolute_path(given: Option<&Path>) -> PathBuf {
     let path = given.unwrap_or(Path::new(PATH));
-    // It fails only where the working directory was removed.
+    // `absolute` fails if the path is empty or the working directory was removed.
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
@@ -174,7 +174,7 @@ impl Config {
     pub fn parse(text: &str) -> Result<Self> {
         let config = toml::from_str(text);
         let mut config: Self = config.map_err(|error| mistake::describe(text, &error))?;
-        // Without the key, the journal replaces the default log.
+        // If `logs` is not set, the journal is read in place of the default log file.
         if config.journal && !toml::from_str::<toml::Table>(text)?.contains_key("logs") {
             config.logs.clear();
         }
@@ -190,7 +190,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Checks the values again after flags may have changed them.
+    /// Checks the values. Call it again after flags have changed any of them.
     ///
     /// # Errors
     ///
@@ -213,7 +213,7 @@ impl Config {
         self.check_programs()?;
         if self.answer == Answer::On && self.admit == Admit::Off {
             anyhow::bail!(
-                "`answer` is \"on\", but only the gate finds out who is listed; set `admit` to \"observe\" or \"on\""
+                "`answer` is \"on\", but only the gate looks up whether senders are listed; set `admit` to \"observe\" or \"on\""
             );
         }
         self.check_journal()?;
@@ -230,7 +230,7 @@ impl Config {
         for pattern in &self.pattern {
             let name = pattern.name();
             if !names.insert(name) {
-                anyhow::bail!("two patterns are named {name:?}; the name tells them apart");
+                anyhow::bail!("two patterns are named {name:?}; give each its own name");
             }
         }
         Ok(())
@@ -258,7 +258,7 @@ impl Config {
 
     fn parser_settings(&self) -> ParserSettings {
         let mut servers = self.servers.clone();
-        // The responder logs as Courier does, whichever the mail server is.
+        // The responder logs in Courier's format, whichever the mail server is.
         if self.answer == Answer::On && !servers.contains(&MailServer::Courier) {
             servers.push(MailServer::Courier);
         }
@@ -339,7 +339,7 @@ impl Config {
 ///
 /// # Errors
 ///
-/// There is none.
+/// There is no such zone.
 pub fn timezone(name: &str) -> Result<TimeZone> {
     TimeZone::get(name).map_err(|_| {
         anyhow::anyhow!(

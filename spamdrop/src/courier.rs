@@ -80,7 +80,7 @@ mod tests {
         fs::create_dir(dir.path().join("sub")).unwrap();
         for path in [dir.path(), &dir.path().join("default")] {
             let table = access(path).unwrap();
-            assert_eq!(table.of([192, 0, 2, 1].into()), Entry::Spares);
+            assert_eq!(table.entry_for([192, 0, 2, 1].into()), Entry::Spares);
         }
         assert_eq!(access(&dir.path().join("none")).unwrap(), Access::default());
     }

@@ -35,7 +35,7 @@ pub enum Owned {
     Pins,
 }
 
-/// Files in root's directory with names that begin so are given to the account.
+/// How the names of spamdrop's files begin. [`adopt`] gives such files of root to the account.
 const OF_RUN: [&str; 5] = ["lock", "reload.lock", "daemon.", "watcher.", SETTINGS_FILE];
 const OF_STATE: [&str; 5] = [
     "positions.json",
@@ -44,7 +44,7 @@ const OF_STATE: [&str; 5] = [
     "known.db",
     "waves.db",
 ];
-/// The links, and the maps of the first layout, which had no directory.
+/// The pinned links, and the maps of layout v1, which had no directory of its own.
 const OF_PINS: [&str; 17] = [
     "allow",
     "answer_link",
@@ -90,15 +90,15 @@ impl Owned {
     }
 }
 
-/// Whether this is the directory of a layout, such as `v2`.
+/// Whether this is the name of the directory of a layout of the maps, such as `v2`.
 fn is_version(name: &[u8]) -> bool {
     let digits = name.strip_prefix(b"v").unwrap_or_default();
     !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
 }
 
-/// Makes the directory if it is missing. Where root runs and the daemon has an
-/// account of its own, the directory becomes that account's with all files in
-/// it, if it was root's.
+/// Makes the directory if it is missing. If this process is root and the daemon
+/// has an account of its own, a directory of root is given to that account, with
+/// all files in it.
 ///
 /// # Errors
 ///
@@ -109,7 +109,7 @@ pub fn prepare(path: &Path, owned: Owned) -> Result<()> {
     adopt(path, owned)
 }
 
-/// As [`prepare`] for a directory that exists; one that does not stays missing.
+/// As [`prepare`], but a missing directory is not made.
 ///
 /// # Errors
 ///
@@ -132,7 +132,7 @@ pub fn adopt(path: &Path, owned: Owned) -> Result<()> {
 ///
 /// # Errors
 ///
-/// It does not, with the next step.
+/// Another account owns the directory or can change it. The message names the next step.
 pub fn ensure_owned(path: &Path, owned: Owned, account: &Account) -> Result<()> {
     ensure_trusted(path, owned.key(), account)?;
     match fs::metadata(path) {
@@ -142,19 +142,19 @@ pub fn ensure_owned(path: &Path, owned: Owned, account: &Account) -> Result<()> 
             &found,
             owned.key(),
             account,
-            "does not belong to it",
+            "does not belong to the daemon's account",
         )),
-        // The nearest directory was checked.
+        // It does not exist. `ensure_trusted` has checked the nearest one above it.
         Err(_) => Ok(()),
     }
 }
 
 /// Ensures that only root and the account can change the directory, and those
-/// above it. A path that does not exist is judged by the nearest that does.
+/// above it. If the directory does not exist, the nearest one above it is checked.
 ///
 /// # Errors
 ///
-/// Somebody else can; the message names owner, mode and the next step.
+/// Somebody else can change one of them; the message names owner, mode and the next step.
 pub fn ensure_trusted(path: &Path, key: &str, account: &Account) -> Result<()> {
     let nearest = path.ancestors().find(|path| path.exists());
     let nearest = nearest.filter(|path| !path.as_os_str().is_empty());
@@ -171,7 +171,7 @@ pub fn ensure_trusted(path: &Path, key: &str, account: &Account) -> Result<()> {
     Ok(())
 }
 
-/// Why others than root and the account can change a directory.
+/// Why others than root and the account can change a directory; `None`: they cannot.
 fn fault(found: &Metadata, is_above: bool, account: &Account) -> Option<&'static str> {
     let is_sticky = found.mode() & 0o1000 != 0;
     let is_own_group = [0, account.gid.as_raw()].contains(&found.gid());
@@ -206,7 +206,7 @@ fn refusal(
     let step = match is_own && fault.contains("written") {
         true => format!("`chmod go-w {shown}`"),
         false => format!(
-            "`chown {account}: {shown}`, or set `user = {owner:?}` where the daemon runs as that"
+            "`chown {account}: {shown}`, or set `user = {owner:?}` if the daemon runs as that user"
         ),
     };
     let message = format!(
@@ -216,12 +216,12 @@ fn refusal(
     Failure::new(Exit::Config, message)
 }
 
-/// Makes the directory with this mode, and those above it for all to enter,
+/// Makes the directory with this mode, and missing ones above it with mode 0755,
 /// whatever the umask.
 ///
 /// # Errors
 ///
-/// One cannot be made.
+/// A directory cannot be made.
 pub fn make(path: &Path, mode: u32) -> Result<()> {
     let missing: Vec<&Path> = path
         .ancestors()
@@ -243,8 +243,8 @@ fn make_one(path: &Path, mode: u32) -> io::Result<()> {
     }
 }
 
-/// Gives root's directory and its files to the account. No one else can change
-/// the directory until then, so the names lead where they led before.
+/// Gives a directory of root, and its files, to the account. Until then only root
+/// can change the directory, so nobody can replace a file between check and change.
 fn give(path: &Path, owned: Owned, account: &Account) -> Result<()> {
     let cannot = || format!("cannot give {} to {account}", path.display());
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -267,9 +267,9 @@ fn give(path: &Path, owned: Owned, account: &Account) -> Result<()> {
     give_all(&directory, account).with_context(cannot)
 }
 
-/// Gives root's files in the account's directory to the account: those that an
-/// older daemon has written as root. It could replace them anyway. The mail
-/// server's settings stay root's.
+/// Gives root's files in the account's directory to the account: an older daemon
+/// has written them as root. The account could replace them anyway. The mail
+/// server's settings remain root's, because only root may write them.
 fn give_files(directory: &OwnedFd, owned: Owned, account: &Account) -> rustix::io::Result<()> {
     for (name, kind) in names(directory)? {
         let is_roots = name.to_bytes().starts_with(SETTINGS_FILE.as_bytes());
@@ -283,7 +283,7 @@ fn give_files(directory: &OwnedFd, owned: Owned, account: &Account) -> rustix::i
             opened => opened?,
         };
         let found = rustix::fs::fstat(&file)?;
-        // Of a file with a second name elsewhere, that is not certain.
+        // A hard link may be a file of root from elsewhere, so it remains root's.
         if found.st_uid == 0 && found.st_nlink == 1 {
             rustix::fs::fchown(&file, Some(account.uid), Some(account.gid))?;
         }
@@ -321,7 +321,8 @@ fn ensure_only_ours(directory: &OwnedFd, path: &Path, owned: Owned) -> Result<()
     Err(Failure::new(Exit::Config, message))
 }
 
-/// The directory is given last: while it is root's, nobody replaces its files.
+/// Gives a directory of root, and all in it, to the account. The directory itself is
+/// given last: while it is root's, nobody can replace its files.
 fn give_all(directory: &OwnedFd, account: &Account) -> rustix::io::Result<()> {
     let (uid, gid) = (Some(account.uid), Some(account.gid));
     for (name, kind) in names(directory)? {
@@ -340,7 +341,7 @@ fn give_all(directory: &OwnedFd, account: &Account) -> rustix::io::Result<()> {
 
 /// Ensures that the account can enter every directory above. systemd mounts
 /// `/sys/fs/bpf` for root only; there, the account's group gets the right to
-/// pass, and no other.
+/// enter, and no other right.
 fn ensure_reachable(path: &Path, owned: Owned, account: &Account) -> Result<()> {
     let real =
         fs::canonicalize(path).with_context(|| format!("cannot look at {}", path.display()))?;
@@ -354,10 +355,9 @@ fn ensure_reachable(path: &Path, owned: Owned, account: &Account) -> Result<()> 
             open_to_group(directory, &found, account)?;
             continue;
         }
-        let fault = "cannot be entered by it";
         let (key, shown) = (owned.key(), directory.display());
         let message = format!(
-            "`{key}`: {shown} (mode {:04o}) {fault}; the daemon runs as {account}: \
+            "`{key}`: the daemon runs as {account}, which cannot enter {shown} (mode {:04o}): \
              `chmod o+x {shown}`, or name another directory",
             found.mode() & 0o7777
         );

@@ -1,5 +1,5 @@
-//! The engine without a filter, with this machine's addresses, known senders and
-//! zones. Nothing is written, and no lock is taken.
+//! Runs the engine without a filter, with this machine's addresses, known senders
+//! and zones. Nothing is written, and no lock is taken.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -15,9 +15,10 @@ use crate::config::Config;
 use crate::protect;
 use crate::store::{STATUS_WAIT, Store};
 
-/// A dry run by a configuration; `engine`: the settings of the engine, which
-/// flags may have changed. Names what it cannot read: it then counts by the log
-/// alone.
+/// Begins a dry run with the settings of `config`, except those of the engine:
+/// `engine` has them, because flags of the command may have changed them. If the
+/// known senders, the zones or the slots cannot be read, a warning is logged, and
+/// the dry run does without them.
 ///
 /// # Errors
 ///
@@ -53,7 +54,7 @@ fn senders(path: &Path) -> HashMap<Target, Record> {
         None => Ok(Vec::new()),
     });
     read.map(HashMap::from_iter).unwrap_or_else(|error| {
-        log::warn!("the known senders are those of the log alone: {error:#}");
+        log::warn!("cannot read the known senders, so only those in the log count: {error:#}");
         HashMap::new()
     })
 }
@@ -62,7 +63,7 @@ fn zones(config: &Config) -> ZoneNames {
     match config.asked_zones() {
         Ok(zones) => ZoneNames::new(zones.rules(), &[]),
         Err(error) => {
-            log::warn!("the mail server's zones are not known: {error:#}");
+            log::warn!("cannot read the mail server's zones: {error:#}");
             ZoneNames::default()
         }
     }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use rustix::process::geteuid;
 use spamdrop_core::invalid::Invalid;
 
-/// The result of a command.
+/// The exit code of a command that fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -26,7 +26,7 @@ pub enum Exit {
 #[derive(Debug)]
 pub struct Failure {
     code: u8,
-    /// Empty if the output has said it.
+    /// Empty if the output of the command has already named the error.
     message: String,
 }
 
@@ -83,8 +83,9 @@ pub fn is_silent(error: &anyhow::Error) -> bool {
     failure.is_some_and(|failure| failure.message.is_empty())
 }
 
-/// The end of an error's message: the next step where the kernel has refused
-/// something to an ordinary user. A [`Failure`] names its own.
+/// Text to append to an error's message: the advice to run the command as root, if
+/// the kernel has denied something to an ordinary user; otherwise empty. The message
+/// of a [`Failure`] names its own next step.
 #[must_use]
 pub fn next_step(error: &anyhow::Error) -> &'static str {
     let is_explained = error.downcast_ref::<Failure>().is_some();

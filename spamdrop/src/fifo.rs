@@ -116,7 +116,7 @@ impl Drop for Fifo {
             && let Err(error) = leave(&self.path)
         {
             let path = self.path.display();
-            log::warn!("cannot replace {path}, so writers will wait: {error}");
+            log::warn!("cannot replace the FIFO {path} by a link, so its writers wait: {error}");
         }
     }
 }
@@ -140,7 +140,7 @@ fn ensure_ours(path: &Path, metadata: &Metadata, owner: Uid) -> Result<()> {
         return Ok(());
     }
     let shown = path.display();
-    bail!("{shown} is no FIFO of ours; remove it, or name another path as `fifo`")
+    bail!("{shown} is not a FIFO of the daemon's account; remove it, or change `fifo`")
 }
 
 /// Whether an earlier process left a FIFO at `path`, or the link that replaces
@@ -176,7 +176,7 @@ fn leave(path: &Path) -> io::Result<()> {
     fs::rename(&beside, path)
 }
 
-/// Removes the temporary file that a crash may have left at `beside`.
+/// Removes the temporary FIFO or link that a crash may have left at `beside`.
 fn fresh(beside: &Path) -> io::Result<()> {
     if is_left(beside) {
         fs::remove_file(beside)?;

@@ -10,7 +10,7 @@ use spamdrop_core::escape::escape;
 /// The process that holds a lock on the file, such as `` `spamdrop learn` (pid
 /// 4711) ``; `None` if the kernel names none. The process may have ended since.
 #[must_use]
-pub fn of(path: &Path) -> Option<String> {
+pub fn describe(path: &Path) -> Option<String> {
     let file = fs::metadata(path).ok()?;
     let device = (major(file.dev()), minor(file.dev()));
     let locks = fs::read_to_string("/proc/locks").ok()?;
@@ -57,9 +57,9 @@ mod tests {
     #[test]
     fn the_holder_is_named_by_its_command_and_process() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        assert_eq!(of(file.path()), None);
+        assert_eq!(describe(file.path()), None);
         file.as_file().lock().unwrap();
-        let text = of(file.path()).unwrap();
+        let text = describe(file.path()).unwrap();
         assert!(
             text.ends_with(&format!(" (pid {})", std::process::id())),
             "{text}"

@@ -57,8 +57,8 @@ impl FilterSettings {
 
 /// A filter that is attached and configured.
 pub struct Installed {
-    /// The loaded filter, for its packet log and for [`steer`]. It may be
-    /// dropped.
+    /// The loaded filter, for its packet log and for [`steer`]. Dropping it does not
+    /// detach it.
     pub filter: Filter,
     /// Its maps.
     pub blocklist: Blocklist,
@@ -79,8 +79,8 @@ impl Installed {
     }
 }
 
-/// Detaches the filter from every interface that is not in the configuration,
-/// or no longer is the configured one.
+/// Detaches the filter from every interface that is not in the configuration, and
+/// from every renamed interface, which no longer has the name in the configuration.
 ///
 /// # Errors
 ///
@@ -105,7 +105,7 @@ pub fn install(
 ) -> Result<Installed> {
     ensure_no_older_daemon(settings)?;
     let attachment = attach(lock, settings, names, log_level)?;
-    let blocklist = tell(lock, settings, protected)?;
+    let blocklist = configure_blocklist(lock, settings, protected)?;
     Ok(Installed::new(attachment, blocklist))
 }
 
@@ -140,7 +140,7 @@ pub fn reconfigure(
     log_level: u8,
 ) -> Result<Installed> {
     ensure_attached(settings)?;
-    let blocklist = tell(lock, settings, protected)?;
+    let blocklist = configure_blocklist(lock, settings, protected)?;
     let attachment = attach(lock, settings, &settings.interfaces, log_level)?;
     Ok(Installed::new(attachment, blocklist))
 }
@@ -203,7 +203,11 @@ fn attach(
     attach::attach(lock, &settings.pin_dir, names, plan)
 }
 
-fn tell(lock: &WriteLock, settings: &FilterSettings, protected: &Protected) -> Result<Blocklist> {
+fn configure_blocklist(
+    lock: &WriteLock,
+    settings: &FilterSettings,
+    protected: &Protected,
+) -> Result<Blocklist> {
     let mut blocklist = Blocklist::open(&settings.pin_dir)?;
     tell_addresses(lock, settings, protected, &mut blocklist)?;
     blocklist.configure(lock, settings.settings)?;
@@ -227,8 +231,8 @@ pub fn tell_addresses(
     tell_destinations(lock, settings, blocklist)
 }
 
-/// As [`tell_addresses`], if the filter has the allowlist as it was before
-/// `changes`: only these are written.
+/// As [`tell_addresses`], but writes only `changes` of the allowlist, without reading the
+/// filter's one, to which they must apply.
 ///
 /// # Errors
 ///

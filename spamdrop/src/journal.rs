@@ -26,12 +26,12 @@ pub fn is_stderr() -> bool {
     fstat(io::stderr()).is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
-/// A message.
+/// A message of the daemon, and its fields in the journal.
 #[derive(Clone, Copy, Debug)]
 pub struct JournalMessage<'a> {
     /// The priority of syslog(3).
     pub priority: u8,
-    /// The event that it tells.
+    /// The event that the message reports; `None`: it reports no event.
     pub notice: Option<Notice>,
     /// The text, without the name of the program.
     pub text: &'a str,
@@ -49,9 +49,9 @@ pub struct JournalWriter<F> {
 /// The state of the stream.
 #[derive(Debug, Default)]
 struct Stream {
-    /// Number of messages that were not written since the last that was.
+    /// Number of messages that were lost since the last one that was written.
     lost: u64,
-    /// Whether the last line lacks its end.
+    /// Whether only the first part of the last line was written.
     is_torn: bool,
 }
 
@@ -69,7 +69,7 @@ impl<F: AsFd> JournalWriter<F> {
         }
     }
 
-    /// Writes a message, unless that would wait.
+    /// Writes a message. If that would wait, the message is lost and counted.
     pub fn write(&self, message: JournalMessage<'_>) {
         let is_sent = message
             .notice
@@ -88,10 +88,11 @@ impl<F: AsFd> JournalWriter<F> {
         Ok(())
     }
 
-    /// A panic that poisoned the lock leaves valid numbers.
+    /// Writes a message to the stream, after a report of the messages that were lost.
     fn write_line(&self, message: JournalMessage<'_>) {
         let mut state = match self.state.lock() {
             Ok(state) => state,
+            // A panic cannot leave the state inconsistent.
             Err(poisoned) => poisoned.into_inner(),
         };
         let mut lines = String::new();

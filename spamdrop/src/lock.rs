@@ -118,8 +118,8 @@ impl WriteLock {
         }
     }
 
-    /// Whether this process was the last holder, so that no other has changed
-    /// anything since.
+    /// Whether this process was also the previous holder, so that no other process
+    /// has changed anything in between.
     pub fn was_ours(&self) -> bool {
         self.was_ours
     }
@@ -140,7 +140,8 @@ impl WriteLock {
     }
 }
 
-/// [`WriteLock::try_acquire`] as an error that names the holder.
+/// As [`WriteLock::try_acquire`], but fails if another process still holds the lock.
+/// The error names that process.
 ///
 /// # Errors
 ///
@@ -165,8 +166,8 @@ pub fn holder(run_dir: &Path) -> Option<Holder> {
     })
 }
 
-/// Logs after a second that this process waits, and names the holder. Dropping
-/// the sender cancels that.
+/// Logs after a second that this process waits, and for which holder. Dropping the
+/// sender cancels the message.
 fn announce_wait(run_dir: &Path) -> Sender<()> {
     let (sender, done) = channel();
     let run_dir = run_dir.to_owned();
@@ -187,8 +188,8 @@ fn announce_wait(run_dir: &Path) -> Sender<()> {
     sender
 }
 
-/// Holds the right to reload until dropped: the daemon's state has the result of
-/// the last reload only.
+/// Holds the right to reload until dropped. Only one process at a time may have it,
+/// because the daemon reports the result of the last reload only.
 #[derive(Debug)]
 pub struct ReloadLock(#[expect(dead_code, reason = "closing the file gives the lock back")] File);
 

@@ -41,8 +41,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Writes the error that ends the program. In the journal it waits for nothing,
-/// and has no next step of an ordinary user: the unit chooses the account.
+/// Writes the error that ends the program. If standard error is the journal, the
+/// write never waits, and the advice to run as root is left out, because the unit
+/// chooses the account.
 fn write_error(error: &anyhow::Error) {
     if journal::is_stderr() {
         return JournalWriter::new(io::stderr()).write(JournalMessage {
@@ -86,11 +87,11 @@ fn style(terminal: bool) -> Style {
     }
 }
 
-/// Configures the log. Messages go to standard error, from level `info`, that of
-/// `RUST_LOG`, or that of a flag, which overrides `RUST_LOG`; packets from the
-/// level of `--log-packets`. The
-/// daemon's messages carry the time; if standard error is the journal, which has
-/// its own time, they carry their priority instead.
+/// Configures the log. Messages of level `info` and above go to standard error.
+/// `RUST_LOG` sets another level; `--verbose` and `--quiet` override it.
+/// `--log-packets` sets the level of the packet log. The daemon's messages carry the
+/// time; if standard error is the journal, which records the time itself, they carry
+/// their priority instead.
 fn start_log(cli: &Cli) {
     let daemon = match &cli.verb {
         Verb::Run(args) => Some(args),

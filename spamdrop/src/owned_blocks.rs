@@ -1,9 +1,10 @@
-//! Changes of the holds of owners: in the maps, and in the database for entries
-//! with several owners. Both change under the write lock.
+//! Sets and releases holds. A hold is the time until which one owner wants an entry.
 //!
-//! [`set`] changes the database first, [`release`] the map. If only the first of both
-//! succeeds, the database may have a row of an owner that the entry does not have: it is
-//! not read, and [`settle`] deletes it.
+//! An entry in the maps has the set of its owners, and the latest of their ends. If it
+//! has several owners, the database has the hold of each. Both are changed under the
+//! write lock: [`set`] changes the database first, [`release`] the map. If the second
+//! change fails, the database may have the hold of an owner that the entry does not
+//! have. Such a row is not read, and [`settle`] deletes it.
 
 mod divide;
 mod owner_store;
@@ -25,14 +26,14 @@ pub use owner_store::{OwnerStore, read_holds};
 pub use read_entries::ReadEntries;
 pub use released::Released;
 
-/// Number of entries from which on those that one owner has alone are removed
-/// without reading them whole, and their reasons stay.
+/// If [`release`] gets more targets than this, entries without another owner are removed
+/// in bulk, and the reasons for them stay.
 pub const FEW: usize = 64;
 
-/// Sets the hold of an owner in entries, of sorted targets, which get the state of the
-/// given ones. Those that exist keep their hits and their other owners; with
-/// `begins_anew`, those of this owner alone are replaced. The entries are written even
-/// if the database cannot be, which is said once.
+/// Sets the hold of an owner in the entries `wanted`. An existing entry becomes open or
+/// sealed as the wanted one is, and keeps its hits and its other owners. With
+/// `begins_anew`, an entry that only this owner has is replaced as a whole. If the
+/// database cannot be used, a warning is logged once, and the entries are written.
 ///
 /// # Errors
 ///
@@ -51,7 +52,7 @@ pub fn set(
     let (mut live, others) = read.take_own(lock, owner.into(), &targets, now.clocks.mono);
     blocklist.add_recent_drops(&mut live)?;
     live.extend(blocklist.look_up(&others, now.clocks.mono)?);
-    let is_own = |entry: &Entry| OwnerMask::of(entry) == owner.into();
+    let is_own = |entry: &Entry| OwnerMask::from_entry(entry) == owner.into();
     if begins_anew {
         live.retain(|_, entry| !is_own(entry));
     }
@@ -65,7 +66,7 @@ pub fn set(
         holds.retain(|(it, hold)| *it != owner && hold.ends >= now.clocks.mono);
         holds.push((owner, hold));
         let before = live.get(target).copied().unwrap_or(*entry);
-        if holds.len() > 1 || OwnerMask::of(&before).is_shared() {
+        if holds.len() > 1 || OwnerMask::from_entry(&before).is_shared() {
             changes.push(all_holds(*target, &holds, &now));
         }
         let base = Entry {
@@ -78,10 +79,11 @@ pub fn set(
     blocklist.put_all(lock, entries)
 }
 
-/// Lets owners let go of entries, of which others may hold some. Owners whose holds
-/// are over let go as well. The reasons for more than [`FEW`] removed entries may
-/// stay, see [`Blocklist::forget_origins`]. The entries change even if the database
-/// cannot, which is said once. Adds the entries that have changed to `released`.
+/// Takes the owners `leaving`, and all owners whose holds are over, from entries. Removes
+/// an entry without a further owner. If there are more than [`FEW`] targets, reasons for
+/// removed entries may stay, see [`Blocklist::forget_origins`]. If the database cannot
+/// be written, a warning is logged once, and the entries change all the same. Adds the
+/// changed entries to `released`.
 ///
 /// # Errors
 ///
@@ -100,7 +102,7 @@ pub fn release(
     let (mut live, others) = read.take_own(lock, leaving, targets, now.clocks.mono);
     live.extend(blocklist.look_up(&others, now.clocks.mono)?);
     if !leaving.is_empty() {
-        // The kernel may have evicted entries by which the filter still drops.
+        // An entry that the kernel has evicted may still be in the filter's cache.
         let absent = targets.iter().filter(|target| !live.contains_key(*target));
         blocklist.forget_cached(lock, absent)?;
     }
@@ -117,7 +119,7 @@ pub fn release(
         let Some(entry) = live.get(target) else {
             continue;
         };
-        let owners = OwnerMask::of(entry);
+        let owners = OwnerMask::from_entry(entry);
         if !owners.is_shared() && owners.without(leaving) == owners {
             continue;
         }
@@ -126,7 +128,7 @@ pub fn release(
             LetGo::Removed => removed.push(*target),
             LetGo::Kept(rest, holds) => {
                 changes.push(all_holds(*target, &holds, &now));
-                if OwnerMask::of(&rest) != owners {
+                if OwnerMask::from_entry(&rest) != owners {
                     kept.push((*target, rest));
                 }
             }
@@ -145,19 +147,20 @@ pub fn release(
     Ok(())
 }
 
-/// Takes the hosts from the entries that nobody but these owners wants.
+/// Takes from `live` the entries of hosts that have only these owners. Returns their
+/// targets.
 fn take_alone(leaving: OwnerMask, live: &mut HashMap<Target, Entry>) -> Vec<Target> {
     let is_alone = |target: &Target, entry: &mut Entry| {
         let is_prefix = matches!(target, Target::Net(_));
-        !is_prefix && OwnerMask::of(entry).without(leaving).is_empty()
+        !is_prefix && OwnerMask::from_entry(entry).without(leaving).is_empty()
     };
     let alone = live.extract_if(is_alone);
     alone.map(|(target, _)| target).collect()
 }
 
-/// Takes the owners whose holds are over from their entries, and deletes stored
-/// holds of entries that do not need them any more. `lock` is called for each
-/// [`CHUNK`] of entries to acquire the write lock.
+/// Takes the owners whose holds are over from their entries. If an entry then has fewer
+/// than two owners, deletes its stored holds. `lock` is called for each [`CHUNK`] of
+/// entries to acquire the write lock. Returns the number of entries with such holds.
 ///
 /// # Errors
 ///
@@ -181,7 +184,7 @@ pub fn settle(
         let live = blocklist.look_up(chunk, now.clocks.mono)?;
         let is_shared = |target: &&Target| {
             let entry = live.get(*target);
-            entry.is_some_and(|entry| OwnerMask::of(entry).is_shared())
+            entry.is_some_and(|entry| OwnerMask::from_entry(entry).is_shared())
         };
         let unused = chunk.iter().filter(|target| !is_shared(target));
         store.open()?.forget_holds(unused, &now)?;
@@ -189,7 +192,7 @@ pub fn settle(
     Ok(ended.len())
 }
 
-/// The hold that an entry stands for. The block of a prefix does not slide.
+/// The hold that a wanted entry asks for. Packets do not extend the block of a prefix.
 fn asked_hold(target: Target, entry: &Entry) -> Hold {
     match target {
         Target::Net(_) => Hold {
@@ -197,11 +200,12 @@ fn asked_hold(target: Target, entry: &Entry) -> Hold {
             hard_until_s: 0,
             ttl_s: 0,
         },
-        _ => Hold::of(entry),
+        _ => Hold::from_entry(entry),
     }
 }
 
-/// The holds to store: those of all owners, or none if there is only one.
+/// The change that stores the holds of all owners. A single owner's hold is not stored,
+/// because the entry itself has its end.
 fn all_holds(target: Target, holds: &[OwnerHold], now: &BootTime) -> HoldChange {
     HoldChange {
         target,

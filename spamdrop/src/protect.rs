@@ -42,7 +42,7 @@ pub struct ReadProtected {
 /// As [`protected`].
 pub fn read(allow_file: &Path) -> Result<ReadProtected> {
     let allowlist = allowlist::read(allow_file)?;
-    let protected = of(&network::addresses()?, &allowlist);
+    let protected = combine(&network::addresses()?, &allowlist);
     ensure_fits(allow_file, &protected, MAX_PREFIXES)?;
     Ok(ReadProtected {
         protected,
@@ -86,16 +86,17 @@ pub fn destinations(addresses: &Addresses) -> Result<Option<Vec<IpNet>>> {
 }
 
 /// The prefixes that must not be blocked, given the machine's addresses and the
-/// allowlist. If there are two reasons for a prefix, the machine's counts.
+/// allowlist. If both have a prefix, the reason is that of the machine's address.
 #[must_use]
-pub fn of(addresses: &network::Addresses, allowlist: &Allowlist) -> Protected {
+pub fn combine(addresses: &network::Addresses, allowlist: &Allowlist) -> Protected {
     let allowed = allowlist.nets().iter();
     let allowed = allowed.map(|&net| (net, Protection::Allowlist(net)));
     Protected::new(of_machine(addresses).chain(allowed))
 }
 
-/// The prefixes that must not be blocked now, with the allowlist of an earlier
-/// moment: its file is not read again. `proxy`: a proxy's address.
+/// The prefixes of `earlier`, with this machine's present addresses in place of the
+/// machine's addresses in `earlier`. The allowlist's file is not read again. `proxy`: the
+/// address of a proxy, which is protected as well.
 ///
 /// # Errors
 ///
@@ -163,7 +164,7 @@ mod tests {
             own: vec!["127.0.0.1".parse().unwrap(), "192.0.2.25".parse().unwrap()],
             gateways: vec!["192.0.2.1".parse().unwrap()],
         };
-        let protected = of(&addresses, &allowlist);
+        let protected = combine(&addresses, &allowlist);
         for (addr, why) in [
             ("127.0.0.1", Some("loopback")),
             ("192.0.2.25", Some("own")),
@@ -188,7 +189,7 @@ mod tests {
     fn a_list_that_the_filter_cannot_hold_is_refused_with_its_size() {
         let text = "192.0.2.1\n192.0.2.2\n2001:db8::1\n";
         let allowlist = Allowlist::parse("allow", text, UnixSeconds::default()).unwrap();
-        let protected = of(&network::Addresses::default(), &allowlist);
+        let protected = combine(&network::Addresses::default(), &allowlist);
         let v4 = allowed(&protected).into_iter();
         let v4 = v4.filter(|(net, _)| net.addr().is_ipv4()).count();
         let path = Path::new("/etc/spamdrop/allow");

@@ -1,5 +1,5 @@
-//! Whether a file can be read: the reason why the daemon's account cannot read a
-//! log, and reading a file that others may have replaced.
+//! Finds why the daemon's account cannot read a log, and reads files that others may
+//! have replaced.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
@@ -13,15 +13,15 @@ use crate::account::{self, Account};
 /// The name of a file of the system's journal, which users of the group
 /// systemd-journal can read.
 const SYSTEM_JOURNAL: &str = "system.journal";
-/// The directories of journal files, each with one for the machine.
+/// The directories of journal files. Each has a subdirectory, named by the machine id.
 const JOURNALS: [&str; 2] = ["/var/log/journal", "/run/log/journal"];
 
-/// Reads a file that may be anything by now: it must be a regular file, of at
-/// most `longest` bytes. A FIFO would block for ever, a device never end.
+/// Reads a file that others may have replaced. A FIFO would block for ever, and a
+/// device might never end, so only a regular file is read.
 ///
 /// # Errors
 ///
-/// As said, or it cannot be read.
+/// The file is not a regular one, is longer than `longest` bytes, or cannot be read.
 pub fn read_regular(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
     let mut options = OpenOptions::new();
     options
@@ -57,7 +57,8 @@ pub fn advice(path: &Path, account: &Account) -> String {
     })
 }
 
-/// `right`: 4 to read, 1 to enter.
+/// Names the right that the account lacks, and the command that grants it. `right`: 4
+/// to read, 1 to enter.
 fn step(path: &Path, found: &Metadata, right: u32, account: &Account) -> String {
     let shown = path.display();
     let group = account::group_name(Gid::from_raw(found.gid()));
@@ -68,7 +69,7 @@ fn step(path: &Path, found: &Metadata, right: u32, account: &Account) -> String 
     };
     let step = match found.mode() & (right << 3) {
         0 => format!("`setfacl -m u:{account}:{letter} {shown}`"),
-        _ => format!("`usermod -aG {group} {account}`, then restart it"),
+        _ => format!("`usermod -aG {group} {account}`, then restart the daemon"),
     };
     format!(
         "the daemon runs as {account} and cannot {verb} {shown} (group {group}, mode {:04o}): {step}",
@@ -76,7 +77,7 @@ fn step(path: &Path, found: &Metadata, right: u32, account: &Account) -> String 
     )
 }
 
-/// Why journalctl shows this process only its own entries, if it does.
+/// Why journalctl shows this process only its own entries; `None` if it shows all.
 #[must_use]
 pub fn journal_trouble(account: &Account) -> Option<String> {
     let files = JOURNALS
@@ -93,7 +94,8 @@ fn machines(directory: &Path) -> Vec<PathBuf> {
     entries.flatten().map(|entry| entry.path()).collect()
 }
 
-/// Whether this thread may not read the file.
+/// Whether this thread lacks the permission to read the file. Other errors do not
+/// count.
 #[must_use]
 pub fn is_refused(path: &Path) -> bool {
     let is_denied = |error: &io::Error| error.kind() == ErrorKind::PermissionDenied;

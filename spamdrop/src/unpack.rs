@@ -17,7 +17,7 @@ pub const MAGIC: usize = 6;
 /// How a log is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// As it is.
+    /// Uncompressed.
     Plain,
     /// RFC 1952.
     Gzip,
@@ -32,7 +32,7 @@ pub enum Format {
 impl Format {
     /// Recognizes the format by the first [`MAGIC`] bytes of a file.
     #[must_use]
-    pub fn of(start: &[u8]) -> Self {
+    pub fn recognize(start: &[u8]) -> Self {
         let formats: [(&[u8], Self); 4] = [
             (b"\x1f\x8b", Self::Gzip),
             (b"\xfd7zXZ\0", Self::Xz),
@@ -43,11 +43,11 @@ impl Format {
         found.map_or(Self::Plain, |(_, format)| *format)
     }
 
-    /// The decompressed bytes of `input`, in which memory is bounded.
+    /// Returns a reader of the decompressed bytes of `input`, which takes bounded memory.
     ///
     /// # Errors
     ///
-    /// The format is not decompressed here.
+    /// The format is bzip2.
     pub fn unpack<R: Read + 'static>(self, input: R) -> io::Result<Unpacked<R>> {
         let input = BufReader::new(input);
         Ok(Unpacked(match self {
@@ -69,7 +69,7 @@ impl Format {
     }
 }
 
-/// Decompressed bytes. After an error, there are no more.
+/// A reader of decompressed bytes. After an error, it returns the end of the file.
 pub struct Unpacked<R: Read>(Decoder<R>);
 
 enum Decoder<R: Read> {
@@ -163,7 +163,7 @@ mod tests {
         \x0a\x00\x00\x00\xa5\x60\x97\xf1\x94\xf6\xfd\xe0\x00\x01\x1e\x06\
         \xc1\x2f\xa4\x1d\x1f\xb6\xf3\x7d\x01\x00\x00\x00\x00\x04\x59\x5a";
 
-    fn text() -> Vec<u8> {
+    fn sample_text() -> Vec<u8> {
         let lines = (0..4_000).map(|n| format!("{n} a line of a log {}\n", n * 7919));
         lines.collect::<String>().into_bytes()
     }
@@ -185,7 +185,7 @@ mod tests {
     }
 
     fn unpacked(bytes: &[u8]) -> io::Result<Vec<u8>> {
-        let format = Format::of(bytes);
+        let format = Format::recognize(bytes);
         let mut text = Vec::new();
         format
             .unpack(Cursor::new(bytes.to_vec()))?
@@ -195,10 +195,10 @@ mod tests {
 
     #[test]
     fn every_format_gives_the_text() {
-        let text = text();
+        let text = sample_text();
         assert_eq!(unpacked(&text).unwrap(), text);
         for (format, one) in packed(&text) {
-            assert_eq!(Format::of(&one), format);
+            assert_eq!(Format::recognize(&one), format);
             assert_eq!(unpacked(&one).unwrap(), text, "{format:?}");
             // Files of these formats may be joined.
             let both = unpacked(&[one.clone(), one].concat()).unwrap();
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn damage_is_an_error_and_no_panic() {
-        let text = &text()[..2_000];
+        let text = &sample_text()[..2_000];
         for (format, whole) in packed(text) {
             for at in 0..whole.len() {
                 let cut = unpacked(&whole[..at]);

@@ -54,12 +54,12 @@ struct Lab {
 
 impl Lab {
     fn new() -> Self {
-        Self::with(|_| {}, |gate| gate.responders == BOTH)
+        Self::start(|_| {}, |gate| gate.responders == BOTH)
     }
 
     /// Calls `prepare` before the daemon starts, then waits until the daemon has
     /// set the gate as `expected`.
-    fn with(prepare: impl FnOnce(&Site), expected: impl Fn(&Gate) -> bool) -> Self {
+    fn start(prepare: impl FnOnce(&Site), expected: impl Fn(&Gate) -> bool) -> Self {
         let site = Site::new(Path::new(env!("CARGO_BIN_EXE_spamdrop")), |_| {}).unwrap();
         fs::create_dir(site.path("courier")).unwrap();
         fs::write(site.path("courier/me"), "responder.example\n").unwrap();

@@ -96,7 +96,7 @@ fn a_release_that_terminates_spares_the_daemon() {
         );
         site.configure(&more).unwrap();
     };
-    let lab = &mut Lab::with(terminates, |gate| gate.responders == BOTH);
+    let lab = &mut Lab::start(terminates, |gate| gate.responders == BOTH);
     let _rsyslog = Rsyslog::new(lab);
     lab.judge(ZOMBIE, Standing::Listed);
     let mut client = lab.site.connect(ZOMBIE).unwrap();
@@ -201,7 +201,7 @@ fn nobody_is_answered_before_the_filter_was_told_of_the_known_senders() {
         fs::create_dir_all(site.path("state")).unwrap();
         fs::write(site.path("state/spamdrop.db"), b"no database").unwrap();
     };
-    let mut lab = Lab::with(damage, |gate| gate.written != MonotonicNs::default());
+    let mut lab = Lab::start(damage, |gate| gate.written != MonotonicNs::default());
     lab.judge(ZOMBIE, Standing::Listed);
     // From here on, only the daemon sets the gate.
     lab.gate_writer.pause();

@@ -21,7 +21,7 @@ fn allowing_for_a_time_shortens_nothing_without_force() {
     assert_eq!(
         stdout(&output),
         "allowed 1 prefix for 2d\n\
-         kept 2 prefixes, allowed for longer already (`--force` shortens them)\n"
+         kept 2 prefixes, already allowed for longer (`--force` sets the shorter time)\n"
     );
     assert!(!stderr(&output).contains("192.0.2"), "{}", stderr(&output));
     // As `--help` has it.

@@ -95,6 +95,9 @@ fn a_mistake_in_an_address_has_its_own_text() {
     let output = home.run(&["lookup", "192.0.2.0/24"]);
     assert_eq!(code(&output), 2);
     assert!(stderr(&output).contains("is a prefix; give one of its addresses"));
+    // As `list` prints it.
+    let output = home.run(&["lookup", "192.0.2.1/32", "2001:db8::1/128"]);
+    assert_eq!(code(&output), 1, "{}", stderr(&output));
 }
 
 #[test]

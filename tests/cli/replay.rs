@@ -39,7 +39,7 @@ struct Truth {
 }
 
 impl Truth {
-    fn line(&mut self, at: u64, program: &str, message: &str) {
+    fn write_line(&mut self, at: u64, program: &str, message: &str) {
         writeln!(self.log, "{} mx1 {program}: {message}", stamp(at)).unwrap();
     }
 
@@ -47,7 +47,7 @@ impl Truth {
         let message = format!(
             "error,relay=::ffff:{addr},port=4711,from=<a@b.example>,to=<c@d.example>: 511 Listed by zen.example"
         );
-        self.line(at, "courieresmtpd", &message);
+        self.write_line(at, "courieresmtpd", &message);
         // Nothing happens in a connection that was dropped.
         if self
             .dropped
@@ -65,7 +65,7 @@ impl Truth {
 
     fn connect(&mut self, at: u64, addr: &str) {
         let message = format!("started,ip=[::ffff:{addr}],port=[4711]");
-        self.line(at, "courieresmtpd", &message);
+        self.write_line(at, "courieresmtpd", &message);
         if let Some([_, end, last]) = self.blocks.get_mut(addr).and_then(|all| all.last_mut())
             && at <= *end
         {
@@ -82,11 +82,11 @@ impl Truth {
             "newmsg,id={:08X}.6561A3AE.00006A21: dns; mail (mail.example.org [::ffff:{addr}])",
             self.messages
         );
-        self.line(at, "courierd", &message);
+        self.write_line(at, "courierd", &message);
     }
 
     fn noise(&mut self, at: u64) {
-        self.line(at, "imapd", "LOGIN, user=anna@example.org, protocol=IMAP");
+        self.write_line(at, "imapd", "LOGIN, user=anna@example.org, protocol=IMAP");
     }
 
     /// The address, start and end of each block.
@@ -238,7 +238,7 @@ fn a_change_is_shown_beside_the_configuration() {
         "changed: reject_text=sbl\n",
         "CONFIGURED  CHANGED  OF\n",
         "         2        0  blocks\n",
-        "2 sources would have been no longer blocked with the changes\n",
+        "2 sources would no longer have been blocked with the changes\n",
     ] {
         assert!(text.contains(expected), "{expected}{text}");
     }

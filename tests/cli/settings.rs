@@ -57,7 +57,7 @@ postfix
   slots: 25, by maxproc of smtpd in master.cf
   AUTH on port 25: no
   zone: ***.zen.dq.spamhaus.net: rejects
-  exempt: mynetworks: 1 networks let in, 0 treated otherwise
+  exempt: mynetworks: 1 networks skip the zones, 0 are refused or treated in a way that is not understood
 exim
   file: /nowhere/exim.conf (missing)
   slots: unknown: smtp_accept_max is 0, which is no limit

@@ -154,7 +154,7 @@ fn where_run_would_not_start_the_check_fails() {
         (
             &format!("{CALM}fifo = \"/etc/passwd\"\n"),
             1,
-            "/etc/passwd is no FIFO of ours",
+            "/etc/passwd is not a FIFO of the daemon's account",
         ),
     ] {
         neither_starts(&configured(text), code, reason);

@@ -165,7 +165,10 @@ fn owners_that_do_not_exist_are_named() {
         "{said}"
     );
     let said = fails(&site, &["add", "--owner", "log", "100.64.0.1"], 2);
-    assert!(said.contains("log and fifo are the daemon's"), "{said}");
+    assert!(
+        said.contains("only the daemon makes blocks of the owners log and fifo"),
+        "{said}"
+    );
     let said = fails(&site, &["flush", "--owner", "a b"], 2);
     assert!(said.contains("`a b` is not an owner"), "{said}");
     let said = fails(&site, &["import", "--replace"], 2);

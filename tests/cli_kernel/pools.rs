@@ -111,7 +111,7 @@ fn a_blocked_64_becomes_its_offenders_when_an_address_of_it_is_allowed() {
         format!(
             "allowed 1 prefix\n\
              {NET} is no longer blocked as a whole: {OFFENDER}, {OTHER} stay blocked\n\
-             removed 0 entries that they cover\n"
+             removed 0 entries in the allowed prefixes\n"
         )
     );
     assert_eq!(site.listed().unwrap(), [OFFENDER, OTHER].map(alone));
@@ -125,7 +125,7 @@ fn a_blocked_64_becomes_its_offenders_when_an_address_of_it_is_allowed() {
     // An offender that is allowed is unblocked, and no longer an offender.
     assert_eq!(
         site.spamdrop(&["allow", "add", OTHER]).unwrap(),
-        "allowed 1 prefix\nremoved 1 entry that they cover\n"
+        "allowed 1 prefix\nremoved 1 entry in the allowed prefixes\n"
     );
     assert_eq!(site.listed().unwrap(), [alone(OFFENDER)]);
 }
@@ -144,7 +144,7 @@ fn a_blocked_64_without_a_recorded_offender_is_unblocked() {
         format!(
             "allowed 1 prefix\n\
              {NET} is no longer blocked, because no other offender in it is recorded\n\
-             removed 0 entries that they cover\n"
+             removed 0 entries in the allowed prefixes\n"
         )
     );
     assert_eq!(site.listed().unwrap(), Vec::<String>::new());
@@ -208,13 +208,15 @@ fn while_the_known_senders_cannot_be_read_an_address_is_blocked_alone() {
     fs::write(site.path("state/spamdrop.db"), b"no database".repeat(500)).unwrap();
     let output = site.output(&["add", OFFENDER, "100.64.0.9"], b"").unwrap();
     let said = stderr(&output);
-    let warning = "spamdrop: warning: IPv6 addresses are blocked without their /64s: cannot use ";
+    let warning = "spamdrop: warning: the known senders cannot be read, so IPv6 addresses are \
+                   blocked without their /64s: cannot use ";
     assert!(said.starts_with(warning), "{said}");
     assert_eq!(site.listed().unwrap(), ["100.64.0.9", &alone(OFFENDER)]);
     // IPv4 does not depend on them.
     let output = site.output(&["add", "100.64.0.10"], b"").unwrap();
     let said = stderr(&output);
-    let warning = "spamdrop: warning: done, but the history lacks this command: cannot use ";
+    let warning = "spamdrop: warning: done, but this command is not recorded in the history: \
+                   cannot use ";
     assert!(
         said.starts_with(warning) && said.lines().count() == 1,
         "{said}"

@@ -384,5 +384,8 @@ fn each_kind_of_entry_is_looked_up_and_removed_alone() {
         listed.contains(&"2001:db8:64::/64".to_owned()),
         "{listed:?}"
     );
-    assert!(!listed.contains(&"2001:db8:64::9".to_owned()), "{listed:?}");
+    assert!(
+        !listed.contains(&"2001:db8:64::9/128".to_owned()),
+        "{listed:?}"
+    );
 }

@@ -26,7 +26,7 @@ impl Table {
     }
 
     /// The rows of a kind, without it.
-    fn of<'table>(
+    fn rows<'table>(
         &'table self,
         kind: &'table str,
     ) -> impl Iterator<Item = (&'table str, &'table [String])> {
@@ -45,10 +45,10 @@ fn server(name: &str) -> MailServer {
 /// All lines of a server without a wrapper, with the names of their headers.
 fn lines(table: &Table, name: &str, program: &str, message: &str) -> Vec<(String, String)> {
     let tag = format!("{program}[2317]");
-    let own = table.of("OWN").filter(|(of, _)| *of == name);
+    let own = table.rows("OWN").filter(|(of, _)| *of == name);
     let own = own.map(|(_, row)| ("own".to_owned(), row));
     let headers = table
-        .of("HEADER")
+        .rows("HEADER")
         .map(|(header, row)| (header.to_owned(), row))
         .chain(own);
     let fill = |template: &String| {
@@ -76,9 +76,9 @@ fn escaped(line: &str) -> String {
 /// parts.
 fn combinations(table: &Table) -> Vec<(String, &str, String)> {
     let mut combinations = Vec::new();
-    for (name, row) in table.of("SERVER") {
+    for (name, row) in table.rows("SERVER") {
         for (header, line) in lines(table, name, &row[0], &row[1]) {
-            for (wrapper, template) in table.of("WRAPPER") {
+            for (wrapper, template) in table.rows("WRAPPER") {
                 let names = format!("{wrapper}, {header}, {}", row[0]);
                 combinations.push((names, name, wrap(&template[0], &line)));
             }
@@ -138,9 +138,9 @@ fn a_line_in_the_words_of_a_sender_is_never_taken() {
     let mut count = 0;
     for (names, _, line) in combinations(&table) {
         let words = line.replace("192.0.2.1", "9.9.9.9");
-        for (sender, row) in table.of("SENDER") {
+        for (sender, row) in table.rows("SENDER") {
             let carrier = row[0].replace("{words}", &words);
-            for (wrapper, template) in table.of("WRAPPER") {
+            for (wrapper, template) in table.rows("WRAPPER") {
                 let line = wrap(&template[0], &carrier);
                 count += 1;
                 if let Parsed::Event(event) = parser.parse(line.as_bytes(), unix_time(NOW)) {

@@ -92,7 +92,7 @@ fn read(config: &Config, portions: &[&[u8]], search: Option<Search>) -> (Found, 
     let mut parser = config.parser();
     let needles = search.map(|search| search(&parser));
     let (mut found, mut lines) = (Vec::new(), 0);
-    let mut splitter = Splitter::at(0);
+    let mut splitter = Splitter::from_offset(0);
     let mut take = |piece: Piece<'_>| match piece {
         Piece::Line { bytes, .. } => {
             lines += 1;

@@ -81,7 +81,7 @@ fn a_locked_database_delays_neither_the_start_nor_the_end() {
     refused(&site, ZOMBIE).quit().unwrap();
     wait_for_state(&site, ZOMBIE, "sealed", SOON);
     delivers(&site, "100.64.0.2");
-    let told = |line: &str| line.contains("cannot keep what was learned of senders");
+    let told = |line: &str| line.contains("cannot save new evidence about senders");
     daemon.wait_for(told, WRITTEN).unwrap();
     ends_in_time(&mut daemon);
 }

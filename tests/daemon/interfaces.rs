@@ -145,7 +145,7 @@ fn the_filter_follows_the_name() {
     let daemon = site.run().unwrap();
     ip(&site, "link set eth0 down");
     ip(&site, "link set eth0 name lan0");
-    let told = |line: &str| line.contains("filter for eth0: the interface is lan0 now");
+    let told = |line: &str| line.contains("filter for eth0: the interface is named lan0 now");
     daemon.wait_for(told, SOON).unwrap();
     assert!(!has_xdp(&site, "lan0"));
     assert_eq!(until_warnings(&site, 1).len(), 1);

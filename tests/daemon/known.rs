@@ -132,12 +132,12 @@ fn a_damaged_file_stops_no_watch() {
     let bytes = b"no database".repeat(500);
     fs::write(&path, &bytes).unwrap();
     let daemon = site.run().unwrap();
-    let told = |line: &str| line.contains("nothing is known of senders: cannot use ");
+    let told = |line: &str| line.contains("cannot read the known senders: cannot use ");
     daemon.wait_for(told, SOON).unwrap();
     delivers(&site, CLEAN);
     refused(&site, ZOMBIE).quit().unwrap();
     wait_for_state(&site, ZOMBIE, "sealed", SOON);
-    let told = |line: &str| line.contains("cannot keep what was learned of senders: cannot use ");
+    let told = |line: &str| line.contains("cannot save new evidence about senders: cannot use ");
     daemon.wait_for(told, WRITTEN).unwrap();
     assert_eq!(fs::read(&path).unwrap(), bytes);
     fs::rename(&path, site.path("state/aside")).unwrap();

@@ -290,11 +290,12 @@ fn a_value_that_cannot_be_applied_is_no_success() {
     site.configure("ttl = \"5m\"\nanswer = \"on\"").unwrap();
     let (code, out, err) = reload(&site, &[]);
     assert_eq!(code, Some(1), "{out}{err}");
-    let expected = "changed: ttl\nnot in force: answer: listed senders are not answered here: ";
+    let expected = "changed: ttl\nnot in force: answer: the responder cannot run, so the mail \
+                    server answers listed senders: ";
     assert!(out.starts_with(expected), "{out}");
     // The responder is tried again.
     let (code, out, _) = reload(&site, &["--json"]);
     assert_eq!(code, Some(1), "{out}");
-    let expected = "\"changed\":[],\"needs_restart\":[],\"needs_detach\":[],\"failed\":[\"listed";
+    let expected = "\"changed\":[],\"needs_restart\":[],\"needs_detach\":[],\"failed\":[\"the resp";
     assert!(out.contains(expected), "{out}");
 }

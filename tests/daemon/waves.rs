@@ -216,7 +216,7 @@ fn a_damaged_history_stops_no_watch() {
     let bytes = b"no database".repeat(500);
     fs::write(&path, &bytes).unwrap();
     let daemon = site.run().unwrap();
-    let told = |line: &str| line.contains("cannot keep the waves: cannot use ");
+    let told = |line: &str| line.contains("cannot save the wave history: cannot use ");
     daemon.wait_for(told, SOON).unwrap();
     let _clients = crowd(&site, LIMIT);
     for n in 0..3 {

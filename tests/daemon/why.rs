@@ -320,7 +320,7 @@ fn a_database_that_is_held_costs_a_command_its_row_only() {
     let output = site.output(&["add", ZOMBIE], b"").unwrap();
     assert!(output.status.success());
     let said = String::from_utf8(output.stderr).unwrap();
-    let warning = "spamdrop: warning: done, but the history lacks this command: ";
+    let warning = "spamdrop: warning: done, but this command is not recorded in the history: ";
     assert!(said.starts_with(warning), "{said}");
     assert!(is_dropped(&site, ZOMBIE));
     holder.execute_batch("ROLLBACK").unwrap();
@@ -336,7 +336,7 @@ fn a_damaged_database_loses_the_history_and_blocks_nonetheless() {
     let daemon = site.run().unwrap();
     refused(&site, ZOMBIE).quit().unwrap();
     wait_for_state(&site, ZOMBIE, "sealed", SOON);
-    let told = |line: &str| line.contains("the history is not kept: cannot use ");
+    let told = |line: &str| line.contains("the history is not written: cannot use ");
     daemon.wait_for(told, SOON).unwrap();
     refused(&site, "100.64.0.67").quit().unwrap();
     wait_for_state(&site, "100.64.0.67", "sealed", SOON);
@@ -347,7 +347,7 @@ fn a_damaged_database_loses_the_history_and_blocks_nonetheless() {
     daemon.wait_for(told, SOON).unwrap();
     let output = daemon.output();
     assert_eq!(
-        output.matches("the history is not kept: ").count(),
+        output.matches("the history is not written: ").count(),
         1,
         "{output}"
     );
@@ -397,7 +397,7 @@ fn a_forgotten_sender_is_gone_from_everywhere() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         String::from_utf8(output.stderr).unwrap(),
-        "spamdrop: nothing is stored about that; `spamdrop why ADDR` shows what else covers it, such as a blocked prefix\n"
+        "spamdrop: nothing is stored about the given addresses; `spamdrop why ADDR` shows what else covers them, such as a blocked prefix\n"
     );
     let output = site.output(&["forget", "100.64.0.0/16"], b"").unwrap();
     assert_eq!(output.status.code(), Some(2));

@@ -23,7 +23,7 @@ impl Site {
         let predicted = self.predict(source, ttl);
         let (action, reason) = self.syn(source, ttl);
         assert_eq!(predicted, reason, "{source}");
-        let fate = Fate::of(predicted);
+        let fate = Fate::from_reason(predicted);
         let is_dropped = matches!(fate, Fate::Dropped | Fate::Refused);
         assert_eq!(action == DROP, is_dropped, "{source}: {reason:?}");
         fate

@@ -87,8 +87,8 @@ fn heated_for(ttl_s: u32) -> Filter {
 }
 
 /// The line that may hold a source.
-fn line(addr: &Ipv4Addr) -> u32 {
-    Place::of(addr.octets(), line_bits(CAPACITY.v4)).line
+fn cache_line(addr: &Ipv4Addr) -> u32 {
+    Place::from_source(addr.octets(), line_bits(CAPACITY.v4)).line
 }
 
 /// Opens the block map directly, so that spamdrop's own code does not clear the
@@ -131,7 +131,7 @@ fn every_hit_is_counted() {
 #[test]
 fn sources_that_share_a_line_are_told_apart() {
     let mut filter = new();
-    let same = |addr: &Ipv4Addr| line(addr) == 7;
+    let same = |addr: &Ipv4Addr| cache_line(addr) == 7;
     let all = (0x0a00_0000..).map(Ipv4Addr::from).filter(same);
     let sources: Vec<String> = all.take(2 * SLOTS).map(|addr| addr.to_string()).collect();
     for source in &sources[1..] {
@@ -377,9 +377,9 @@ fn a_sweep_empties_the_slots_of_long_ago() {
     let data = filter.on_host(move || MapData::from_pin(pin).unwrap());
     let mut map: Array<_, Line> = Map::Array(data).try_into().unwrap();
     let listed: Ipv4Addr = LISTED.parse().unwrap();
-    let number = line(&listed);
+    let number = cache_line(&listed);
     let mut words = map.get(&number, 0).unwrap();
-    let place = Place::of(listed.octets(), line_bits(CAPACITY.v4));
+    let place = Place::from_source(listed.octets(), line_bits(CAPACITY.v4));
     let kept = words;
     let word = *kept.iter().find(|word| place.is_of(**word)).unwrap();
     let recent = RecentDrop::from_word(word);
@@ -400,7 +400,10 @@ fn a_sweep_empties_the_slots_of_long_ago() {
 fn what_the_cache_postponed_is_stored_when_its_slot_is_taken() {
     let mut filter = new();
     let all = (0x0a00_0000..).map(Ipv4Addr::from);
-    let sources: Vec<Ipv4Addr> = all.filter(|addr| line(addr) == 9).take(1 + SLOTS).collect();
+    let sources: Vec<Ipv4Addr> = all
+        .filter(|addr| cache_line(addr) == 9)
+        .take(1 + SLOTS)
+        .collect();
     let [first, others @ ..] = &sources[..] else {
         panic!("no sources")
     };

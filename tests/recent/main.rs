@@ -210,7 +210,7 @@ fn only_what_is_ours_is_opened_and_removed() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(
-        said.contains("recent is no FIFO of ours; remove it"),
+        said.contains("recent is not a FIFO of the daemon's account; remove it"),
         "{said}"
     );
     site.spamdrop(&["detach"]).unwrap();

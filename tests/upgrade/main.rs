@@ -87,7 +87,7 @@ fn check_entries(site: &Site, old_expiry: u64) {
     .unwrap();
     assert_eq!((fillers, others), (FILLERS, 2));
     let origin = list.origin(IpAddr::V4(BLOCKED)).unwrap().unwrap();
-    assert_eq!(origin.text(), b"511");
+    assert_eq!(origin.used_text(), b"511");
     assert_eq!(origin.last_offence, site.expected.now);
     assert_eq!((origin.offences, origin.release_pending), (2, 1));
     assert_eq!(origin.first_blocked.get(), 1_795_000_000);

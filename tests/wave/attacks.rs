@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde_json::Value;
 use spamdrop_lab::forger::{Forger, Syn};
-use spamdrop_lab::strangers::{Pace, banners, seconds};
+use spamdrop_lab::strangers::{Arrivals, banners, seconds};
 use spamdrop_lab::wait::until;
 use spamdrop_lab::wave::{Flood, FloodSources, FloodSpec};
 use spamdrop_lab::{Client, Site, site};
@@ -22,9 +22,9 @@ use super::{SPAMDROP, is_full};
 
 const SLOTS: u32 = 40;
 const STRANGERS: u32 = 12;
-const PACE: Pace = Pace {
+const ARRIVALS: Arrivals = Arrivals {
     apart: Duration::from_millis(250),
-    patience: Duration::from_secs(33),
+    timeout: Duration::from_secs(33),
 };
 /// No kernel repeats a SYN sooner, so a sender that got its banner by then did
 /// not wait at the gate.
@@ -177,11 +177,11 @@ fn outcome(attack: &Attack) -> Outcome {
         Ok((seen >= attack.head_start(hoard.len())).then_some(()))
     })
     .unwrap();
-    let strangers = banners(&site, (0..STRANGERS).map(stranger).collect(), PACE);
+    let strangers = banners(&site, (0..STRANGERS).map(stranger).collect(), ARRIVALS);
     let known = banners(
         &site,
         (0..KNOWN).map(|number| known(number).into()).collect(),
-        PACE,
+        ARRIVALS,
     );
     let sent = flood.map_or(0, |flood| flood.stop().unwrap());
     let rate = sent as f64 / start.elapsed().as_secs_f64();

@@ -15,7 +15,9 @@ use spamdrop_common::action::is_live;
 use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::target::Target;
 use spamdrop_lab::Site;
-use spamdrop_lab::wave::week::{DAYS, HARD_LIMIT_S, PACE, PastDay, TTL_S, WeekClock, WeekDay};
+use spamdrop_lab::wave::week::{
+    DAYS, HARD_LIMIT_S, PastDay, TIME_FACTOR, TTL_S, WeekClock, WeekDay,
+};
 use spamdrop_lab::wave::{BlockTimes, ReplayedLog};
 
 use super::SPAMDROP;
@@ -25,7 +27,7 @@ use super::checks::PREDICTED;
 const LOOK: Duration = Duration::from_millis(100);
 /// A block starts and ends as predicted within this time of the week, in seconds: a
 /// second of the live run, which is as exact as the filter keeps the hard limit.
-const TOLERANCE_S: f64 = PACE as f64;
+const TOLERANCE_S: f64 = TIME_FACTOR as f64;
 
 /// The blocks of a filter: the source, and the start and the end of each.
 type Blocks = Vec<(Target, Timestamp, Timestamp)>;
@@ -88,10 +90,10 @@ fn look(
 /// A day, and what the filter did.
 fn live_through(day: &WeekDay) -> (PastDay, Blocks) {
     let (stop, stopped) = channel();
-    let watcher = watch(&day.site, stopped);
+    let observer = watch(&day.site, stopped);
     let past = day.pass().unwrap();
     drop(stop);
-    (past, watcher.join().unwrap())
+    (past, observer.join().unwrap())
 }
 
 #[test]
@@ -114,7 +116,7 @@ fn a_week_is_predicted_by_a_replay_of_its_log() {
     for (day, (past, blocks)) in (0..).zip(&past) {
         log.push_str(&past.unprotected_log(&clock).unwrap());
         for (target, from, until) in blocks {
-            let second = |at| clock.at(day, at).as_millisecond() as f64 / 1e3;
+            let second = |at| clock.week_time(day, at).as_millisecond() as f64 / 1e3;
             live.add(target.to_string(), second(*from), second(*until));
         }
         let [all, some] = past.visits();

@@ -19,9 +19,9 @@ use crate::{
     say,
 };
 
-/// Each tree, and the packages whose files are needed even if they are
-/// installed. apt adds the libraries that are missing. Each mail server has a
-/// tree of its own, because they have files of the same names.
+/// Each tree, and the packages that are unpacked there even if the machine has them
+/// installed. apt adds the libraries that the machine lacks. Each mail server has a
+/// tree of its own, because the servers have files of the same names.
 const TREES: [(&str, &[&str]); 4] = [
     (
         "tree",

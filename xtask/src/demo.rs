@@ -40,7 +40,7 @@ pub struct Options {
     built: bool,
 }
 
-/// Builds what it needs as the user, and runs the steps as root.
+/// Builds the programs as the user, and runs the steps as root.
 ///
 /// # Errors
 ///

@@ -26,7 +26,7 @@ mod twice;
 use crate::vm::package::Packages;
 use package::{Built, Package};
 
-/// A version for the test of an upgrade.
+/// A version above that of every real package, for the test of an upgrade.
 const NEWER: &str = "9999";
 
 /// Options of `cargo xtask dist`.
@@ -75,7 +75,7 @@ fn tarball(profile: &str) -> Result<()> {
     Ok(())
 }
 
-/// Moves a file to the directory where it is looked for. Returns its path.
+/// Moves a package or tarball to the directory for finished ones. Returns its path.
 fn publish(path: &Path) -> Result<String> {
     let name = path.file_name().context("a file without a name")?;
     let wanted = directory()?.join(name);
@@ -138,7 +138,7 @@ fn program(profile: &str, target: Option<&str>) -> Result<PathBuf> {
         build.args(["--target", target]);
     }
     compiler::hide_directories(&mut build)?;
-    // Cargo takes what was compiled without the wrapper for the same.
+    // Elsewhere, cargo would reuse objects that were compiled without the wrapper.
     build.env("CARGO_TARGET_DIR", directory()?.join("build"));
     build
         .env_remove("RUSTFLAGS")

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Builds the object and leaves it in `target/bpf`. The build script always
-/// optimises it, so it is the one that a release embeds.
+/// optimises it, so the object is the same as in a release.
 ///
 /// # Errors
 ///

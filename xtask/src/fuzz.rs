@@ -65,7 +65,7 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Fuzzes the `wanted` targets (all of them if it is empty) for `time` each, as
+/// Fuzzes the `wanted` targets (all targets if `wanted` is empty) for `time` each, as
 /// many at once as there are CPUs. Each target counts as one test.
 ///
 /// # Errors

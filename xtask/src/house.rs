@@ -24,9 +24,9 @@ struct Rule {
     root: &'static str,
     /// Files below this directory are exempt.
     room: Option<&'static str>,
-    /// A regular expression for identifiers and keywords.
+    /// A regular expression for the forbidden identifiers and keywords.
     words: &'static str,
-    /// A regular expression for paths of two segments or more.
+    /// A regular expression for the forbidden paths of two segments or more.
     paths: &'static str,
     rule: &'static str,
 }
@@ -129,7 +129,10 @@ fn shape(path: &Path, text: &str) -> Vec<String> {
             .is_some_and(|stem| EMPTY_NAMES.iter().any(|name| stem == *name))
     };
     if path.iter().map(Path::new).any(is_empty) {
-        breaches.push(format!("{}: an undescriptive name", path.display()));
+        breaches.push(format!(
+            "{}: the name does not describe the content",
+            path.display()
+        ));
     }
     breaches
 }

@@ -28,8 +28,8 @@ struct Llvm {
 }
 
 /// Installs bpf-linker in cargo's default directory, unless the one on `PATH`
-/// has this version and uses the LLVM of this rustc. An update of rustc
-/// invalidates the latter.
+/// has this version and uses the LLVM of this rustc. After an update of rustc, it
+/// is installed again.
 ///
 /// # Errors
 ///

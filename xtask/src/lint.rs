@@ -7,7 +7,7 @@ use crate::{
     dependencies, house, man, modules, origins, say, setup,
     tally::Tally,
     test::FEATURE,
-    unit,
+    unit, words,
 };
 
 /// Runs every check.
@@ -32,8 +32,8 @@ pub fn lint() -> Result<Tally> {
 }
 
 /// Checks the layers of the modules, the identifiers that only some modules may
-/// use, the lengths of files, the dependencies of spamdrop-core, and the origin
-/// and licence of every crate.
+/// use, the lengths of files, the dependencies of spamdrop-core, the origin and
+/// licence of every crate, and that no retired word is back.
 ///
 /// # Errors
 ///
@@ -44,6 +44,7 @@ pub fn structure() -> Result<()> {
         house::check(),
         dependencies::check_core(),
         origins::check(),
+        words::check(),
     ];
     let failed = checks.into_iter().filter_map(Result::err);
     let failed: Vec<String> = failed.map(|error| format!("{error:#}")).collect();

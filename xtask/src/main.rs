@@ -1,7 +1,7 @@
 //! Sets up, builds and tests spamdrop: `cargo xtask VERB`.
 //!
 //! Every verb first installs the tools that it needs and does not find, with a
-//! message. If nothing is missing, it prints nothing.
+//! message for each. If no tool is missing, there is no message.
 
 #![expect(
     clippy::print_stderr,
@@ -84,9 +84,9 @@ enum Verb {
     Lines(lines::Options),
     /// Show the layers of the product's modules
     ///
-    /// Fails if a module names one of a higher layer, if two modules name each
-    /// other, if one uses the kernel's interfaces outside of `kernel`, or if
-    /// spamdrop-core has a dependency that it must not have.
+    /// Fails if a module names a module of a higher layer, if two modules name
+    /// each other, if a module other than `kernel` uses the kernel's interfaces,
+    /// or if spamdrop-core has a dependency that is not permitted.
     Modules,
     /// Make small changes to the code, and check that tests detect them
     ///

@@ -39,9 +39,8 @@ pub fn check() -> Result<()> {
     build()?.iter().try_for_each(|page| without_warnings(page))
 }
 
-/// Builds the pages with an example of the package, because only there
-/// clap_mangen sees the command line without being a dependency of the
-/// installed program.
+/// Builds the pages by running the cargo example `man` of spamdrop. An example may
+/// use dev-dependencies, so clap_mangen is not in the installed program.
 ///
 /// # Errors
 ///

@@ -1,6 +1,6 @@
 //! `cargo xtask modules`: checks that data flows one way. The modules of the
-//! product are in layers. No module may name one of a higher layer, and no two
-//! modules may name each other.
+//! product are in layers. No module may name a module of a higher layer, and no
+//! two modules may name each other.
 
 mod circles;
 mod graph;
@@ -26,7 +26,7 @@ pub fn show() -> Result<()> {
     let graph = read()?;
     print!("{}", layers_of(&graph, &CRATES));
     println!(
-        "{} modules, {} arrows between them",
+        "{} modules, {} references between them",
         modules(&graph).len(),
         arrows(&graph).len()
     );
@@ -53,7 +53,7 @@ pub fn types() -> Result<()> {
     }
     ensure!(
         places.is_empty(),
-        "{} names stand for several types",
+        "{} type names are defined more than once",
         places.len()
     );
     Ok(())
@@ -63,7 +63,7 @@ pub fn types() -> Result<()> {
 ///
 /// # Errors
 ///
-/// The error has one line for each: the file, the line, and the defect.
+/// The error has one line for each defect, with its file and line.
 pub fn check() -> Result<()> {
     verdict(&read()?, &CRATES)
 }
@@ -143,7 +143,7 @@ fn upwards(graph: &Graph, crates: &[Crate]) -> Vec<String> {
     upwards
         .map(|((from, to), arrow)| {
             let place = graph.place(arrow);
-            format!("{place}: {} is below {}", name(&from), name(&to))
+            format!("{place}: {} names the higher {}", name(&from), name(&to))
         })
         .collect()
 }
@@ -172,8 +172,8 @@ fn circles_of_modules(graph: &Graph) -> Vec<String> {
         .collect()
 }
 
-/// Finds cycles among the files of a module. A file and its child modules are
-/// one unit: the children may name what it shares with them.
+/// Finds cycles among the files of a module. References between a file and its
+/// child modules are ignored, because they may share items.
 fn circles_of_files(graph: &Graph) -> Vec<String> {
     let is_beside = |arrow: &&Arrow| {
         let [from, to] = [arrow.from, arrow.to].map(|file| &graph.files[file]);

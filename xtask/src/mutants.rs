@@ -18,8 +18,8 @@ use crate::say;
 /// The directory of the source copies and their builds. It is on disk, because
 /// a file system in memory may be too small.
 const WORK: &str = "target/mutants";
-/// Mutants that no test detects, and the reasons: `regular expression |
-/// reason`.
+/// The file of mutants that no test detects, and the reasons. A line is `regular
+/// expression | reason`.
 const SURVIVORS: &str = "xtask/survivors.txt";
 /// The default packages, and the sample size of each.
 const PACKAGES: [(&str, Option<usize>); 2] =
@@ -34,7 +34,7 @@ pub struct Options {
     /// spamdrop-common, 200 of spamdrop-core]
     #[arg(long, value_name = "N")]
     sample: Option<usize>,
-    /// Draw another sample
+    /// The seed of the random sample
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Change this package [default: spamdrop-common and spamdrop-core]
@@ -46,8 +46,8 @@ pub struct Options {
 ///
 /// # Errors
 ///
-/// Too few were caught, one survived without a listed reason, or they could not
-/// be tried.
+/// Too few mutants were caught, one survived without a listed reason, or the
+/// mutants could not be tried.
 pub fn run(options: &Options) -> Result<()> {
     install_if_missing()?;
     let reasons = read_reasons(&fs::read_to_string(SURVIVORS).context(SURVIVORS)?)?;
@@ -62,7 +62,8 @@ pub fn run(options: &Options) -> Result<()> {
     }
     ensure!(
         failed.is_empty(),
-        "less than {LEAST} % were caught, or a survivor has no reason in {SURVIVORS}: {}",
+        "less than {LEAST} % of the mutants were caught, or a survivor has no reason in \
+         {SURVIVORS}: {}",
         failed.join(", ")
     );
     Ok(())
@@ -141,7 +142,7 @@ fn try_all(package: &str, names: &[String]) -> Result<Outcome> {
     command.args(["--profile", "mutants"]);
     say(&format!("trying {} mutants of {package}", names.len()));
     let status = command.status()?;
-    // 2: some were missed; 3: some timed out.
+    // Exit code 2: some mutants were missed; 3: some timed out.
     if !matches!(status.code(), Some(0 | 2 | 3)) {
         bail!("`{}` failed: {status}", command_line(&command));
     }

@@ -21,7 +21,7 @@ const WORK: &str = "target/pictures";
 const WIDTHS: [u32; 2] = [400, 1_400];
 /// The names of the schemes, and Blink's numbers for them.
 const SCHEMES: [(&str, u32); 2] = [("dark", 0), ("light", 1)];
-/// Measures a page from inside.
+/// The script that measures a page in the browser.
 const PROBE: &str = include_str!("pictures/probe.js");
 
 /// Options of `cargo xtask pictures`.
@@ -37,7 +37,7 @@ pub struct Options {
 ///
 /// # Errors
 ///
-/// The tests cannot be built, or a page is not as it should be.
+/// The tests cannot be built, or the look at a page found faults.
 pub fn run(options: &Options) -> Result<()> {
     setup::building()?;
     let work = std::env::current_dir()?.join(WORK);
@@ -117,8 +117,9 @@ fn look_at(browser: &Path, page: &Path) -> Result<String> {
     Ok(findings)
 }
 
-/// Writes a page with the script that measures it, which its policy would refuse.
-/// The page is in a frame, because Chromium's windows are at least 500 pixels wide.
+/// Writes a copy of a page with the script that measures it. The copy has no
+/// Content-Security-Policy, which would refuse the script. It is in a frame, because
+/// Chromium's windows are at least 500 pixels wide.
 fn write_probe(page: &Path, width: u32) -> Result<PathBuf> {
     let text = fs::read_to_string(page)?;
     let (head, policy) = text

@@ -65,8 +65,8 @@ const MAN: [(&str, &str); 1] = [("man", "man-db")];
 /// The command that checks units.
 const SYSTEMD: [(&str, &str); 1] = [("systemd-analyze", "systemd")];
 
-/// The commands that build and check the package. Every Rust that links has
-/// binutils.
+/// The commands that build and check the package. binutils is not here, because Rust
+/// cannot link without it.
 const PACKAGING: [(&str, &str); 3] = [
     ("dh", "debhelper"),
     ("dpkg-buildpackage", "dpkg-dev"),

@@ -11,8 +11,8 @@ pub struct Tally {
     pub passed: u32,
     /// Tests that failed, and tests that did not run.
     pub failed: u32,
-    /// Names of failed tests, and errors of failed checks, for the end of a
-    /// run: what was said of them before may be thousands of lines away.
+    /// Names of failed tests, and errors of failed checks. They are repeated at the
+    /// end of a run, because their output may be thousands of lines above.
     pub failures: Vec<String>,
 }
 

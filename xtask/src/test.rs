@@ -1,5 +1,4 @@
-//! Runs all checks in groups. A failed group does not prevent the others from
-//! running.
+//! Runs all checks in groups. After a failed group, the others still run.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -52,7 +51,7 @@ enum Group {
     Kernel,
     /// Kernel tests with Debian's Courier, rbldnsd, rsyslog and promtool
     Courier,
-    /// The same with Debian's Postfix, postscreen and Exim
+    /// Kernel tests with Debian's Postfix, postscreen and Exim
     Servers,
     /// A botnet's wave against a small mail server, as root
     Wave,
@@ -110,6 +109,10 @@ fn summarize(results: Vec<(Group, Tally, Duration)>) -> ExitCode {
     for failure in &sum.failures {
         println!("failed: {failure}");
     }
+    let others = sum.failed as usize - sum.failures.len().min(sum.failed as usize);
+    if others > 0 {
+        println!("failed: {others} without a name; see the output above");
+    }
     println!("{} passed, {} failed", sum.passed, sum.failed);
     if sum.failed == 0 {
         ExitCode::SUCCESS
@@ -119,7 +122,7 @@ fn summarize(results: Vec<(Group, Tally, Duration)>) -> ExitCode {
 }
 
 impl Group {
-    /// Whether the group's tests pass on a busy machine.
+    /// Whether the group's tests also pass on a busy machine.
     fn limits_no_short_time(self) -> bool {
         matches!(self, Self::Vm | Self::Dist | Self::Fuzz)
     }
@@ -142,7 +145,7 @@ impl Group {
             Self::Lint => lint(),
             Self::Unit => unit(full),
             Self::Kernel => {
-                // For fail2ban, whose bans reach spamdrop.
+                // The tests of its action need fail2ban.
                 debian::unpack_if_missing()?;
                 kernel(full, |target| {
                     ![COURIER, METRICS, SERVERS, WAVE, VM].contains(&target)
@@ -177,12 +180,12 @@ const SERVERS: &str = "servers";
 /// The test target of waves, which take minutes.
 const WAVE: &str = "wave";
 
-/// A test target that waits most of the time, for the daemon and for packets
-/// that do not come.
+/// A test target that can run several tests at once, because they wait most of the
+/// time: for the daemon, or for packets that must not come.
 struct Waiting {
     target: &'static str,
     threads: usize,
-    /// Its modules that limit how long something may take.
+    /// The modules with time limits, whose tests run one after another.
     timed: &'static [&'static str],
 }
 
@@ -229,9 +232,9 @@ fn unit(full: bool) -> Result<Tally> {
     Ok(tally)
 }
 
-/// Builds as the user and runs as root. The tests run one after another,
-/// because they share the machine's kernel; those of [`WAITING`] that limit no
-/// time run a few at a time before, each in namespaces of its own.
+/// Builds as the user and runs as root. The tests share the machine's kernel, so they
+/// run one after another. Before them, those of [`WAITING`] without time limits run a
+/// few at a time, each in namespaces of its own.
 fn kernel(full: bool, is_wanted: impl Fn(&str) -> bool) -> Result<Tally> {
     setup::building()?;
     setup::tools()?;
@@ -266,8 +269,7 @@ fn guests(full: bool) -> Result<Tally> {
     vm::test(Path::new(program.get_program()), full)
 }
 
-/// Packs the program of the other tests: a second one with optimisation would take
-/// minutes to build.
+/// Packs the program of the other tests, because an optimised one takes minutes to build.
 fn package(full: bool) -> Result<Tally> {
     setup::building()?;
     let program = product()?;
@@ -297,13 +299,11 @@ fn build_one(program: &str) -> Result<()> {
     run_command(build.args(["--bin", program]))
 }
 
-/// Test programs that need root require this feature, so that a plain `cargo
-/// test` skips them. All packages are built with it, so that one build
-/// suffices.
+/// Test programs that need root require this feature, so that a plain `cargo test` skips
+/// them. All packages are built with it, so that one build suffices.
 pub const FEATURE: &str = "kernel-tests";
 
-/// A test program: the unit tests of a library or a program, or a file of
-/// `tests/`.
+/// A test program: the unit tests of a library or a program, or a file of `tests/`.
 struct Target<'a> {
     name: &'a str,
     is_root_only: bool,
@@ -360,7 +360,7 @@ fn programs(is_wanted: impl Fn(&Target<'_>) -> bool) -> Result<Vec<Command>> {
     Ok(commands)
 }
 
-/// The same command.
+/// A copy of the command.
 fn again(command: &Command) -> Command {
     let mut copy = Command::new(command.get_program());
     copy.args(command.get_args());

@@ -38,7 +38,8 @@ pub fn check() -> Result<()> {
     Ok(())
 }
 
-/// `spamdrop` need not be installed here, so another program stands for it.
+/// Checks that systemd understands the units. `/bin/true` replaces spamdrop in copies
+/// of them, because spamdrop need not be installed here.
 fn understood() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let mut copies = Vec::new();

@@ -22,9 +22,9 @@ const SCRIPTS: &str = "xtask/src/vm";
 /// The packages of the guest, beside a minimal Debian.
 const PACKAGES: &str = "busybox-static,ethtool,iproute2,kmod,ppp,wireguard-tools";
 
-/// The kernels, and patterns of their packages. The flavour for clouds has
-/// few drivers. Debian 12 and its security updates have both, whatever the suite
-/// of the guest is.
+/// The kernels, and patterns of their packages. The patterns exclude the flavour for
+/// clouds, which has few drivers. Both kernels are from Debian 12 and its security
+/// updates, also for a guest of another release.
 const KERNELS: [(&str, &str); 2] = [
     ("6.1", "linux-image-6[.]1[.]0-[0-9]+-amd64-unsigned"),
     ("6.12", "linux-image-6[.]12[.][0-9]+[+]deb12-amd64-unsigned"),
@@ -36,7 +36,7 @@ const NEWEST: [(&str, &str); 1] = [("newest", "linux-image-[0-9.]+[+]deb13-amd64
 /// The size of the disk with the programs, which are not optimised.
 const JOB_SIZE: &str = "300M";
 
-/// A guest that is still running then is ended. It usually takes a third.
+/// A guest that still runs after this time is ended. It usually needs a third of it.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Where the system is built, and the guests' output is kept.
@@ -135,8 +135,8 @@ impl Place {
     }
 }
 
-/// The guest has the release of this machine, because the programs are linked
-/// to its libc.
+/// The release of Debian for the guest. It is that of this machine, because the
+/// programs are linked to this machine's libc.
 fn suite() -> Result<String> {
     let path = "/etc/os-release";
     let text = fs::read_to_string(path).context(path)?;

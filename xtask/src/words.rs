@@ -41,7 +41,7 @@ const NAMES: [Retired; 49] = [
         r"\bpatience\b|\bPATIENCE\b|\bPatience\b",
         "name_server_health, or a timeout by its name",
     ),
-    (r"\bpace\b|\bPace\b", "rate_limit"),
+    (r"\bpace\b|\bPace\b|\bPACE\b", "rate_limit"),
     (r"\bwording\b|\bWording\b", "reply_text"),
     (r"\bTurn\b", "WriteLock"),
     (r"\bwatchers?\b|\bWatcher\b|\bWATCHER\b", "daemon"),
@@ -56,7 +56,8 @@ const NAMES: [Retired; 49] = [
     (r"\badmitting\b", "gate control"),
     (r"\banswering\b", "responder control"),
     (r"\bupkeep\b", "housekeeping"),
-    (r"\bguest\b|\bwelcome\b", "permit, accept"),
+    // A machine of QEMU is called a guest, so only the retired type is matched.
+    (r"\bGuest\b|\bwelcome\b", "permit, accept"),
     (r"\.fine\(|\bfn fine\b", "health.clear"),
     (r"\bcrate::parse\b|\bmod parse\b", "log"),
     (r"\bcrate::known\b", "reputation"),
@@ -64,7 +65,7 @@ const NAMES: [Retired; 49] = [
     (r"\bcrate::answer\b|\bmod answer;", "responder"),
     (r"\bcrate::admit\b|\bmod admit;", "gate"),
     (
-        r"\bfn (of|at|with|tell|keep|line|text)\(",
+        r"\bfn (of|at|with|tell|keep|line|text)[(<]",
         "a verb with its object",
     ),
     // Retired sentences.
@@ -95,6 +96,54 @@ const NAMES: [Retired; 49] = [
     ),
 ];
 
+/// Where a retired name may stand: the start of the path, a part of the line,
+/// and the reason.
+type Exception = (&'static str, &'static str, &'static str);
+
+const EXCEPTIONS: [Exception; 9] = [
+    (
+        "spamdrop/src/kernel/blocklist/migrate/v1",
+        "",
+        "names the maps and fields of layout version 1",
+    ),
+    ("tests/upgrade/v1.rs", "", "writes maps of layout version 1"),
+    (
+        "spamdrop/src/directory.rs",
+        "\"watcher.\"",
+        "the files of older versions",
+    ),
+    (
+        "spamdrop/src/directory.rs",
+        "\"passage\"",
+        "a pin of older versions",
+    ),
+    (
+        "spamdrop/src/lock.rs",
+        "\"watcher.pid\"",
+        "a file of older versions",
+    ),
+    (
+        "spamdrop/src/commands/detach.rs",
+        "\"watcher.json\"",
+        "a file of older versions",
+    ),
+    (
+        "spamdrop/core/src/wave/sample.rs",
+        "#[serde(alias = ",
+        "a field of waves that older versions stored",
+    ),
+    (
+        "spamdrop/src/store/tests.rs",
+        "\"preferred\":3",
+        "a wave that an older version stored",
+    ),
+    (
+        "spamdrop/src/daemon/supervisor.rs",
+        "\", answering listed senders\"",
+        "a message, in which it is a verb",
+    ),
+];
+
 /// Prints each occurrence of a retired word.
 ///
 /// # Errors
@@ -102,7 +151,7 @@ const NAMES: [Retired; 49] = [
 /// A retired word occurs.
 pub fn run() -> Result<()> {
     check()?;
-    println!("none of {} retired names and sentences", NAMES.len());
+    println!("none of the {} retired phrases occurs", NAMES.len());
     Ok(())
 }
 
@@ -110,7 +159,8 @@ pub fn run() -> Result<()> {
 ///
 /// # Errors
 ///
-/// The error has one line for each: the file, the line, and the replacement.
+/// The error has one line for each occurrence: the file, the line, and the
+/// replacement.
 pub fn check() -> Result<()> {
     let patterns = RegexSet::new(NAMES.iter().map(|(pattern, _)| pattern))?;
     let mut found = Vec::new();
@@ -134,6 +184,7 @@ pub fn check() -> Result<()> {
 fn retired(patterns: &RegexSet, path: &str, text: &str) -> Vec<String> {
     let lines = text.lines().zip(1..);
     lines
+        .filter(|(line, _)| !is_excepted(path, line))
         .flat_map(|(line, number)| {
             let found = patterns.matches(line).into_iter();
             found.map(move |index| {
@@ -142,4 +193,9 @@ fn retired(patterns: &RegexSet, path: &str, text: &str) -> Vec<String> {
             })
         })
         .collect()
+}
+
+fn is_excepted(path: &str, line: &str) -> bool {
+    let mut exceptions = EXCEPTIONS.iter();
+    exceptions.any(|(start, part, _)| path.starts_with(start) && line.contains(part))
 }

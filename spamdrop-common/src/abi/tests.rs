@@ -174,7 +174,7 @@ fn describe_numbers(text: &mut String) {
         writeln!(text, "{name} = {number}").unwrap();
     }
     for bits in [15, 22] {
-        let Place { line, tag } = Place::of([1, 2, 3, 4], bits);
+        let Place { line, tag } = Place::from_source([1, 2, 3, 4], bits);
         writeln!(text, "Place of 2^{bits} lines = {line}, {tag}").unwrap();
     }
     let word = RecentDrop {

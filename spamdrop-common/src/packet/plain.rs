@@ -2,13 +2,13 @@
 
 use super::{Aligned, IpFields, MIN_HEADER, Packet, Segment, TCP, TCP_FLAGS_END, is_syn, source4};
 
-/// The segment in most frames, which the rest of the parser would find as well: IPv4
-/// without a VLAN tag and options, not a fragment. One check of the frame's end is enough,
-/// and each word is loaded once.
+/// The segment of a plain frame: IPv4 without VLAN tag, options and fragmentation. `None`:
+/// the rest of the parser must read the frame. Here, one check of the frame's end is
+/// enough, and each word is loaded once.
 #[inline(always)]
 pub(super) fn segment<P: Packet + ?Sized>(packet: &P) -> Option<Segment> {
     let Aligned(start) = packet.load::<END>(0)?;
-    // Numbers with the first byte in the lowest bits.
+    // Little-endian: the first byte is in the lowest bits.
     let [_, kind, length, addresses, ports, flags] = words(&start);
     let [a, b, _, _, _, _, ttl, _] = length.to_le_bytes();
     let is_plain = kind >> 32 & 0xff_ffff == KIND
@@ -31,11 +31,11 @@ pub(super) fn segment<P: Packet + ?Sized>(packet: &P) -> Option<Segment> {
     ))
 }
 
-/// Where the flags end in a plain frame.
+/// The offset at which the TCP flags of a plain frame end.
 pub(super) const END: usize = 14 + MIN_HEADER + TCP_FLAGS_END;
-/// EtherType, version and length of the header, in the last bytes of the second word.
+/// EtherType, IP version and header length of a plain frame: bytes 4 to 6 of the second word.
 const KIND: u64 = 0x45_00_08;
-/// The number of a fragment and whether more follow it, and the protocol, in the third word.
+/// The bits of the fragment offset, "more fragments" and the protocol in the third word.
 const MASK: u64 = 0xff00_ff3f_0000_0000;
 const PROTOCOL: u64 = (TCP as u64) << 56;
 

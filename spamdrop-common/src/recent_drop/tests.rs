@@ -10,7 +10,7 @@ fn line_and_tag_tell_every_source_apart() {
             [127, 1, 255, 0],
             [255; 4],
         ] {
-            let place = Place::of(source, line_bits);
+            let place = Place::from_source(source, line_bits);
             assert!(place.line < 1 << line_bits);
             assert_eq!(place.source(line_bits), source);
         }
@@ -24,7 +24,7 @@ fn neighbours_are_spread_over_the_lines() {
     for shift in [0, 8, 13] {
         let mut used = [0; LINES];
         for number in 0..4 * LINES as u32 {
-            let place = Place::of((number << shift).to_be_bytes(), LEAST_LINE_BITS);
+            let place = Place::from_source((number << shift).to_be_bytes(), LEAST_LINE_BITS);
             used[place.line as usize] += 1;
         }
         let most = used.iter().max().copied().unwrap_or(0);
@@ -38,7 +38,7 @@ fn homes_and_terms_are_spread() {
     const NUMBER: u32 = 1 << 16;
     for number in 0..NUMBER {
         let source = u32::to_be_bytes(number.wrapping_mul(0x2545_f491));
-        let place = Place::of(source, LEAST_LINE_BITS);
+        let place = Place::from_source(source, LEAST_LINE_BITS);
         homes[place.home() as usize] += 1;
         terms[place.spread(MOST_UNITS) as usize] += 1;
         for few in 0..4 {
@@ -60,7 +60,7 @@ fn homes_of_a_line_are_different() {
     let line_bits = LEAST_LINE_BITS + 3;
     let mut seen = [false; SLOTS];
     for number in 0..1 << 24 {
-        let place = Place::of(u32::to_be_bytes(number), line_bits);
+        let place = Place::from_source(u32::to_be_bytes(number), line_bits);
         if place.line == 5 {
             seen[place.home() as usize] = true;
         }

@@ -14,7 +14,7 @@ use line::AllowLine;
 
 pub use line::{AllowEnd, AllowTerm, checked_comment, end_after};
 
-/// Allowed prefixes, to look others up in.
+/// Allowed prefixes, in which other prefixes are looked up.
 #[derive(Clone, Debug, Default)]
 pub struct AllowedNets(BTreeMap<u8, HashSet<IpNet>>);
 
@@ -60,18 +60,19 @@ pub struct AllowItem<'a> {
     pub comment: &'a str,
 }
 
-/// The time in which a list has the prefixes that it had when it was read.
+/// The period in which the prefixes read from a list stay right: until the next
+/// entry ends, or the wall clock is set back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AllowSpan {
-    /// When it was read. If the wall clock is set to an earlier time, entries that
-    /// counted as ended are allowed again.
+    /// When the list was read. If the wall clock is set to an earlier time, entries
+    /// that counted as ended are allowed again.
     pub from: UnixSeconds,
     /// When the next entry ends.
     pub until: Option<UnixSeconds>,
 }
 
 impl AllowSpan {
-    /// Whether it is over at this reading of the wall clock.
+    /// Whether the period is over at this reading of the wall clock.
     #[must_use]
     pub fn is_over(&self, now: UnixSeconds) -> bool {
         now < self.from || self.until.is_some_and(|until| until <= now)
@@ -85,13 +86,14 @@ pub struct AllowAdded {
     pub added: HashSet<IpNet>,
     /// Prefixes that have another end or comment now.
     pub changed: HashSet<IpNet>,
-    /// Those of them that had no end and have one now, in their order.
+    /// The changed prefixes that had no end and have one now, in the given order.
     pub limited: Vec<IpNet>,
-    /// Prefixes that have no end or a later one, and keep it and their comment.
+    /// Prefixes that were on the list without an end, or with a later end than the
+    /// given one. Their end and comment are not changed.
     pub kept: HashSet<IpNet>,
 }
 
-/// The lines of a prefix.
+/// The lines of the file that name the same prefix.
 #[derive(Clone, Copy, Debug)]
 struct LinesOfNet {
     last: usize,
@@ -100,7 +102,7 @@ struct LinesOfNet {
     end: Option<UnixSeconds>,
 }
 
-/// The end of entries without one, in a comparison.
+/// Stands for the end of an entry without one, in comparisons.
 const NEVER: UnixSeconds = UnixSeconds::new(u64::MAX);
 
 impl Allowlist {
@@ -150,26 +152,27 @@ impl Allowlist {
     #[must_use]
     pub fn item(&self, net: IpNet) -> Option<AllowItem<'_>> {
         let of_net = self.items().filter(|item| item.net == net);
-        of_net.max_by_key(|item| item.end.at().unwrap_or(NEVER))
+        of_net.max_by_key(|item| item.end.time().unwrap_or(NEVER))
     }
 
-    /// The time in which [`Allowlist::nets`] are the allowed prefixes.
+    /// The period in which [`Allowlist::nets`] stay right.
     #[must_use]
     pub fn span(&self) -> AllowSpan {
         AllowSpan {
             from: self.now,
-            until: self.items().filter_map(|item| item.end.at()).min(),
+            until: self.items().filter_map(|item| item.end.time()).min(),
         }
     }
 
-    /// A sentence for each entry whose end cannot be read, so that it is allowed
-    /// without one.
+    /// A sentence for each entry whose end cannot be read. Such an entry is allowed
+    /// without an end.
     pub fn mistakes<'a>(&'a self, name: &'a str) -> impl Iterator<Item = String> + 'a {
         let lines = self.lines.iter().enumerate();
         lines.filter_map(move |(index, line)| Some(line.mistake()?.describe(name, index + 1)))
     }
 
-    /// Adds prefixes with this end and comment, which replace those that they have.
+    /// Adds prefixes with this end and comment. They replace the end and comment of a
+    /// prefix that is on the list already, as [`AllowTerm`] says.
     pub fn add(&mut self, nets: &[IpNet], term: AllowTerm<'_>) -> AllowAdded {
         let mut change = AllowAdded::default();
         let mut places = self.places();
@@ -215,7 +218,7 @@ impl Allowlist {
             let Some(net) = line.net() else {
                 continue;
             };
-            let end = line.end().at().unwrap_or(NEVER);
+            let end = line.end().time().unwrap_or(NEVER);
             let end = line.is_live(self.now).then_some(end);
             let earlier = places.get(&net);
             let place = LinesOfNet {
@@ -228,8 +231,8 @@ impl Allowlist {
         places
     }
 
-    /// Of several lines of a prefix that was added or changed, keeps the one that has
-    /// its new end.
+    /// Keeps only one line of each prefix that was added or changed: the one with its
+    /// new end.
     fn keep_last_of(&mut self, change: &AllowAdded, places: &HashMap<IpNet, LinesOfNet>) {
         let AllowAdded { added, changed, .. } = change;
         let mut index = 0;

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 pub struct ClientTable {
     /// The setting or file that it comes from.
     pub source: String,
-    /// The index of the first rule that a client skips for which the table says
-    /// [`Says::Permit`].
+    /// If the table says [`Says::Permit`] about a client, the server skips some rules
+    /// for it. This is the index of the first of these rules.
     pub first: usize,
-    /// The index behind the last one.
+    /// The index after the last of these rules.
     pub end: usize,
     /// The first entry that covers the client decides.
     pub entries: Vec<ClientEntry>,
@@ -35,7 +35,7 @@ pub struct ClientEntry {
 pub enum Says {
     /// The server skips the zones.
     Permit,
-    /// The table has no say; the server goes on.
+    /// The table decides nothing, and the server goes on.
     Dunno,
     /// The server refuses the client itself, or does something that is not
     /// understood. Either way the zones do not tell what happens.
@@ -59,12 +59,13 @@ impl ClientTable {
     }
 }
 
-/// Evaluates the tables for a client, where there are `rules` rules.
+/// Evaluates the tables for a client. `rules`: the number of rules.
 #[must_use]
 pub fn evaluate(tables: &[ClientTable], rules: usize, addr: IpAddr) -> ClientRules {
     let mut skips = vec![false; rules];
     for table in tables {
-        // A table that the client skips has no say either.
+        // If earlier tables let the client skip all rules of this one, the server
+        // does not reach it.
         let is_skipped = (table.first..table.end).all(|rule| skips.get(rule) == Some(&true));
         match table.says(addr) {
             _ if is_skipped => {}

@@ -16,12 +16,12 @@ pub struct Event<'line> {
     pub kind: Kind<'line>,
     /// The time of the line's stamp, if it has a usable one.
     pub at: Option<SystemTime>,
-    /// How sure that time is.
+    /// Where the time in `at` comes from.
     pub clock: Clock,
     /// The rule that matched: one of spamdrop's own, such as `courier-511`, or
     /// the name of a pattern in the configuration.
     pub rule: Cow<'static, str>,
-    /// The rest of what the line says about the message.
+    /// The line's other fields about the message.
     pub envelope: Envelope<'line>,
 }
 
@@ -56,7 +56,7 @@ impl Event<'_> {
             .map_or(Duration::ZERO, |at| self.age(now).max(ahead(at)))
     }
 
-    /// The same event, without the line.
+    /// The same event, which owns its text instead of borrowing it from the line.
     #[must_use]
     pub fn into_owned(self) -> Event<'static> {
         Event {
@@ -125,12 +125,12 @@ impl Kind<'_> {
 /// The evidence of an event about its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence {
-    /// Its message was accepted.
+    /// A message from the source was accepted.
     Accepted,
-    /// It accepted a message from this server.
+    /// The source accepted a message from this server.
     Delivered,
-    /// It is listed.
+    /// The source is listed.
     Listed,
-    /// It wrote to a recipient that does not exist.
+    /// The source wrote to a recipient that does not exist.
     UnknownRecipient,
 }

@@ -29,8 +29,8 @@ pub const KEPT: Duration = Duration::from_secs(30 * 86_400);
 pub const MOST: u32 = 100_000;
 /// The reason of a block by the FIFO, in place of a log line.
 pub const FIFO_REASON: &str = "fifo";
-/// The longest text of an event in bytes, before it is escaped: as much as
-/// `show` has.
+/// The longest text of an event in bytes, before it is escaped; `show` has the
+/// same limit.
 const TEXT: usize = 200;
 
 /// The kind of an event.
@@ -45,13 +45,13 @@ pub enum HistoryKind {
     Released,
     /// The gate refused new connections of a source in one wave.
     Refused,
-    /// The gate only observed: it would have refused them.
+    /// As `Refused`, but the gate only observed, and admitted the connections.
     Observed,
     /// A source became a known sender.
     Promoted,
     /// A source lost its place among the known senders.
     Demoted,
-    /// The administrator gave a command.
+    /// A command of the administrator or of the FIFO.
     Command,
 }
 
@@ -89,14 +89,15 @@ impl HistoryKind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// Whether the gate recorded it, at which anyone can forge a source.
+    /// Whether the gate recorded the event. The source of such an event may be
+    /// forged.
     #[must_use]
     pub const fn is_refusal(self) -> bool {
         matches!(self, Self::Refused | Self::Observed)
     }
 
-    /// Whether each event has a row of its own; others add to the last row of
-    /// the same addresses.
+    /// Whether each event of this kind has a row of its own. An event of another kind
+    /// is added to the last row of its addresses.
     const fn is_single(self) -> bool {
         matches!(
             self,
@@ -121,7 +122,8 @@ pub struct HistoryEvent {
     /// Whether it continues the last event of its kind, addresses and wave,
     /// rather than being a new one.
     pub continues: bool,
-    /// An event that it continues ended at this time or later.
+    /// If `continues`: the event that this one continues ended at this time or
+    /// later.
     pub since: UnixSeconds,
     /// The start of the wave; 0: the event belongs to none.
     pub wave: UnixSeconds,
@@ -163,7 +165,8 @@ impl HistoryEvent {
         }
     }
 
-    /// A command by hand about these addresses; `None`: about `count` of them.
+    /// A command by hand about these addresses; `None`: about `count` addresses
+    /// that are not named.
     #[must_use]
     pub fn command(
         net: Option<IpNet>,
@@ -180,7 +183,8 @@ impl HistoryEvent {
         }
     }
 
-    /// Adds a later event, if both are one row; otherwise returns it.
+    /// Adds a later event to this one, if both belong in one row; otherwise
+    /// returns the later event as the error.
     fn add(&mut self, later: Self) -> Result<(), Self> {
         let key = |event: &Self| (event.kind, event.net, event.wave);
         let is_release = self.kind == HistoryKind::Released;
@@ -208,8 +212,8 @@ pub struct BlockNote {
     pub count: u32,
     /// Whether an IPv6 address is blocked without its /64.
     pub is_alone: bool,
-    /// 0: the block is new. Otherwise it was blocked already, and the offence
-    /// belongs to the same block as one that came at most so many seconds before.
+    /// 0: the block is new. Otherwise the address was blocked already, and the offence
+    /// belongs to the same block as an offence of at most this many seconds before.
     pub renews_within_s: u32,
 }
 
@@ -227,10 +231,10 @@ impl BlockNote {
         }
     }
 
-    /// As [`BlockNote::new`], but its entry was live already. An older offence
-    /// belongs to the same block if the term of its own entry, of `ttl_s` or
-    /// `hard_limit_s`, may still last. Otherwise the live entry is another's: that
-    /// of a command, or of a neighbour.
+    /// As [`BlockNote::new`], but the entry was live already. An earlier offence belongs
+    /// to the same block if it was at most the longer of `ttl_s` and `hard_limit_s`
+    /// before, so that its entry may still be live. Otherwise the live entry is that of a
+    /// command, or of the offence of another address in the /64.
     #[must_use]
     pub fn renewed(
         addr: IpAddr,
@@ -268,8 +272,8 @@ fn shortened(text: &[u8]) -> String {
     mask(&escape(cut)).into_owned()
 }
 
-/// Events that are still to be written. Beyond a number, they are counted and
-/// lost: the history must not cost the daemon its memory.
+/// Events that are still to be written. Beyond a limit, further events are only
+/// counted as lost, so that the history cannot fill the daemon's memory.
 #[derive(Debug, Default)]
 pub struct HistoryBuffer {
     events: Vec<HistoryEvent>,
@@ -277,17 +281,19 @@ pub struct HistoryBuffer {
     lost: u64,
 }
 
-/// The most events that wait for the disk, beside blocks: all refusals of the gate
-/// that wait to be taken, and others.
+/// The most events that wait for the disk, without the blocks. There is room for all
+/// refusals of the gate that wait to be taken, and for 1,024 other events.
 const EVENTS: usize = 2 * SOURCES + 1_024;
 /// The most blocks that wait for the disk: those of the sources of a wave, in 240
 /// KiB.
 const BLOCKS: usize = 5_000;
-/// How far back an event is searched that a later one adds to.
+/// A new event or block is merged into one of this many last ones, if they belong in
+/// the same row.
 const NEAR: usize = 64;
 
 impl HistoryBuffer {
-    /// Adds an event, to one of the last if both are one row.
+    /// Adds an event. If one of the last events belongs in the same row, both become
+    /// one.
     pub fn add(&mut self, event: HistoryEvent) {
         let mut event = event;
         for near in self.events.iter_mut().rev().take(NEAR) {
@@ -303,7 +309,9 @@ impl HistoryBuffer {
         }
     }
 
-    /// Adds a block; a renewed one to one of the last, if both are one row.
+    /// Adds an offence. If one of the last [`NEAR`] notes has the same address and belongs
+    /// to the same block, the offence is added to that note; otherwise it gets a note of
+    /// its own.
     pub fn block(&mut self, block: BlockNote) {
         let mut near = self.blocks.iter_mut().rev().take(NEAR);
         let is_same = |old: &&mut BlockNote| {
@@ -332,7 +340,8 @@ impl HistoryBuffer {
         (std::mem::take(&mut self.blocks), events)
     }
 
-    /// Puts back what was taken and could not be written, before what came since.
+    /// Puts back blocks and events that were taken and could not be written, before
+    /// those that came since.
     pub fn put_back(&mut self, blocks: Vec<BlockNote>, events: Vec<HistoryEvent>) {
         let (newer_blocks, newer) = self.take();
         for block in blocks.into_iter().chain(newer_blocks) {

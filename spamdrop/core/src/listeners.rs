@@ -1,20 +1,20 @@
-//! When a mail server that does not listen counts as missing.
+//! Decides when a mail server that does not listen counts as missing.
 
 use std::time::{Duration, Instant};
 
-/// How long nothing may listen: at a boot the daemon may start before the mail
-/// server, and a restart of the server takes a moment.
+/// After this time without a listener, the server counts as missing. At a boot, the
+/// daemon may start before the mail server, and a restart of the server takes a moment.
 const MISSING_AFTER: Duration = Duration::from_secs(60);
 
 /// Whether something listens on the watched ports.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ListenerWatch {
-    /// Since when nothing has.
+    /// Since when nothing has listened.
     absent_since: Option<Instant>,
 }
 
 impl ListenerWatch {
-    /// Takes a look at the listening sockets.
+    /// Records whether something listens at the time `now`.
     pub fn sample(&mut self, is_listening: bool, now: Instant) {
         self.absent_since = match is_listening {
             true => None,
@@ -22,7 +22,7 @@ impl ListenerWatch {
         };
     }
 
-    /// Whether nothing has listened for a minute, as of the last look.
+    /// Whether nothing has listened for a minute, as far as the samples show.
     #[must_use]
     pub fn is_missing(&self, now: Instant) -> bool {
         let age = |since| now.saturating_duration_since(since);

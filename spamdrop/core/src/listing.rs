@@ -12,8 +12,9 @@
 //! follow: no packet extends the block beyond this time. `owner=OWNER` may follow as
 //! well, or `log`, which is `owner=log`. An address may be a prefix; the
 //! block of a prefix is always fixed. Blank lines and comments from `#` or `;` to
-//! the end of the line are ignored. An IPv6 address with the length 128 is blocked
-//! alone, any other by its /64 where nobody else in it must be spared.
+//! the end of the line are ignored. An IPv6 address without a length blocks its /64.
+//! If that /64 holds a protected address or a known sender, or with `/128`, the address
+//! is blocked alone.
 //!
 //! The stamps of xt_recent are ignored, because they count ticks since boot,
 //! possibly that of another machine.
@@ -37,7 +38,7 @@ type Result<T> = std::result::Result<T, Invalid>;
 /// The block that a line describes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListEntry {
-    /// The meaning of the word.
+    /// The target that the address or prefix stands for.
     pub target: Target,
     /// The address or prefix as given; for an IPv6 /64, possibly one of its
     /// addresses.
@@ -178,7 +179,8 @@ fn address(word: &[u8]) -> Result<(Target, IpNet)> {
     Ok((target, parse_net(&text).unwrap_or_else(|| target.net())))
 }
 
-/// The owner of a line. A number without a name is not the same elsewhere.
+/// The owner of a line. `unnamed:NUMBER` is refused, because the number has another
+/// owner on another machine.
 fn named_owner(word: &[u8]) -> Result<EntryOwner> {
     match str::from_utf8(word).map(str::parse) {
         Ok(Ok(EntryOwner::Unnamed(_))) | Err(_) => Err(Invalid::new(format!(

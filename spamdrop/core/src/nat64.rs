@@ -97,7 +97,8 @@ fn embedded(octets: [u8; 16]) -> Option<Ipv4Addr> {
     is_translated.then(|| last.into())
 }
 
-/// The prefix by which the filter knows its senders, without host bits.
+/// The prefix as the filter's maps know it: IPv4 if it is IPv4-mapped or behind NAT64.
+/// Host bits are cleared.
 #[must_use]
 pub fn canonical_net(net: IpNet) -> IpNet {
     if let IpNet::V6(v6) = net

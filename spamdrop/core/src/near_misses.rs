@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use crate::log::CLIENTS_COMMAND;
 
-/// The length of a period that is counted as one.
+/// Events and near misses are counted for each period of this length.
 const HOUR: Duration = Duration::from_secs(3_600);
 /// Number of hours that count.
 const HOURS: u64 = 24;
-/// Near misses without any event from which the log counts as not understood.
+/// With this many near misses and no event, the log counts as not understood.
 const MANY: u64 = 20;
 
 /// Near misses and events by hour.
@@ -68,9 +68,9 @@ impl NearMissHistory {
         let (reason, _) = by_reason.iter().max_by_key(|(_, count)| **count)?;
         (by_reason.values().sum::<u64>() >= MANY).then(|| {
             format!(
-                "the log has rejections in a form that is not understood ({reason}), and no other \
-                 line of the last 24 hours was: compare `servers` and `timezone` with the log by \
-                 `spamdrop scan FILE`"
+                "the log has rejections in a form that is not understood ({reason}), and no line \
+                 of the last 24 hours was understood: compare `servers` and `timezone` with the \
+                 log by `spamdrop scan FILE`"
             )
         })
     }

@@ -69,7 +69,7 @@ pub enum Fate {
 impl Fate {
     /// The fate that follows from the reason under which the filter counts a SYN.
     #[must_use]
-    pub const fn of(reason: Reason) -> Self {
+    pub const fn from_reason(reason: Reason) -> Self {
         match reason {
             Reason::GateAnswered => Self::Answered,
             Reason::GateRefused => Self::Refused,
@@ -156,7 +156,7 @@ impl SourceFacts {
         Reason::GateRefused
     }
 
-    /// Whether the gate admits it whatever the slots are.
+    /// Whether the gate admits the source however many slots are in use.
     #[must_use]
     pub fn passes_gate(&self, now: MonotonicNs) -> bool {
         self.is_known(now) || self.is_allowed
@@ -226,8 +226,8 @@ pub struct Change {
 pub struct Circumstances {
     /// The live entries and prefixes that cover the source.
     pub blocked_by: Vec<Target>,
-    /// Whether `add` refuses it although no command here changes that: it is the
-    /// machine's own, or the filter's allowlist differs from the file.
+    /// Whether `add` refuses the source for a reason that no command here removes: the
+    /// address is the machine's own, or the filter's allowlist differs from the file.
     pub is_protected: bool,
     /// The allowlisted prefixes that cover it.
     pub allowed_by: Vec<IpNet>,
@@ -238,15 +238,15 @@ pub struct Circumstances {
 }
 
 impl Circumstances {
-    /// The command that takes the source out of the allowlist, if that is what
-    /// allows it.
+    /// The command that removes the source from the allowlist; `None`: the allowlist is
+    /// not the reason why the source is never blocked.
     fn disallow(&self) -> Option<String> {
         let is_by_file = !self.allowed_by.is_empty() && !self.is_protected;
         let nets = self.allowed_by.iter().copied().map(ShownNet);
         is_by_file.then(|| with_targets("spamdrop allow remove", nets))
     }
 
-    /// The command that takes it out of the known senders, if it is one.
+    /// The command that removes the source from the known senders; `None`: it is none.
     fn unknow(&self) -> Option<String> {
         let is_by_record = self.is_known && !self.known.is_empty();
         let known = self.known.iter().copied();
@@ -262,8 +262,8 @@ fn with_targets(command: &str, targets: impl Iterator<Item = impl fmt::Display>)
 }
 
 /// The commands that change the fate of the next SYN of `addr`, which the filter
-/// would count under `reason`. None: it is the machine's own address, or the
-/// configuration decides.
+/// would count under `reason`. Empty if no command does: it is the machine's own
+/// address, or the configuration decides.
 #[must_use]
 pub fn changes(addr: IpAddr, reason: Reason, circumstances: &Circumstances) -> Vec<Change> {
     let change = |command: String, effect| Change { command, effect };
@@ -310,7 +310,7 @@ pub fn changes(addr: IpAddr, reason: Reason, circumstances: &Circumstances) -> V
             let commands: Vec<String> = both.into_iter().flatten().collect();
             match commands.is_empty() {
                 true => vec![change(format!("spamdrop add {addr}"), "blocks it")],
-                // A source that is known and allowed is a stranger after both only.
+                // A source that is known and allowed needs both commands to be a stranger.
                 false => vec![change(commands.join(" && "), "makes it a stranger")],
             }
         }

@@ -1,17 +1,18 @@
-//! Whether the filter can read what an interface carries.
+//! Finds interfaces whose packets the filter cannot read, because nearly all of them
+//! are not IP.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// The period that is considered.
 const PERIOD: Duration = Duration::from_secs(60);
-/// Counts that follow sooner are left out.
+/// Counts that follow the last ones sooner than this are left out.
 const SECOND: Duration = Duration::from_secs(1);
 /// The fewest packets of the period that allow a conclusion.
 const ENOUGH: u64 = 1_000;
-/// Fewer packets than this clear nothing.
+/// Fewer packets than this do not clear an interface that was found unreadable.
 const FEW: u64 = 100;
-/// The share from which nearly all packets are not IP, in percent.
+/// The percentage of packets that counts as nearly all.
 const NEARLY_ALL: u64 = 99;
 
 /// The packets of an interface since it came up.
@@ -19,7 +20,7 @@ const NEARLY_ALL: u64 = 99;
 pub struct Received {
     /// All packets.
     pub packets: u64,
-    /// Those that are neither IPv4, IPv6 nor ARP.
+    /// Packets that are neither IPv4, IPv6 nor ARP.
     pub not_ip: u64,
 }
 

@@ -1,7 +1,7 @@
 //! The events that have a message ID in the journal, by which programs find
 //! them, whatever their text says.
 
-/// An event that somebody may want to be told of.
+/// An event of which the administrator may want to be notified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// Slots run short, and strangers have to wait.

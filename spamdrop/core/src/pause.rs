@@ -92,7 +92,7 @@ pub struct PausedLayer {
 impl LayerPause {
     /// The layer, and the rest of its pause at `now`.
     #[must_use]
-    pub fn at(self, now: MonotonicNs) -> PausedLayer {
+    pub fn layer_at(self, now: MonotonicNs) -> PausedLayer {
         PausedLayer {
             layer: self.layer,
             remaining: self.until.elapsed_since(now),
@@ -100,8 +100,8 @@ impl LayerPause {
     }
 }
 
-/// Names paused layers and how long each remains so: `drop and gate for 9m
-/// 59s`. Layers that end in the same second stand together.
+/// Names paused layers and how long each remains paused: `drop and gate for 9m
+/// 59s`. Layers whose pauses end in the same second stand together.
 #[must_use]
 pub fn describe(paused: &[PausedLayer]) -> String {
     let mut groups: Vec<(u64, Vec<Layer>)> = Vec::new();
@@ -121,7 +121,7 @@ pub fn describe(paused: &[PausedLayer]) -> String {
     texts.join(", ")
 }
 
-/// The changes of the pauses since the last look, for the log.
+/// The pauses at the last look, to find the changes for the log.
 #[derive(Debug, Default)]
 pub struct PauseWatch(Vec<LayerPause>);
 
@@ -151,38 +151,38 @@ impl PauseWatch {
 mod tests {
     use super::*;
 
-    fn at(seconds: u32) -> MonotonicNs {
+    fn moment(seconds: u32) -> MonotonicNs {
         MonotonicNs::from_second(seconds)
     }
 
     fn until(layer: Layer, second: u32) -> LayerPause {
-        let until = at(second);
+        let until = moment(second);
         LayerPause { layer, until }
     }
 
     #[test]
     fn a_layer_is_paused_until_its_own_end() {
         let settings = Settings {
-            drop_paused_until: at(10),
-            gate_paused_until: at(20),
+            drop_paused_until: moment(10),
+            gate_paused_until: moment(20),
             ..Settings::default()
         };
         let both = [until(Layer::Drop, 10), until(Layer::Gate, 20)];
-        assert_eq!(pauses(settings, at(9)), both);
-        assert_eq!(pauses(settings, at(10)), both[1..]);
-        assert_eq!(pauses(settings, at(20)), []);
+        assert_eq!(pauses(settings, moment(9)), both);
+        assert_eq!(pauses(settings, moment(10)), both[1..]);
+        assert_eq!(pauses(settings, moment(20)), []);
     }
 
     #[test]
     fn each_layer_has_an_end_of_its_own() {
         let mut settings = Settings::default();
         for (second, layer) in (1..).zip(Layer::ALL) {
-            *layer.end(&mut settings) = at(second);
+            *layer.end(&mut settings) = moment(second);
         }
-        assert_eq!(settings.drop_paused_until, at(1));
-        assert_eq!(settings.release_paused_until, at(2));
-        assert_eq!(settings.gate_paused_until, at(3));
-        assert_eq!(settings.responder_paused_until, at(4));
+        assert_eq!(settings.drop_paused_until, moment(1));
+        assert_eq!(settings.release_paused_until, moment(2));
+        assert_eq!(settings.gate_paused_until, moment(3));
+        assert_eq!(settings.responder_paused_until, moment(4));
     }
 
     #[test]
@@ -194,14 +194,14 @@ mod tests {
             until(Layer::Responder, 600),
         ];
         let remaining = |pauses: &[LayerPause], now| {
-            let paused: Vec<_> = pauses.iter().map(|pause| pause.at(now)).collect();
+            let paused: Vec<_> = pauses.iter().map(|pause| pause.layer_at(now)).collect();
             describe(&paused)
         };
         assert_eq!(
-            remaining(&pauses, at(1)),
+            remaining(&pauses, moment(1)),
             "drop, gate and responder for 9m 59s, release for 59s"
         );
-        let half = at(59).plus(Duration::from_millis(500));
+        let half = moment(59).plus(Duration::from_millis(500));
         assert_eq!(remaining(&pauses[1..2], half), "release for 1s");
     }
 

@@ -6,7 +6,7 @@
 //! | `+ADDRESS SECONDS` | the same, for this time; not a command of the kernel's |
 //! | `+ADDRESS SECONDS OWNER` | the same for an owner: `import:NAME`, `f2b:JAIL` or `fifo` |
 //! | `-ADDRESS` | removes an address; it is no error if there is none |
-//! | `-ADDRESS OWNER` | lets this owner let go; `fifo` is that of `+ADDRESS` |
+//! | `-ADDRESS OWNER` | removes this owner's hold; `fifo` owns the blocks of `+ADDRESS` |
 //! | `/` | removes all |
 //! | `ADDRESS`, `clear` | as `+ADDRESS` and `/`: the older syntax, of `/proc/net/ipt_recent/NAME` |
 //!
@@ -16,11 +16,11 @@
 //! closes. Blanks around a command are ignored. The kernel supports no
 //! prefixes, and neither do these commands.
 //!
-//! A command with a time or an owner counts only if a line end or a NUL ended it. A write of
-//! more than `PIPE_BUF` bytes may be cut where another writer's begins, or where
-//! its writer died, and the first digits of a time are a time as well. A `-` in
-//! place of the time begins no command, so that a negative number blocks nobody,
-//! and neither does one in the name of an owner.
+//! A command with a time or an owner counts only if a line end or a NUL ended it.
+//! Otherwise it may have been cut: a write of more than `PIPE_BUF` bytes is cut where
+//! another writer's begins, or where its writer died, and the first digits of a time
+//! are a time as well. A `-` in place of the time or in the name of an owner begins no
+//! command, so that a negative number blocks nobody.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -37,13 +37,13 @@ const LONGEST: usize = 128;
 /// A parsed command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Block this address, or extend its block; for this time, or else for the
-    /// configured one.
+    /// Block this address, or extend its block, for this number of seconds; `None`: for
+    /// the configured time.
     Add(IpAddr, Option<u32>),
     /// Unblock this address.
     Remove(IpAddr),
-    /// Block this address for an owner with a name, for this number of seconds; without
-    /// it, let the owner let go.
+    /// Block this address for an owner with a name, for this number of seconds; `None`:
+    /// remove the owner's hold.
     Owned(IpAddr, Option<u32>, EntryOwner),
     /// Unblock everything.
     Flush,
@@ -107,8 +107,8 @@ fn split_word(bytes: &[u8]) -> (&[u8], &[u8]) {
     (word, rest.trim_ascii())
 }
 
-/// An owner that is written in full, and is not one of the daemon or the
-/// administrator.
+/// Parses an owner that is written in full. `None` also for `log`, `hand` and
+/// `unnamed:NUMBER`, which the FIFO must not use.
 fn owner(bytes: &[u8]) -> Option<EntryOwner> {
     let owner: EntryOwner = str::from_utf8(bytes).ok()?.parse().ok()?;
     match owner {
@@ -123,7 +123,7 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
     Some(canonical(addr))
 }
 
-/// Without a sign: `+` would begin the next command.
+/// Parses a number of seconds. It has no sign, because a `+` begins the next command.
 fn seconds(bytes: &[u8]) -> Option<u32> {
     let seconds: u32 = str::from_utf8(bytes).ok()?.parse().ok()?;
     (1..=term::LONGEST.as_secs())
@@ -142,7 +142,7 @@ pub enum Mistake {
     NoOwner,
     /// It has a time or an owner, but neither a line end nor a NUL ended it.
     Cut,
-    /// It is longer than every command.
+    /// It is longer than any valid command.
     TooLong,
 }
 

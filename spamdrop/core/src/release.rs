@@ -60,16 +60,16 @@ impl Releases {
         self.open.insert(target);
     }
 
-    /// Gives every pending address a new grace period, until `due`: what held
-    /// its release up is over.
+    /// Extends the grace period of every pending address to `due` at least, after a
+    /// pause of the releases.
     pub fn postpone(&mut self, due: MonotonicNs) {
         for other in self.due.values_mut() {
             *other = due.max(*other);
         }
     }
 
-    /// Replaces the end of an address's grace period, unless it is pending with
-    /// another one, such as that of a new offence.
+    /// Replaces the end of an address's grace period if it is `old`. Another end, such
+    /// as that of a new offence, stays.
     pub fn replace_due(&mut self, addr: IpAddr, old: MonotonicNs, new: MonotonicNs) {
         if let Some(due) = self.due.get_mut(&addr)
             && *due == old
@@ -92,7 +92,8 @@ impl Releases {
         self.due.is_empty() && self.open.is_empty()
     }
 
-    /// The number of pending addresses and entries.
+    /// The number of pending addresses, or of open entries if that is greater. The two
+    /// are not added, because an address and its entry are one release.
     #[must_use]
     pub fn len(&self) -> usize {
         self.due.len().max(self.open.len())
@@ -150,19 +151,19 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn at(ns: u64) -> MonotonicNs {
+    fn ns(ns: u64) -> MonotonicNs {
         MonotonicNs::from_ns(ns)
     }
 
     fn add_open(releases: &mut Releases, text: &str) {
-        releases.add(addr(text), at(30), Some(addr(text).into()));
+        releases.add(addr(text), ns(30), Some(addr(text).into()));
     }
 
     #[test]
     fn a_peer_without_connections_is_sealed_at_once() {
         let mut releases = Releases::default();
         add_open(&mut releases, "192.0.2.1");
-        let steps = releases.steps([addr("192.0.2.2")], at(10), true);
+        let steps = releases.steps([addr("192.0.2.2")], ns(10), true);
         assert_eq!(steps.end, [].into());
         assert_eq!(steps.released, [addr("192.0.2.1")]);
         assert_eq!(steps.seal, [addr("192.0.2.1").into()]);
@@ -183,11 +184,11 @@ mod tests {
         let mut releases = Releases::default();
         add_open(&mut releases, "192.0.2.1");
         let held = [addr("192.0.2.1"), addr("192.0.2.2")];
-        assert_eq!(releases.steps(held, at(29), true), Steps::default());
-        let steps = releases.steps(held, at(30), true);
+        assert_eq!(releases.steps(held, ns(29), true), Steps::default());
+        let steps = releases.steps(held, ns(30), true);
         assert_eq!(steps.end, [held[0]].into());
         assert_eq!((steps.released, steps.seal), (vec![], vec![]));
-        let steps = releases.steps([held[1]], at(31), true);
+        let steps = releases.steps([held[1]], ns(31), true);
         assert_eq!(steps.end, [].into());
         assert_eq!(steps.seal, [addr("192.0.2.1").into()]);
     }
@@ -197,9 +198,9 @@ mod tests {
         let mut releases = Releases::default();
         add_open(&mut releases, "192.0.2.1");
         let held = [addr("192.0.2.1")];
-        assert_eq!(releases.steps(held, at(1_000), false), Steps::default());
+        assert_eq!(releases.steps(held, ns(1_000), false), Steps::default());
         assert_eq!(
-            releases.steps([], at(1_001), false).seal,
+            releases.steps([], ns(1_001), false).seal,
             [addr("192.0.2.1").into()]
         );
     }
@@ -208,28 +209,28 @@ mod tests {
     fn after_a_pause_the_grace_begins_again() {
         let mut releases = Releases::default();
         add_open(&mut releases, "192.0.2.1");
-        releases.add(addr("192.0.2.2"), at(90), None);
+        releases.add(addr("192.0.2.2"), ns(90), None);
         let held = [addr("192.0.2.1"), addr("192.0.2.2")];
-        assert_eq!(releases.steps(held, at(40), false), Steps::default());
-        releases.postpone(at(70));
-        assert_eq!(releases.steps(held, at(69), true), Steps::default());
-        assert_eq!(releases.steps(held, at(70), true).end, [held[0]].into());
-        assert_eq!(releases.steps(held, at(90), true).end, held.into());
+        assert_eq!(releases.steps(held, ns(40), false), Steps::default());
+        releases.postpone(ns(70));
+        assert_eq!(releases.steps(held, ns(69), true), Steps::default());
+        assert_eq!(releases.steps(held, ns(70), true).end, [held[0]].into());
+        assert_eq!(releases.steps(held, ns(90), true).end, held.into());
     }
 
     #[test]
     fn a_grace_is_replaced_only_if_it_is_still_the_same() {
         let mut releases = Releases::default();
         let [first, second, gone] = ["192.0.2.1", "192.0.2.2", "192.0.2.3"].map(addr);
-        releases.add(first, at(50), None);
-        releases.add(second, at(30), None);
+        releases.add(first, ns(50), None);
+        releases.add(second, ns(30), None);
         for peer in [first, second, gone] {
-            releases.replace_due(peer, at(50), at(90));
+            releases.replace_due(peer, ns(50), ns(90));
         }
         let held = [first, second, gone];
-        assert_eq!(releases.steps(held, at(89), true).end, [second].into());
+        assert_eq!(releases.steps(held, ns(89), true).end, [second].into());
         assert_eq!(
-            releases.steps(held, at(90), true).end,
+            releases.steps(held, ns(90), true).end,
             [first, second].into()
         );
     }
@@ -240,12 +241,12 @@ mod tests {
         add_open(&mut releases, "2001:db8::1");
         let neighbour = addr("2001:db8::2");
         let held = [addr("2001:db8::1"), neighbour];
-        assert_eq!(releases.steps(held, at(30), true).end, [held[0]].into());
-        let steps = releases.steps([neighbour], at(31), true);
+        assert_eq!(releases.steps(held, ns(30), true).end, [held[0]].into());
+        let steps = releases.steps([neighbour], ns(31), true);
         assert_eq!(steps.released, [addr("2001:db8::1")]);
         assert_eq!((steps.end, steps.seal), ([].into(), vec![]));
         assert_eq!(
-            releases.steps([], at(32), true).seal,
+            releases.steps([], ns(32), true).seal,
             [addr("2001:db8::").into()]
         );
         assert!(releases.is_empty());
@@ -255,10 +256,10 @@ mod tests {
     fn the_entry_of_an_address_alone_is_sealed_whatever_its_neighbours_hold() {
         let mut releases = Releases::default();
         let (offender, neighbour) = (addr("2001:db8::1"), addr("2001:db8::2"));
-        releases.add(offender, at(30), Some(Target::alone(offender)));
+        releases.add(offender, ns(30), Some(Target::alone(offender)));
         let held = [offender, neighbour];
-        assert_eq!(releases.steps(held, at(29), true), Steps::default());
-        let steps = releases.steps([neighbour], at(31), true);
+        assert_eq!(releases.steps(held, ns(29), true), Steps::default());
+        let steps = releases.steps([neighbour], ns(31), true);
         assert_eq!(steps.seal, [Target::alone(offender)]);
         assert_eq!(steps.released, [offender]);
     }
@@ -268,7 +269,7 @@ mod tests {
         let mut releases = Releases::default();
         releases.add_open(addr("192.0.2.1").into());
         let held = [addr("192.0.2.1")];
-        assert_eq!(releases.steps(held, at(u64::MAX), true), Steps::default());
-        assert_eq!(releases.steps([], at(0), true).seal.len(), 1);
+        assert_eq!(releases.steps(held, ns(u64::MAX), true), Steps::default());
+        assert_eq!(releases.steps([], ns(0), true).seal.len(), 1);
     }
 }

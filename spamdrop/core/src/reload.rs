@@ -23,12 +23,12 @@ pub enum KeyEffect {
 /// reads it has read ahead, and a new reader could not get those bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StdinUse {
-    /// It is none.
+    /// Standard input is no log.
     #[default]
     Unused,
-    /// It is, and the journal is not read.
+    /// Standard input is a log, and the journal is not read.
     Alone,
-    /// It is, and the journal is read, too.
+    /// Standard input is a log, and the journal is read, too.
     BesideJournal,
 }
 
@@ -63,7 +63,7 @@ pub fn effect(key: &str, circumstances: ReloadCircumstances) -> KeyEffect {
         "logs" | "journal" | "journal_match" if standard_input != StdinUse::Unused => {
             KeyEffect::AfterRestart
         }
-        // They choose entries of the journal, too.
+        // These keys also decide which entries of the journal are read.
         "servers" | "answer" if standard_input == StdinUse::BesideJournal => {
             KeyEffect::AfterRestart
         }
@@ -97,7 +97,8 @@ impl KeyChanges {
         keys.push(key.to_owned());
     }
 
-    /// Records a failure. Those of its keys that have new values are not in force.
+    /// Records a failure to apply the values of `keys`. The changed keys among them no
+    /// longer count as in force.
     pub fn fail(&mut self, keys: &[&str], reason: &str) {
         let is_applied = |key: &String| !keys.contains(&key.as_str());
         let (changed, failed): (Vec<_>, Vec<_>) = mem::take(&mut self.changed)

@@ -4,7 +4,7 @@
 //! The monotonic clock begins anew at a boot, so ends are saved as times of the
 //! wall clock. After the boot, an entry has what was left of it at the last
 //! save, less the time since then. Where the wall clock is not plausible, as on
-//! a machine whose clock has no battery, that time counts as none.
+//! a machine whose clock has no battery, the time since then counts as 0.
 
 use std::time::Duration;
 
@@ -14,8 +14,9 @@ use spamdrop_common::time::{MonotonicNs, UnixSeconds};
 
 use crate::target::Target;
 
-/// A time by the wall clock that differs by this from the saved one is the same:
-/// the two clocks are not read at the same instant, and one is slewed.
+/// A time by the wall clock that differs from the saved one by no more than this
+/// counts as the same: the two clocks are not read at the same instant, and one is
+/// slewed.
 const TOLERANCE: Duration = Duration::from_secs(2);
 /// The longest time since the last save that is plausible.
 const LONGEST_OFF: Duration = Duration::from_secs(366 * 86_400);
@@ -54,7 +55,7 @@ impl SavedEntry {
     /// The saved form of a live entry; `None` if it has expired. No peer holds a
     /// connection after a reboot, so the entry is saved as sealed.
     #[must_use]
-    pub fn of(target: Target, entry: &Entry, now: Clocks) -> Option<Self> {
+    pub fn from_entry(target: Target, entry: &Entry, now: Clocks) -> Option<Self> {
         let wall = |at: MonotonicNs| now.unix.plus(at.elapsed_since(now.mono));
         let hard_end = match entry.hard_until_s {
             0 => UnixSeconds::default(),
@@ -72,7 +73,8 @@ impl SavedEntry {
         })
     }
 
-    /// Whether `saved` says the same, so that it need not be written again.
+    /// Whether `saved` differs by no more than [`TOLERANCE`] in its times, and else not
+    /// at all. Then the entry need not be written again.
     #[must_use]
     pub fn is_saved_as(&self, saved: &Self) -> bool {
         let near = |a: UnixSeconds, b: UnixSeconds| {
@@ -92,8 +94,8 @@ impl SavedEntry {
     /// entries were last saved.
     #[must_use]
     pub fn restored(&self, saved: UnixSeconds, now: Clocks) -> Option<Entry> {
-        // The wall clock's second may be nearly over, and no entry may last longer than
-        // before.
+        // The wall clock has whole seconds, so nearly one more may have passed, and no
+        // entry may last longer than before.
         let since = reckoned(saved, now.unix).plus(Duration::from_secs(1));
         let mut left = self.ends.elapsed_since(since);
         if matches!(self.target, Target::Net(_)) {
@@ -137,16 +139,16 @@ pub struct SavedOrigin {
 impl SavedOrigin {
     /// The saved form of an origin.
     #[must_use]
-    pub fn of(origin: &Origin) -> Self {
+    pub fn from_origin(origin: &Origin) -> Self {
         Self {
             first_blocked: origin.first_blocked,
             offences: origin.offences,
-            text: origin.text().to_vec(),
+            text: origin.used_text().to_vec(),
         }
     }
 
-    /// The origin after a boot. The time of the last offence is not known any
-    /// more: the clock that it was told by has begun anew.
+    /// The origin after a boot. The time of the last offence is no longer known,
+    /// because the monotonic clock has begun anew.
     #[must_use]
     pub fn restored(&self) -> Origin {
         let mut origin = Origin {
@@ -195,7 +197,7 @@ mod tests {
 
     fn saved() -> SavedEntry {
         let target = "192.0.2.1".parse().unwrap();
-        SavedEntry::of(target, &entry(), BEFORE).unwrap()
+        SavedEntry::from_entry(target, &entry(), BEFORE).unwrap()
     }
 
     #[test]
@@ -223,7 +225,7 @@ mod tests {
     #[test]
     fn a_prefix_lasts_no_longer_than_before() {
         let target = "192.0.2.0/24".parse().unwrap();
-        let saved = SavedEntry::of(target, &entry(), BEFORE).unwrap();
+        let saved = SavedEntry::from_entry(target, &entry(), BEFORE).unwrap();
         let restored = saved.restored(BEFORE.unix, booted(0)).unwrap();
         // The filter keeps the second alone.
         let end = MonotonicNs::from_second(restored.expires.second() + 1);
@@ -245,7 +247,7 @@ mod tests {
             hard_until_s: 0,
             ..entry()
         };
-        let saved = SavedEntry::of(saved().target, &unlimited, BEFORE).unwrap();
+        let saved = SavedEntry::from_entry(saved().target, &unlimited, BEFORE).unwrap();
         assert_eq!(saved.hard_end, UnixSeconds::default());
         let restored = saved.restored(BEFORE.unix, booted(60)).unwrap();
         assert_eq!(restored.hard_until_s, 0);
@@ -257,7 +259,7 @@ mod tests {
             mono: entry().expires.plus_seconds(1),
             ..BEFORE
         };
-        assert_eq!(SavedEntry::of(saved().target, &entry(), late), None);
+        assert_eq!(SavedEntry::from_entry(saved().target, &entry(), late), None);
     }
 
     #[test]
@@ -267,7 +269,7 @@ mod tests {
             mono: BEFORE.mono.plus_seconds(seconds),
         };
         let is_saved = |entry: Entry, now| {
-            let new = SavedEntry::of(saved().target, &entry, now).unwrap();
+            let new = SavedEntry::from_entry(saved().target, &entry, now).unwrap();
             new.is_saved_as(&saved())
         };
         assert!(is_saved(entry(), later(60, 0)));
@@ -308,7 +310,7 @@ mod tests {
             ..Origin::default()
         };
         origin.set_text(b"511 listed");
-        let restored = SavedOrigin::of(&origin).restored();
+        let restored = SavedOrigin::from_origin(&origin).restored();
         let expected = Origin {
             last_offence: MonotonicNs::default(),
             release_pending: 0,

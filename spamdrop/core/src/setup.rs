@@ -1,7 +1,8 @@
 //! Proposes the configuration for a machine, from what is found on it.
 //!
-//! A key that the configuration sets stays as it is. What is not found is asked
-//! for by its name. The gate and the responder are never switched on.
+//! A key that the configuration sets stays as it is. If a value is not found, the
+//! proposal asks the administrator for it. The gate and the responder are never
+//! switched on.
 
 use crate::log::MailServer;
 
@@ -33,7 +34,7 @@ pub struct Proposal {
     pub key: &'static str,
     /// The proposed change.
     pub step: Step,
-    /// Why.
+    /// The reason for the step.
     pub reason: String,
 }
 
@@ -48,7 +49,7 @@ pub enum Step {
     Ask,
 }
 
-/// Proposes a step for each key. `is_set` tells which the configuration sets.
+/// Proposes a step for each key. `is_set`: whether the configuration sets a key.
 #[must_use]
 pub fn propose(found: &FoundMachine, is_set: impl Fn(&str) -> bool) -> Vec<Proposal> {
     let proposals = [
@@ -113,7 +114,7 @@ fn source(found: &FoundMachine, is_set: impl Fn(&str) -> bool) -> Proposal {
     if is_set("logs") {
         return proposal("logs", Step::Keep, "");
     }
-    // A file beside the journal would defeat its protection.
+    // Beside the journal, a log file would again let local users forge lines.
     if is_set("journal") {
         return proposal("journal", Step::Keep, "");
     }

@@ -15,11 +15,12 @@ const HOUR_S: u64 = 3_600;
 const DAY_S: u64 = 24 * HOUR_S;
 /// Number of days whose longest silences are remembered.
 const DAYS: u64 = 7;
-/// How many times as long as the longest silence is unusual.
+/// A silence is unusual if it is longer than this many times the longest silence of the
+/// last [`DAYS`].
 const FACTOR: u64 = 3;
 /// The shortest silence that is unusual.
 const LEAST_S: u64 = 6 * HOUR_S;
-/// The silence that is unusual for a log that was not watched for [`DAYS`] yet.
+/// The longest usual silence of a log that was watched for less than [`DAYS`].
 const UNKNOWN_S: u64 = DAY_S;
 /// [`Silence::saved`] changes this often while nothing is logged.
 const SAVED_STEP_S: u64 = 600;
@@ -59,8 +60,8 @@ impl Silence {
         self.watched_s.saturating_sub(self.last_line_s)
     }
 
-    /// The longest usual silence: three times the longest of the last seven
-    /// days, at least six hours; a day while the log was watched for less.
+    /// The longest usual silence: three times the longest of the last seven days, at
+    /// least six hours. One day, if the log was watched for less than seven days.
     #[must_use]
     pub fn limit(&self) -> Duration {
         let is_new = self.watched_s < DAYS * DAY_S;

@@ -25,9 +25,9 @@ const MAX_BYTES: usize = 64 * 1024;
 /// No further lines are processed while this many bytes of replies wait to be
 /// sent.
 const ENOUGH: usize = 1024;
-/// Maximum length in bytes of a line of the rejection text, and maximum number
-/// of these lines.
+/// Maximum length of a line of the rejection text, in bytes.
 const LONGEST_TEXT: usize = 480;
+/// Maximum number of lines of the rejection text.
 const MAX_TEXT_LINES: usize = 4;
 
 /// The two sides of a session, and the reason for the refusal.
@@ -47,7 +47,7 @@ pub struct Output {
     pub replies: Vec<u8>,
     /// Messages for the log, at severity `err`.
     pub lines: Vec<Vec<u8>>,
-    /// The number of refused recipients.
+    /// The number of recipients that were rejected with 511.
     pub refusals: u64,
 }
 
@@ -90,13 +90,13 @@ impl Dialogue {
                 break;
             }
             let Some(end) = memchr::memchr(b'\n', rest) else {
-                self.keep(rest);
+                self.buffer_bytes(rest);
                 rest = &[];
                 break;
             };
             let (line, behind) = rest.split_at(end);
-            self.keep(line);
-            self.line(parties, out);
+            self.buffer_bytes(line);
+            self.handle_line(parties, out);
             rest = behind.get(1..).unwrap_or_default();
         }
         let taken = bytes.len() - rest.len();
@@ -127,7 +127,7 @@ impl Dialogue {
         self.commands
     }
 
-    fn keep(&mut self, bytes: &[u8]) {
+    fn buffer_bytes(&mut self, bytes: &[u8]) {
         // One more byte, for the CR.
         if self.is_overlong || self.partial.len() + bytes.len() > LONGEST_LINE + 1 {
             self.is_overlong = true;
@@ -137,7 +137,7 @@ impl Dialogue {
         }
     }
 
-    fn line(&mut self, parties: &Parties<'_>, out: &mut Output) {
+    fn handle_line(&mut self, parties: &Parties<'_>, out: &mut Output) {
         let line = std::mem::take(&mut self.partial);
         let line = line.strip_suffix(b"\r").unwrap_or(&line);
         let is_overlong = std::mem::take(&mut self.is_overlong) || line.len() > LONGEST_LINE;

@@ -23,8 +23,8 @@ pub const VERSION: u32 = 1;
 /// because it writes every second.
 pub const FRESH: Duration = Duration::from_secs(5);
 
-/// Only the version of a state file; a file of another version may have no
-/// other known field.
+/// The version of a state file. It is read alone first, because the other fields of
+/// another version may have other types.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct StateVersion {
     /// 0 in a file without a version.
@@ -54,7 +54,8 @@ pub struct DaemonState {
     /// Number of log lines that look like rejections and were not understood,
     /// by the reason.
     pub near_misses: BTreeMap<String, u64>,
-    /// Addresses and entries whose connections have not ended yet.
+    /// Blocked addresses with a connection that has not ended yet, or open entries if
+    /// these are more.
     pub pending_releases: u64,
     /// Connections that spamdrop ended.
     pub released: u64,
@@ -80,7 +81,7 @@ pub struct DaemonState {
     pub reload: Option<ReloadState>,
     /// Current problems, one sentence each.
     pub warnings: Vec<String>,
-    /// Those of the warnings that impair the protection.
+    /// The warnings that impair the protection.
     pub degraded_by: Vec<String>,
 }
 
@@ -102,7 +103,7 @@ pub struct SourceState {
     pub path: PathBuf,
     /// Whether no local user can forge its lines. True only for the journal.
     pub trusted: bool,
-    /// `"following"`, `"absent"`, …
+    /// `"reading"`, `"ended"`, or `"missing: …"` with the reason.
     pub state: String,
     /// Lines read since the daemon started.
     pub lines: u64,
@@ -219,7 +220,7 @@ pub struct ResponderState {
     pub connections: usize,
     /// The maximum number of simultaneously accepted connections.
     pub peak: usize,
-    /// Recipients that were refused with a 511.
+    /// Recipients that were rejected with 511.
     pub answered: u64,
     /// Connections that were ended because of a limit.
     pub limited: u64,

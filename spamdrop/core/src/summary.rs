@@ -26,7 +26,7 @@ struct SummaryFigures {
 impl SummaryFigures {
     fn of_state(state: &DaemonState) -> Self {
         let event = |name| state.events.get(name).copied().unwrap_or_default();
-        // `failed` are those of them that could not be written.
+        // `blocked` includes the blocks that could not be written; `failed` counts those.
         let by_log = event("blocked").saturating_sub(event("failed"));
         let by_fifo = state.fifo.as_ref().map_or(0, |fifo| fifo.added);
         let refused = state.gate.iter().flat_map(|gate| gate.refused);
@@ -38,7 +38,7 @@ impl SummaryFigures {
         }
     }
 
-    /// The difference from older figures. One that is lower than before has
+    /// The difference from older figures. A figure that is lower than before has
     /// restarted at 0.
     fn since(self, old: Self) -> Self {
         let step = |new: u64, old| new.checked_sub(old).unwrap_or(new);
@@ -52,7 +52,7 @@ impl SummaryFigures {
 }
 
 impl Summary {
-    /// Begins now. `now` is a reading of `CLOCK_MONOTONIC`.
+    /// A summary whose first minute begins at `now`, a reading of `CLOCK_MONOTONIC`.
     #[must_use]
     pub fn new(now: Duration) -> Self {
         Self {
@@ -101,7 +101,7 @@ impl Summary {
             ));
         }
         if state.responder.is_some() {
-            parts.push(count(step.answered, "recipient") + " refused by the responder");
+            parts.push(count(step.answered, "recipient") + " rejected by the responder");
         }
         Some(format!("in the last {length}: {}", parts.join(", ")))
     }
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
     use crate::status::{FifoState, GateState, ResponderState};
 
-    fn at(seconds: u64) -> Duration {
+    fn moment(seconds: u64) -> Duration {
         Duration::from_secs(1_000 + seconds)
     }
 
@@ -131,20 +131,20 @@ mod tests {
 
     #[test]
     fn a_line_a_minute_says_what_was_done_in_it() {
-        let mut summary = Summary::new(at(0));
-        assert_eq!(summary.poll(&state(0, 0), at(60)), None);
+        let mut summary = Summary::new(moment(0));
+        assert_eq!(summary.poll(&state(0, 0), moment(60)), None);
         for second in 61..120 {
-            assert_eq!(summary.poll(&state(34, 1), at(second)), None);
+            assert_eq!(summary.poll(&state(34, 1), moment(second)), None);
         }
-        let line = summary.poll(&state(34, 1), at(120));
+        let line = summary.poll(&state(34, 1), moment(120));
         let expected = "in the last 1m: blocked or renewed 34 times, 1 connection ended";
         assert_eq!(line.as_deref(), Some(expected));
-        assert_eq!(summary.poll(&state(34, 1), at(180)), None);
+        assert_eq!(summary.poll(&state(34, 1), moment(180)), None);
         // The daemon ends within a minute.
-        let line = summary.take(&state(35, 1), at(192));
+        let line = summary.take(&state(35, 1), moment(192));
         let expected = "in the last 12s: blocked or renewed 1 time, 0 connections ended";
         assert_eq!(line.as_deref(), Some(expected));
-        assert_eq!(summary.take(&state(35, 1), at(193)), None);
+        assert_eq!(summary.take(&state(35, 1), moment(193)), None);
     }
 
     #[test]
@@ -156,7 +156,7 @@ mod tests {
             refused: [0, 12, refused],
             ..GateState::default()
         };
-        let mut summary = Summary::new(at(0));
+        let mut summary = Summary::new(moment(0));
         let mut state = DaemonState {
             gate: Some(gate(ActiveGateMode::Observe, 100)),
             ..state(5, 0)
@@ -169,7 +169,7 @@ mod tests {
             added: 2,
             ..FifoState::default()
         });
-        let line = summary.poll(&state, at(60));
+        let line = summary.poll(&state, moment(60));
         let expected = "in the last 1m: blocked or renewed 6 times, 0 connections ended, \
                         120 SYNs of strangers would have been refused, 38 of 40 slots in use";
         assert_eq!(line.as_deref(), Some(expected));
@@ -179,10 +179,10 @@ mod tests {
             answered: 9,
             ..ResponderState::default()
         });
-        let line = summary.poll(&state, at(120));
+        let line = summary.poll(&state, moment(120));
         let expected = "in the last 1m: blocked or renewed 0 times, 0 connections ended, \
                         12 SYNs of strangers refused, 38 of 40 slots in use, \
-                        9 recipients refused by the responder";
+                        9 recipients rejected by the responder";
         assert_eq!(line.as_deref(), Some(expected));
     }
 }

@@ -21,7 +21,7 @@ pub enum Target {
     V4([u8; 4]),
     /// One IPv6 /64, because a single host usually has a whole /64.
     V6([u8; 8]),
-    /// One IPv6 address without its /64, in which others must not be blocked.
+    /// One IPv6 address without its /64, in which other hosts must not be blocked.
     V6Address([u8; 16]),
     /// Any other prefix.
     Net(IpNet),
@@ -48,8 +48,8 @@ impl Target {
         }
     }
 
-    /// The targets of which an entry blocks an address, except prefixes; the
-    /// narrowest first.
+    /// The targets whose entry blocks an address, without prefixes; the narrowest
+    /// first.
     pub fn covering(addr: IpAddr) -> impl Iterator<Item = Self> {
         let (alone, whole) = (Self::alone(addr), Self::from(addr));
         [Some(alone), (whole != alone).then_some(whole)]
@@ -69,16 +69,16 @@ impl Target {
 }
 
 impl Target {
-    /// The targets for whose block the reason that is stored under an address
-    /// may be.
+    /// The targets whose block may have the reason that is stored under `addr`.
     pub fn of_origin(addr: IpAddr) -> impl Iterator<Item = Self> {
         let prefix = prefix_of_origin(addr).map(Self::Net);
         let hosts = prefix.is_none().then(|| Self::covering(addr));
         prefix.into_iter().chain(hosts.into_iter().flatten())
     }
 
-    /// The address under which the reason for its block is stored, unless every
-    /// address of a /64 has its own.
+    /// The address under which the reason for the target's block is stored. `None`
+    /// for a /64, in which each address has its own reason, and for a prefix that
+    /// [`origin_of_prefix`] has no room for.
     #[must_use]
     pub fn origin(self) -> Option<IpAddr> {
         match self {
@@ -150,7 +150,8 @@ impl FromStr for Target {
     }
 }
 
-/// Whether an IPv6 prefix is around 64:ff9b::/96, but so near that it is meant.
+/// Whether an IPv6 prefix contains 64:ff9b::/96, and is so long (/32 or more) that the
+/// senders behind NAT64 must be meant.
 fn holds_translated(net: IpNet) -> bool {
     let well_known = Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0);
     (32..96).contains(&net.prefix_len()) && net.contains(&IpAddr::from(well_known))
@@ -192,8 +193,8 @@ impl Serialize for Target {
     }
 }
 
-/// A sender's address or a prefix, shown where an address means itself alone: without its
-/// length.
+/// A sender's address or a prefix, for places where an IPv6 address does not stand for
+/// its /64. An address is shown without its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShownNet(pub IpNet);
 
@@ -214,7 +215,7 @@ impl Serialize for ShownNet {
     }
 }
 
-/// Parses an address or prefix. Host bits are cleared; what is IPv4-mapped or
+/// Parses an address or prefix. Host bits are cleared. An address that is IPv4-mapped or
 /// behind NAT64 becomes IPv4.
 #[must_use]
 pub fn parse_net(word: &str) -> Option<IpNet> {

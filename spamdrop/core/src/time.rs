@@ -9,8 +9,8 @@ pub use spamdrop_common::time::{MonotonicNs, UnixSeconds};
 pub struct Moment {
     /// The wall-clock time, which the log's stamps also show.
     pub wall: SystemTime,
-    /// Time since some fixed point; never steps. In a replay, the point is the
-    /// first line.
+    /// Time since a fixed point; never goes back. In a replay, the stamps of the
+    /// log move it.
     pub mono: Duration,
 }
 

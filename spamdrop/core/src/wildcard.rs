@@ -43,9 +43,9 @@ impl Wildcard {
         !is_packed && self.is_hidden == name.starts_with(b".") && self.names.is_match(name)
     }
 
-    /// Selects the logs among the `names` of a directory: not the rotated files
-    /// of one of them, nor of a log that is `read` already, which may be absent
-    /// for a moment.
+    /// Selects the logs among the `names` of a directory. Rotated files are left out.
+    /// `read` has the names of logs that are read already: their rotated files are
+    /// left out even while the log itself is absent.
     #[must_use]
     pub fn logs<'a>(&self, names: &[&'a [u8]], read: &[&[u8]]) -> Vec<&'a [u8]> {
         let found = names.iter().copied().filter(|name| self.is_match(name));

@@ -10,13 +10,12 @@ use std::time::{Duration, SystemTime};
 use crate::duration::human;
 
 const QUARTER_S: u64 = 15 * 60;
-/// How far a stamp may be from a multiple: lines come late, clocks differ.
+/// How far an offset may be from a multiple of 15 minutes: lines come late, clocks differ.
 pub const TOLERANCE: Duration = Duration::from_secs(TOLERANCE_S);
 const TOLERANCE_S: u64 = 60;
 /// The greatest difference of two zones: UTC+14 and UTC-12.
 const MOST_S: u64 = 26 * 3_600;
-/// The number of successive lines with the same offset from which it is
-/// reported.
+/// An offset is reported after this many successive lines with it.
 const MANY: u32 = 3;
 
 /// How far the stamps of a log are off, because of the time zone.
@@ -27,8 +26,9 @@ pub struct ZoneOffset {
 }
 
 impl ZoneOffset {
-    /// The offset of a stamp of a line that was written `now`. `None` if it is
-    /// not off, or not by a multiple of 15 minutes of at most 26 hours.
+    /// The offset of a stamp that says `written`, on a line that was written `now`.
+    /// `None` if the stamp is right, or is not off by a multiple of 15 minutes that
+    /// is at most 26 hours.
     #[must_use]
     pub fn between(written: SystemTime, now: SystemTime) -> Option<Self> {
         let (distance, is_ahead) = match now.duration_since(written) {
@@ -42,7 +42,8 @@ impl ZoneOffset {
         (is_multiple && is_zone).then_some(Self { quarters, is_ahead })
     }
 
-    /// Whether two stamps of one line mean the same time, but for the zone.
+    /// Whether two stamps of one line mean the same time, perhaps in different time
+    /// zones.
     #[must_use]
     pub fn agree(a: SystemTime, b: SystemTime) -> bool {
         let distance = a.duration_since(b).or_else(|_| b.duration_since(a));
@@ -59,7 +60,7 @@ impl fmt::Display for ZoneOffset {
     }
 }
 
-/// The offsets of the last lines of a log that have no zone.
+/// The offsets of the last lines whose stamps have no time zone.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OffsetHistory {
     last: Option<ZoneOffset>,
@@ -89,7 +90,8 @@ impl OffsetHistory {
         self.settled.map(|offset| {
             format!(
                 "its stamps have no time zone and are {offset}; new lines are taken as just \
-                 written; let the writer log the time zone (RFC 3339), or give both the same `TZ`"
+                 written; let the writer log the time zone (RFC 3339), or give it and spamdrop \
+                 the same `TZ`"
             )
         })
     }

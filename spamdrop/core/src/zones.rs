@@ -17,7 +17,7 @@ pub struct Zones {
     replaced: Option<Replaced>,
 }
 
-/// The tables of the server, and the number of the rules that they belong to.
+/// The tables of the server, and the number of rules that their indices refer to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Replaced {
     tables: Vec<ClientTable>,
@@ -27,7 +27,7 @@ struct Replaced {
 /// Whether the server queries its zones about a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Queried {
-    /// It does; for each rule, whether the server skips it.
+    /// The server queries them. For each rule, whether the server skips the rule.
     Zones(Vec<bool>),
     /// The server's tables exempt the source from all zones.
     Exempt,
@@ -55,8 +55,8 @@ impl Zones {
         }
     }
 
-    /// Creates the zones with the tables of Postfix or Exim. Their indices
-    /// belong to these rules.
+    /// Creates the zones with the tables of Postfix or Exim, whose `first` and `end`
+    /// are indices of these rules.
     #[must_use]
     pub fn with_tables(rules: Vec<Rule>, tables: Vec<ClientTable>) -> Self {
         Self {
@@ -73,9 +73,9 @@ impl Zones {
         &self.rules
     }
 
-    /// Replaces the rules. A source that the server's tables exempt from all of
-    /// its zones, or do not decide about, is so with these as well. If the server
-    /// has no zones, each of its tables is about all of these.
+    /// Replaces the rules. A source that the server's tables exempt from all zones, or
+    /// leave undecided, stays so with the new rules. If the server has no zones, each
+    /// of its tables applies to all new rules.
     #[must_use]
     pub fn replace_rules(self, rules: Vec<Rule>) -> Self {
         let (old, end) = (self.rules.len(), rules.len());
@@ -95,7 +95,7 @@ impl Zones {
     /// Whether the server queries its zones about this source.
     #[must_use]
     pub fn queried(&self, addr: IpAddr) -> Queried {
-        match self.access.of(addr) {
+        match self.access.entry_for(addr) {
             Entry::Spares => return Queried::Exempt,
             Entry::Refuses => return Queried::Undecided,
             Entry::Silent => {}

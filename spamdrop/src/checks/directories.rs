@@ -1,4 +1,4 @@
-//! Whether others than root and the daemon's account could change its files.
+//! Checks that only root and the daemon's account can change the daemon's files.
 
 use std::path::Path;
 
@@ -10,13 +10,14 @@ use crate::config::{Config, PATH};
 use crate::directory::{self, Owned};
 use crate::exit::{Exit, Failure};
 
-/// Ensures that only root and the account can change the directories of the
-/// daemon, and only who starts it, or root, the configuration (the file at
-/// `path`): the account could name another user in it.
+/// Ensures that only root and the account can change the directories of the daemon.
+/// The configuration (the file at `path`) may be changed only by root and the user who
+/// starts the daemon: the account could name another user in it.
 ///
 /// # Errors
 ///
-/// Somebody else can ([`Exit::Config`]), or the FIFO could not be made.
+/// Another user can change the configuration or one of the directories, or the daemon
+/// could not make the FIFO ([`Exit::Config`]).
 pub fn ensure_trusted(config: &Config, path: Option<&Path>, account: &Account) -> Result<()> {
     let configuration = path.unwrap_or(Path::new(PATH));
     directory::ensure_trusted(configuration, "--config", &Account::of_process())?;
@@ -34,8 +35,8 @@ pub fn ensure_trusted(config: &Config, path: Option<&Path>, account: &Account) -
     }
 }
 
-/// The daemon replaces the FIFO by a link when it ends, so its directory must
-/// be its own.
+/// Ensures that the FIFO is in a directory of the daemon's account, because the daemon
+/// replaces the FIFO by a link when it ends.
 fn ensure_fifo_can_be_made(config: &Config, account: &Account) -> Result<()> {
     let directory = directory::of_file(&config.fifo);
     directory::ensure_trusted(&directory, "fifo", account)?;
@@ -51,11 +52,12 @@ fn ensure_fifo_can_be_made(config: &Config, account: &Account) -> Result<()> {
     Err(Failure::new(Exit::Config, message))
 }
 
-/// Ensures that the daemon's own directories are its own.
+/// Ensures that `run_dir`, `state_dir` and `pin_dir` belong to the daemon's account,
+/// where they exist.
 ///
 /// # Errors
 ///
-/// One is not ([`Exit::Config`]).
+/// Another account owns one of them, or can change it ([`Exit::Config`]).
 pub fn ensure_owned(config: &Config, account: &Account) -> Result<()> {
     for (directory, owned) in [
         (&config.run_dir, Owned::Run),
@@ -77,7 +79,7 @@ pub fn stays_root(config: &Config) -> Option<Warning> {
             "there is no account `{DEFAULT}`, so `spamdrop run` stays root; {HOW_TO_MAKE}, or set \
              `user` to another account"
         ),
-        (false, true) => "`spamdrop run` stays root; name an account of its own".into(),
+        (false, true) => "`spamdrop run` stays root; name an account for the daemon".into(),
         (false, false) => return None,
     };
     Some(Warning {

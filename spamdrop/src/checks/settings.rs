@@ -1,4 +1,4 @@
-//! Settings that are valid and hardly meant.
+//! Warnings about settings that are valid, but probably a mistake.
 
 use std::io::ErrorKind;
 
@@ -49,7 +49,7 @@ fn short_limit(config: &Config) -> Option<String> {
     let is_short = !config.hard_limit.is_zero() && config.hard_limit < config.ttl;
     is_short.then(|| {
         format!(
-            "{} is less than `ttl` ({}), so a block ends before that, and no packet extends it",
+            "{} is less than `ttl` ({}), so a block ends at the hard limit, before `ttl` is over, and no packet extends it",
             human(config.hard_limit),
             human(config.ttl)
         )
@@ -67,14 +67,14 @@ fn relative_fifo(config: &Config) -> Option<String> {
     })
 }
 
-/// The daemon reads the file as its account.
+/// Warns if the daemon's account cannot read the file. The check runs as that account.
 fn resolv_conf(config: &Config) -> Option<String> {
     let path = &config.resolv_conf;
     let _acting = account::act_as_daemon().ok();
     match std::fs::read(path) {
         Ok(_) => None,
         Err(error) if error.kind() == ErrorKind::NotFound => Some(format!(
-            "there is no file {path:?}, so the name server of this machine is asked"
+            "there is no file {path:?}, so the name server on 127.0.0.1 is asked"
         )),
         Err(_) if readable::is_refused(path) => Some(readable::advice(path, &account::daemon())),
         Err(error) => Some(format!("cannot read {path:?}: {error}")),

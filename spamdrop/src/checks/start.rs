@@ -30,7 +30,8 @@ pub fn ensure_startable(config: &Config, path: Option<&Path>) -> Result<()> {
     pins::ensure_usable(&config.pin_dir, config.plan().capacity)
 }
 
-/// Fails if a daemon would refuse this configuration, which was read from `path`.
+/// Fails if a running daemon would refuse to reload this configuration, which was read
+/// from `path`.
 /// Unlike a start, a reload keeps the pinned maps, whatever size is configured, and
 /// flags of the daemon may name the interfaces and logs.
 ///
@@ -55,7 +56,8 @@ pub fn ensure_reloadable(config: &Config, path: Option<&Path>) -> Result<()> {
     }
 }
 
-/// The daemon's start gives root's FIFO to the account.
+/// Fails if the FIFO is not usable. It may also belong to root, because the daemon's start
+/// gives it to the account.
 fn ensure_fifo(path: &Path) -> Result<()> {
     let usable = fifo::ensure_usable(path, account::daemon().uid);
     usable.or_else(|error| fifo::ensure_usable(path, Uid::ROOT).map_err(|_| error))
@@ -77,12 +79,13 @@ pub fn ensure_complete(config: &Config) -> Result<()> {
     Err(Failure::new(Exit::Config, missing))
 }
 
-/// Fails if a log is something that cannot be followed. A log that does not exist
-/// is awaited.
+/// Fails if a log cannot be followed. A log that does not exist yet is no error, because
+/// the daemon waits for it.
 ///
 /// # Errors
 ///
-/// A path names no file ([`Exit::Config`]).
+/// A path is a directory or another kind of object than a file, or has a wildcard in its
+/// directory ([`Exit::Config`]).
 pub fn ensure_logs(logs: &[PathBuf]) -> Result<()> {
     for path in logs.iter().filter(|path| path.as_os_str() != "-") {
         let directory = path.parent().unwrap_or(Path::new(""));
@@ -111,8 +114,8 @@ pub fn ensure_logs(logs: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// Fails if the gate is to refuse senders and does not know how many the mail
-/// server can serve.
+/// Fails if the gate is to refuse senders and does not know how many connections the
+/// mail server can serve.
 ///
 /// # Errors
 ///
@@ -140,7 +143,7 @@ pub fn ensure_no_overlap(config: &Config) -> Result<()> {
     }
 }
 
-/// A directory that does not exist yet is made at the start.
+/// Fails if `path` cannot be a directory. If it does not exist yet, the start makes it.
 fn ensure_directory(path: &Path, key: &str) -> Result<()> {
     let nearest = path.ancestors().find(|path| path.exists());
     if nearest.is_none_or(Path::is_dir) {

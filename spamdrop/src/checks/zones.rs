@@ -59,7 +59,7 @@ fn warning(text: String) -> Warning {
 async fn check(resolver: &Resolver, rule: &Rule, is_courier: bool) -> Option<String> {
     let bare = test_rule(rule);
     let [listed, unlisted] = test_zone(resolver, &bare, WAIT).await;
-    match ZoneState::of(&bare, &listed, &unlisted) {
+    match ZoneState::from_replies(&bare, &listed, &unlisted) {
         ZoneState::Broken(text) | ZoneState::Refuses(text) | ZoneState::Untested(text) => {
             Some(text)
         }
@@ -71,8 +71,8 @@ async fn check(resolver: &Resolver, rule: &Rule, is_courier: bool) -> Option<Str
     }
 }
 
-/// Warns if the zone's text has a code of its own. In the log, only Courier's
-/// 511 can be distinguished from other refusals.
+/// Warns if the zone's text begins with a reply code, which Courier then sends in place
+/// of 511. In Courier's log, only a 511 can be distinguished from other refusals.
 async fn coded(resolver: &Resolver, rule: &Rule) -> Option<String> {
     let rule = Rule {
         only: None,

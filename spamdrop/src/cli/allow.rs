@@ -12,11 +12,11 @@ use super::{Addrs, Output, term};
 pub enum Allow {
     /// Never block these sources; remove their existing blocks
     ///
-    /// Entries whose time is over are taken off by the daemon, and without one by the
-    /// next `allow add`, `allow remove`, `attach` or `run`. A source that is on the
-    /// list already gets the new time, or none without `--for`, and the new comment if
-    /// one is given. With `--for`, a source that is allowed for longer, or without an
-    /// end, is kept as it is, unless `--force` is given.
+    /// The daemon takes off entries whose time is over; if no daemon runs, the next
+    /// `allow add`, `allow remove`, `attach` or `run` does. A source that is on the
+    /// list already gets the new time (without `--for`, no end), and the new comment
+    /// if one is given. With `--for`, a source that is allowed for longer, or without
+    /// an end, stays unchanged, unless `--force` is given.
     Add(AllowAdd),
     /// Take sources off the allowlist, written as `allow list` shows them
     #[command(aliases = ["rm", "del"])]

@@ -20,11 +20,11 @@ pub struct Add {
     /// configuration]
     #[arg(long = "for", aliases = ["duration", "ttl"], value_name = "TIME", value_parser = term)]
     pub term: Option<Duration>,
-    /// Let the block end after that time, even if packets arrive
+    /// Let the block end after its duration, even if packets arrive
     #[arg(long)]
     pub fixed: bool,
-    /// Shorten this owner's blocks that last longer already; without it, they are
-    /// kept as they are, and the command succeeds
+    /// Also shorten blocks of this owner that last longer than the new ones; without
+    /// the flag, they stay unchanged, and the command succeeds
     #[arg(long)]
     pub force: bool,
     /// Owner of the block: hand, import:NAME or f2b:JAIL; NAME alone is
@@ -53,7 +53,8 @@ pub struct Remove {
     /// The sources to unblock.
     #[command(flatten)]
     pub addrs: Addrs,
-    /// Let only this owner let go; the block stays until the end of the others
+    /// Remove only the block that this owner wants; the entry stays as long as
+    /// another owner wants it
     #[arg(long)]
     pub owner: Option<EntryOwner>,
 }
@@ -61,7 +62,8 @@ pub struct Remove {
 /// Flags of `flush`.
 #[derive(Debug, Args)]
 pub struct Flush {
-    /// Unblock only what this owner wants, and nobody else
+    /// Remove only the blocks that this owner wants; an entry stays as long as
+    /// another owner wants it
     #[arg(long)]
     pub owner: Option<EntryOwner>,
 }
@@ -79,14 +81,15 @@ pub struct Import {
     /// [default: `ttl` of the configuration]
     #[arg(long = "for", aliases = ["duration", "ttl"], value_name = "TIME", value_parser = term)]
     pub term: Option<Duration>,
-    /// Let these blocks end after that time, even if packets arrive
+    /// Let the blocks of addresses without a duration end after the time of `--for`,
+    /// even if packets arrive
     #[arg(long)]
     pub fixed: bool,
-    /// The list's owner: NAME is import:NAME; without it, the blocks are made by
-    /// hand
+    /// Owner of the blocks: hand, import:NAME or f2b:JAIL; NAME alone is
+    /// import:NAME [default: hand]
     #[arg(long, value_parser = owner)]
     pub owner: Option<EntryOwner>,
-    /// Let the owner let go of every address that the file does not name
+    /// Also remove the owner's blocks of addresses that the file does not name
     #[arg(long, requires = "owner")]
     pub replace: bool,
 }
@@ -121,11 +124,12 @@ impl From<ImportFormat> for ListFormat {
     }
 }
 
-/// Reads the owner of a new block. Those of the daemon are not given by hand.
+/// Reads the owner of a new block. Refuses the owners whose blocks only the daemon
+/// makes.
 fn owner(text: &str) -> Result<EntryOwner, Invalid> {
     match text.parse()? {
         EntryOwner::Log | EntryOwner::Fifo | EntryOwner::Unnamed(_) => Err(Invalid::new(
-            "log and fifo are the daemon's, and an owner whose name is lost gets no blocks; give hand, import:NAME, f2b:JAIL or NAME",
+            "only the daemon makes blocks of the owners log and fifo, and an owner whose name is lost gets no new ones; give hand, import:NAME, f2b:JAIL or NAME",
         )),
         owner => Ok(owner),
     }

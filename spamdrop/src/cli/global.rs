@@ -2,8 +2,9 @@
 
 use std::ffi::OsString;
 
-/// Moves `-j` and `--json` from the front of the command behind it, where the
-/// commands that have JSON take it, and the others refuse it.
+/// Moves `-j` or `--json` from before the command to the end of the line, because
+/// clap knows it only as a flag of the commands that print JSON. Commands that print no
+/// JSON refuse the moved flag.
 pub fn with_json_behind(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut words: Vec<OsString> = words.into_iter().collect();
     let mut index = 1;

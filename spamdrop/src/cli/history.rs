@@ -22,8 +22,8 @@ pub struct Why {
 /// Arguments of `history`.
 #[derive(Debug, Args)]
 pub struct HistoryOptions {
-    /// An address; only events that concern it are shown, those of prefixes around
-    /// it included
+    /// Show only the events of this address, including those of prefixes that
+    /// contain it
     #[arg(value_name = "ADDR")]
     pub addr: Option<String>,
     /// Start of the period: a time ago such as 2h or 7d, a date such as
@@ -49,7 +49,7 @@ pub struct Forget {
 }
 
 impl Forget {
-    /// The words, for the reader that all verbs share.
+    /// The given words, in the form that `commands::addresses::read` takes.
     #[must_use]
     pub fn addrs(&self) -> Addrs {
         let addrs = self.addrs.clone();

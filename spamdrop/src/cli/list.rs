@@ -12,8 +12,8 @@ pub struct List {
     /// Show only the entries that block these addresses, and those in these prefixes
     #[arg(value_name = "ADDR")]
     pub addrs: Vec<String>,
-    /// Show only entries with this word under STATE; with several, such as
-    /// sealed,fixed, only entries with all of them
+    /// Show only entries with this word in the column STATE; with several words,
+    /// such as sealed,fixed, only entries with all of them
     #[arg(long, value_delimiter = ',', value_name = "STATE")]
     pub state: Vec<ListState>,
     /// Show only what this owner wants: log, hand, fifo, import:NAME, f2b:JAIL, or
@@ -34,16 +34,16 @@ pub struct List {
     pub json: bool,
 }
 
-/// The words under STATE.
+/// The words of the column STATE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ListState {
     /// Only new connections are dropped
     Open,
     /// Every packet is dropped
     Sealed,
-    /// No packet extends it
+    /// No packet extends the entry
     Fixed,
-    /// The allowlist covers it, so it has no effect
+    /// The allowlist covers the entry, so the entry has no effect
     Allowed,
 }
 
@@ -93,7 +93,7 @@ pub enum Format {
 /// Arguments of `show`.
 #[derive(Debug, Args)]
 pub struct Show {
-    /// Addresses, or blocked prefixes; of several, `--json` prints an array
+    /// Addresses, or blocked prefixes; for several, `--json` prints an array
     #[arg(required = true, value_name = "ADDR")]
     pub addrs: Vec<String>,
     /// Output format.

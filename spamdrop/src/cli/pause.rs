@@ -17,7 +17,7 @@ pub struct Pause {
     pub layers: Vec<Layer>,
 }
 
-/// As [`pause::Layer`].
+/// The values of `--layer`, as in [`pause::Layer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Layer {
     /// The blocks: nothing that is blocked is dropped

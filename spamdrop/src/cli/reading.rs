@@ -45,8 +45,8 @@ pub struct Replay {
     /// standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Show beside it what another value of a key of the configuration would
-    /// have changed, such as `ttl=5m`; may be repeated
+    /// Also show how the result would differ with another value of a configuration
+    /// key, such as `ttl=5m`; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub changes: Vec<ConfigChange>,
     /// Show all blocks (not 20) in the order of time, and all accepted messages

@@ -24,11 +24,11 @@ pub struct Report {
     /// Print JSON
     #[arg(short, long, conflicts_with_all = ["svg", "html"])]
     pub json: bool,
-    /// Write a picture of WAVE or of the period, without both of the newest wave;
-    /// `-` is standard output
+    /// Write a picture of WAVE or of the period, or of the newest wave if neither is
+    /// given; `-` is standard output
     #[arg(long, value_name = "FILE", conflicts_with = "html")]
     pub svg: Option<PathBuf>,
-    /// Write a page with the table and pictures, without scripts and references;
+    /// Write one HTML file with the table and pictures, without scripts and links;
     /// `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
@@ -45,11 +45,11 @@ pub enum When {
     Local(DateTime),
     /// The start of the current day in the local time zone.
     Today,
-    /// The start of the day before.
+    /// The start of the previous day in the local time zone.
     Yesterday,
 }
 
-/// Reads an end of a period.
+/// Reads the start or the end of a period.
 pub(super) fn when(text: &str) -> Result<When, String> {
     match text {
         "today" => return Ok(When::Today),

@@ -56,7 +56,7 @@ pub struct Run {
     pub log_packets: Option<Level>,
 }
 
-/// As [`crate::kernel::attach::Mode`].
+/// The values of `--mode`, as in [`crate::kernel::attach::Mode`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
     /// Native if the driver supports it, otherwise generic
@@ -67,7 +67,7 @@ pub enum Mode {
     Generic,
 }
 
-/// As [`crate::config::Release`].
+/// The values of `--release`, as in [`crate::config::Release`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Release {
     /// Close their sockets

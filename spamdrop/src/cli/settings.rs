@@ -7,7 +7,8 @@ use super::Output;
 /// Flags of `setup`.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct SetupOptions {
-    /// Write the proposal, and what `settings --write` writes
+    /// Write the proposal to the configuration file, and the settings of Postfix or
+    /// Exim to `server.json` in `run_dir`
     #[arg(long)]
     pub write: bool,
 }
@@ -15,8 +16,8 @@ pub struct SetupOptions {
 /// Flags of `settings`.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct SettingsOptions {
-    /// Write what was understood to `server.json` in `run_dir`, for the daemon,
-    /// whose directories are made if they are missing
+    /// Write what was understood to `server.json` in `run_dir`, where the daemon
+    /// reads it; creates the daemon's directories if they are missing
     #[arg(long)]
     pub write: bool,
     /// Output format.

@@ -13,7 +13,7 @@ pub struct StatusOptions {
     #[arg(long, conflicts_with = "json")]
     pub check: bool,
     /// Print a line each second until Ctrl-C: the time, the health line, and the
-    /// slots, refused SYNs and dropped packets; goes on where nothing is attached
+    /// slots, refused SYNs and dropped packets; goes on even if nothing is attached
     #[arg(long, conflicts_with_all = ["json", "check"])]
     pub watch: bool,
 }
@@ -21,12 +21,12 @@ pub struct StatusOptions {
 /// Flags of `top`.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct TopOptions {
-    /// Print the same once, as text; it takes a second, and exits with 0 also where
+    /// Print the screen once, as text; takes a second, and exits with 0 even if
     /// nothing is attached
     #[arg(long)]
     pub once: bool,
-    /// Print the same once, as JSON; it takes a second, and exits with 0 also where
-    /// nothing is attached
+    /// Print the data of the screen once, as JSON; takes a second, and exits with 0
+    /// even if nothing is attached
     #[arg(short, long)]
     pub json: bool,
 }

@@ -25,8 +25,8 @@ use spamdrop_core::policy::{Choice, Scope};
 use spamdrop_core::target::Target;
 use spamdrop_core::term::Term;
 
-/// A block that ends later by less than this is not longer, so that of two commands
-/// that run at the same time both renew.
+/// An existing block counts as longer only if it ends more than this time after the new
+/// one. So two commands that run at the same time both renew the block.
 const SLACK: Duration = Duration::from_secs(10);
 
 /// Runs the verb.
@@ -101,13 +101,15 @@ pub fn run(config: &Config, args: &cli::Add, out: &mut impl Write) -> Result<()>
     write_others(out, others.difference(&kept).count())
 }
 
-/// The next step after a time that is given without its flag.
+/// The next step if a word is a time, which needs the flag `--for`. `None` if it is
+/// not.
 fn time(word: &str) -> Option<String> {
     let is_time = word.parse::<Target>().is_err() && duration::parse(word).is_ok();
     is_time.then(|| format!("give the time as `--for {word}`"))
 }
 
-/// The entries that some of these owners hold longer than this term would.
+/// The entries that an owner wants for longer than `term` lasts. Only the holds for
+/// which `counts` returns true are compared.
 fn longer(
     holds: &HashMap<Target, Vec<OwnerHold>>,
     term: Term,
@@ -132,7 +134,8 @@ fn ensure_reason_fits(reason: &str) -> Result<()> {
     Ok(())
 }
 
-/// The entry of each address and prefix, if all of them may be blocked.
+/// Chooses the entry for each address and prefix. Fails if one of them must not be
+/// blocked.
 fn choose(all: &[Given], scope: &Scope) -> Result<Vec<(Given, Target)>> {
     let (mut chosen, mut refused) = (Vec::new(), Vec::new());
     for given in all {
@@ -151,10 +154,10 @@ fn choose(all: &[Given], scope: &Scope) -> Result<Vec<(Given, Target)>> {
     Err(Failure::new(Exit::Failed, message))
 }
 
-/// The origins to write: those with a reason, those of IPv6 addresses that are
-/// blocked with their /64, whose entry does not name them, and those of peers
-/// whose connections must be released, of which a prefix has none, because it is
-/// sealed at once.
+/// The origins to write: those with a reason; those of IPv6 addresses that are
+/// blocked with their /64, because its entry does not name them; and those of peers
+/// whose connections must be released. Blocked prefixes have no such peers, because
+/// they are sealed at once.
 fn origins(
     chosen: &[(Given, Target)],
     peers: &HashSet<IpAddr>,
@@ -179,9 +182,9 @@ fn origins(
     origins
 }
 
-/// The addresses that may have an origin of an older entry. A few single
-/// addresses are returned without a search, because reading every origin takes
-/// longer than adding the entries.
+/// The addresses in `targets` that may have an origin of an older entry. Up to
+/// [`CHUNK`] single addresses are returned without a search, because reading every
+/// origin takes longer than adding the entries.
 fn older(blocklist: &Blocklist, targets: &[Target]) -> Result<Vec<IpAddr>> {
     // Any address in a /64 may have an origin.
     let is_network = |target: &Target| matches!(target, Target::V6(_));
@@ -191,7 +194,7 @@ fn older(blocklist: &Blocklist, targets: &[Target]) -> Result<Vec<IpAddr>> {
     }
 }
 
-/// Names the entries that differ from the given words.
+/// Prints the entry of each word that is not itself the name of its entry.
 fn write_targets(out: &mut impl Write, addresses: &Addresses, scope: &Scope) -> Result<()> {
     for (word, given) in &addresses.words {
         match scope.choose(given.target, given.net) {
@@ -221,7 +224,7 @@ fn write_kept(out: &mut impl Write, number: usize) -> Result<()> {
     Ok(())
 }
 
-/// Says how many entries last longer than their new term.
+/// Says how many entries last longer than the new block, because of other owners.
 fn write_others(out: &mut impl Write, number: usize) -> Result<()> {
     let verb = match number {
         0 => return Ok(()),
@@ -236,7 +239,7 @@ fn write_others(out: &mut impl Write, number: usize) -> Result<()> {
     Ok(())
 }
 
-/// Says how many entries are new, and how long they last.
+/// Says how many entries were added or renewed, and how long they last.
 fn write_term(
     out: &mut impl Write,
     targets: &[Target],

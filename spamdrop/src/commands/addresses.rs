@@ -13,9 +13,10 @@ use spamdrop_core::target::{Target, parse_net};
 /// An address or prefix, as it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Given {
-    /// The entry for it.
+    /// The entry that usually blocks the address or prefix: for an IPv6 address, the entry
+    /// of its /64.
     pub target: Target,
-    /// The address or prefix itself: one address of an IPv6 /64.
+    /// The address or prefix itself. An IPv6 address is not widened to its /64.
     pub net: IpNet,
 }
 
@@ -24,10 +25,10 @@ pub struct Given {
 pub struct Addresses {
     /// All addresses and prefixes.
     pub all: Vec<Given>,
-    /// The words of the command line.
+    /// Each word of the command line, and what it names. Empty for standard input.
     pub words: Vec<(String, Given)>,
-    /// Prefixes of the command line with host bits, each with the prefix that
-    /// contains them.
+    /// Prefixes of the command line that have host bits set, each with the prefix
+    /// that is used: without these bits.
     pub truncated: Vec<(String, IpNet)>,
 }
 
@@ -64,18 +65,19 @@ pub fn read(args: &Addrs) -> Result<Addresses> {
 }
 
 impl Given {
-    /// Whether it is one address.
+    /// Whether this is a single address, not a prefix or a /64.
     #[must_use]
     pub fn is_host(&self) -> bool {
         self.net.prefix_len() == self.net.max_prefix_len()
     }
 }
 
-/// Fails if a word is no address and has a next step of the verb's own.
+/// Fails if `step` returns a next step for a word: the word is not an address, but
+/// the user seems to want something else that spamdrop can do.
 ///
 /// # Errors
 ///
-/// Such a word is given ([`Exit::Usage`]).
+/// `step` returns a next step for a word ([`Exit::Usage`]).
 pub fn ensure_addresses(args: &Addrs, step: impl Fn(&str) -> Option<String>) -> Result<()> {
     let words = args.addrs.iter().map(|word| (word, step(word)));
     match words

@@ -25,7 +25,7 @@ use spamdrop_core::policy::{Protected, Protection, nets_around, too_wide};
 
 pub use check::{check, list};
 
-/// The most ends that cannot be read of which a command warns.
+/// Maximum number of warnings about entries of the allowlist whose end cannot be read.
 const MISTAKES: usize = 10;
 
 /// Runs `allow add`.
@@ -54,11 +54,12 @@ pub fn add(config: &Config, args: &AllowAdd, out: &mut impl Write) -> Result<()>
     hand::record_allowed(config, &change, args.force || args.term.is_none());
     write_added(args, &nets, &change, out)?;
     let unblocked = unblock(config, &addresses.all, out);
-    // The daemon comes last, because it splits entries as well.
+    // Notify the daemon last: it splits entries, too, and this command can report only
+    // those that it split itself.
     notify_daemon(&config.run_dir);
     if args.term.is_some() && lock::daemon_pid(&config.run_dir).is_none() {
         log::warn!(
-            "no daemon runs, so the filter keeps them beyond their time, until the next `allow add`, `allow remove`, `attach` or `run`"
+            "no daemon runs, so the filter goes on allowing the prefixes when their time is over, until the next `allow add`, `allow remove`, `attach` or `run`"
         );
     }
     unblocked
@@ -104,10 +105,9 @@ fn write_added(
     }
     if !kept.is_empty() {
         let number = count(kept.len(), "prefix", "prefixes");
-        let them = if kept.len() == 1 { "it" } else { "them" };
         writeln!(
             out,
-            "kept {number}, allowed for longer already (`--force` shortens {them})"
+            "kept {number}, already allowed for longer (`--force` sets the shorter time)"
         )?;
     }
     Ok(())
@@ -139,7 +139,8 @@ fn nets(addresses: &Addresses) -> Vec<IpNet> {
     nets
 }
 
-/// A wide prefix is probably a mistake, and would switch the filter off.
+/// Refuses wide prefixes. They are probably mistakes, and most senders would never be
+/// blocked.
 fn ensure_narrow(nets: &[IpNet]) -> Result<()> {
     for net in nets {
         if let Some(min) = too_wide(*net) {
@@ -160,9 +161,9 @@ fn edit<T>(config: &Config, change: impl FnOnce(&mut Allowlist) -> T) -> Result<
     let mut file = before.clone();
     let result = change(&mut file);
     file.remove_ended();
-    // A list that is too long can be shortened.
+    // A list that does not fit may still be shortened, so check only a longer one.
     if file.nets().len() > before.nets().len() {
-        let protected = protect::of(&network::addresses()?, &file);
+        let protected = protect::combine(&network::addresses()?, &file);
         protect::ensure_fits(&config.allow_file, &protected, pins::PREFIXES)?;
     }
     if file != before {
@@ -172,7 +173,7 @@ fn edit<T>(config: &Config, change: impl FnOnce(&mut Allowlist) -> T) -> Result<
     Ok(result)
 }
 
-/// Warns about ends that cannot be read.
+/// Warns about entries of the allowlist whose end cannot be read.
 fn warn_of_mistakes(config: &Config, file: &Allowlist) {
     let name = config.allow_file.display().to_string();
     for mistake in file.mistakes(&name).take(MISTAKES) {
@@ -213,6 +214,6 @@ fn unblock(config: &Config, given: &[Given], out: &mut impl Write) -> Result<()>
         blocklist.remove_all(&WriteLock::acquire(&config.run_dir)?, chunk)?;
     }
     let number = count(covered.len(), "entry", "entries");
-    writeln!(out, "removed {number} that they cover")?;
+    writeln!(out, "removed {number} in the allowed prefixes")?;
     Ok(())
 }

@@ -17,8 +17,8 @@ use anyhow::{Error, Result};
 ///
 /// # Errors
 ///
-/// Those of [`install::install`]; an interface does not have the filter, after
-/// the others got it; the writer fails.
+/// Those of [`install::install`]; an interface could not get the filter, while the other
+/// interfaces got it; or the writer fails.
 pub fn run(mut config: Config, args: &cli::Attach, out: &mut impl Write) -> Result<()> {
     if let Some(mode) = args.mode {
         config.mode = mode.into();

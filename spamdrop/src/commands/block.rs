@@ -132,7 +132,8 @@ pub(super) fn pending(
     pending
 }
 
-/// The addresses that have an origin and a target that `is_new`.
+/// The addresses that have a stored origin and that at least one target covers for which
+/// `is_new` returns true.
 pub(super) fn noted(blocklist: &Blocklist, is_new: impl Fn(Target) -> bool) -> Result<Vec<IpAddr>> {
     let mut noted = Vec::new();
     blocklist.for_each_origin(|addr, _| {
@@ -143,9 +144,10 @@ pub(super) fn noted(blocklist: &Blocklist, is_new: impl Fn(Target) -> bool) -> R
     Ok(noted)
 }
 
-/// Those of the addresses whose reason nobody but these owners may have given: none
-/// other has an entry of the address, of its /64 or of its prefix. `own` are the owners
-/// that replace the reasons of an entry.
+/// Returns the addresses whose reasons may be replaced. An address is left out if an
+/// owner outside `own` holds the entry of the address, of its /64 or of its prefix,
+/// because that owner may have given the reason. `own` returns, for a target, the
+/// owners that replace reasons.
 pub(super) fn without_others(
     blocklist: &Blocklist,
     mut addrs: Vec<IpAddr>,
@@ -157,7 +159,7 @@ pub(super) fn without_others(
     targets.dedup();
     let live = blocklist.live_among(&targets, clock::monotonic_ns())?;
     let has_others = |target: Target| {
-        let owners = live.get(&target).map(OwnerMask::of);
+        let owners = live.get(&target).map(OwnerMask::from_entry);
         owners.is_some_and(|owners| !owners.without(own(target)).is_empty())
     };
     addrs.retain(|addr| !Target::of_origin(*addr).any(has_others));
@@ -190,13 +192,14 @@ pub(super) fn note(
     Ok(())
 }
 
-/// The targets whose peers hold a connection.
+/// The targets that cover one of these peers, which hold connections.
 pub(super) fn held(peers: &HashSet<IpAddr>) -> HashSet<Target> {
     let peers = peers.iter().copied();
     peers.flat_map(Target::covering).collect()
 }
 
-/// The addresses and /64s that limit a block by hand. The known senders matter only to IPv6.
+/// The protected addresses, which must not be blocked, and the known senders, whose
+/// /64 must not be. The known senders are read only for IPv6.
 ///
 /// # Errors
 ///
@@ -220,14 +223,16 @@ fn known_nets(config: &Config) -> KnownNets {
     match known {
         Ok(known) => known.into_iter().collect(),
         Err(error) => {
-            log::warn!("IPv6 addresses are blocked without their /64s: {error:#}");
+            log::warn!(
+                "the known senders cannot be read, so IPv6 addresses are blocked without their /64s: {error:#}"
+            );
             KnownNets::Unread
         }
     }
 }
 
-/// Splits the entries of /64s whose addresses have become protected or known,
-/// and prints the result.
+/// If an address in one of the blocked /64s has become protected or known, replaces the
+/// entry of that /64 with entries of the single offenders. Prints the result.
 ///
 /// # Errors
 ///
@@ -258,7 +263,7 @@ pub(super) fn tell_if_open(config: &Config, open: usize) {
     if lock::daemon_pid(&config.run_dir).is_none() {
         let blocks = count(open, "block drops", "blocks drop");
         log::warn!(
-            "{blocks} only new connections, because their peers hold connections; `spamdrop run` ends those"
+            "{blocks} only new connections, because their peers still hold connections; `spamdrop run` ends such connections"
         );
     }
 }

@@ -2,9 +2,8 @@
 //! knows the interfaces and what is blocked.
 
 use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io::Write;
-use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::{Command, CommandFactory as _};
@@ -13,22 +12,23 @@ use clap_complete::env::{CompleteEnv, Shells};
 
 use super::list;
 use crate::allowlist;
-use crate::cli::{Cli, Completions};
+use crate::cli::{Cli, Completions, without_config};
 use crate::clock;
 use crate::config::Config;
 use crate::kernel::network;
 use crate::render::allowed::shown;
 
 const NAME: &str = "spamdrop";
-/// The variable by which a script asks.
+/// The environment variable by which the shell's script asks for completions.
 const VARIABLE: &str = "SPAMDROP_COMPLETE";
-/// Number of proposals. Nobody reads more.
+/// Maximum number of proposals, because nobody reads more.
 const MOST: usize = 1000;
 
-/// The values that fit an argument.
+/// Returns the possible values of an argument.
 type Values = fn() -> Result<Vec<String>>;
 
-/// Arguments of commands whose values are known, by the names in `cli`.
+/// Arguments whose values can be listed: the command, the argument's name in `cli`, and
+/// the function that lists the values.
 const COMPLETED: [(&str, &str, Values); 9] = [
     ("attach", "interfaces", interfaces),
     ("detach", "interfaces", interfaces),
@@ -55,7 +55,8 @@ pub fn run(args: Completions, out: &mut impl Write) -> Result<()> {
     Ok(out.write_all(&script)?)
 }
 
-/// Answers a script's question, and ends the program. Returns if there is none.
+/// If a completion script started the program, prints the proposals and exits.
+/// Otherwise returns.
 pub fn answer() {
     let env = CompleteEnv::with_factory(command).var(VARIABLE);
     env.bin(NAME).completer(NAME).complete();
@@ -82,7 +83,8 @@ fn completed(verb: Command, arg: &'static str, values: Values) -> Command {
     })
 }
 
-/// Without the right to read the maps there are none.
+/// The values that begin with `typed`; an empty list if the values cannot be read, for
+/// example without the right to read the maps.
 fn proposals(values: Values, typed: &OsStr) -> Vec<CompletionCandidate> {
     let Some(typed) = typed.to_str() else {
         return Vec::new();
@@ -112,7 +114,6 @@ fn allowed() -> Result<Vec<String>> {
 
 /// The configuration that the words of the command line name, or the default one.
 fn config() -> Result<Config> {
-    let is_flag = |word: &OsString| word == "--config" || word == "-c";
-    let mut words = env::args_os().skip_while(|word| !is_flag(word)).skip(1);
-    Config::read(words.next().map(PathBuf::from).as_deref())
+    let (_, path) = without_config(env::args_os());
+    Config::read(path.as_deref())
 }

@@ -48,7 +48,7 @@ pub fn run(
     if args.output.json {
         json::object(out, &checked)?;
     } else {
-        check::text(out, &checked)?;
+        check::write_text(out, &checked)?;
     }
     if args.strict && !checked.warnings.is_empty() {
         return Err(Failure::silent(Exit::Failed as u8));
@@ -79,8 +79,9 @@ pub(super) fn collect_warnings(config: &Config, offline: bool) -> Result<Vec<War
     Ok(warnings)
 }
 
-/// Root brings the mail server's settings up to date for the daemon. Returns a
-/// warning if that fails.
+/// Reads the mail server's settings with its own tools and writes them for the daemon,
+/// as `settings --write` does. Does nothing if the caller is not root. Returns a warning
+/// if the settings cannot be read or written.
 pub(super) fn refresh(config: &Config) -> Option<Warning> {
     let has_some = config.servers.iter().any(|server| are_gathered(*server));
     if !has_some || !geteuid().is_root() {
@@ -91,7 +92,9 @@ pub(super) fn refresh(config: &Config) -> Option<Warning> {
     let error = written.err()?;
     Some(Warning {
         about: "servers",
-        text: format!("the mail server's settings cannot be read: {error:#}"),
+        text: format!(
+            "the mail server's settings cannot be brought up to date for the daemon: {error:#}"
+        ),
     })
 }
 
@@ -136,7 +139,7 @@ fn logs(config: &Config, warnings: &mut Vec<Warning>) {
     }
 }
 
-/// The reason why a log cannot be read.
+/// The reason why a log cannot be read. `None`: it can be.
 fn log_file(path: &Path) -> Option<String> {
     if let Ok(_acting) = account::act_as_daemon()
         && readable::is_refused(path)
@@ -150,7 +153,8 @@ fn log_file(path: &Path) -> Option<String> {
     })
 }
 
-/// Warns about a journal in which nothing matches.
+/// Warns if the daemon's account cannot read the journal, or if no entry of the last
+/// seven days matches `journal_match`.
 ///
 /// # Errors
 ///
@@ -169,7 +173,7 @@ fn journal(config: &Config) -> Result<Option<Warning>> {
     }
     let text = match has_recent_entry(&config.journal_args()?) {
         Ok(true) => return Ok(None),
-        Ok(false) => "matches no entry of the last seven days; does the mail server log to the journal, as one of these users?".to_owned(),
+        Ok(false) => "matches no entry of the last seven days; check that the mail server logs to the journal, and as a user whom this key names".to_owned(),
         Err(error) => format!("cannot be tried: {error:#}"),
     };
     let about = "journal_match";

@@ -41,7 +41,7 @@ pub fn run(
     } else {
         each(config, args, out)?;
     }
-    // It leaves no file that was not there before.
+    // `detach` must not create a database to record itself in.
     if config.store_file().exists() {
         hand::record(config, []);
     }
@@ -56,7 +56,7 @@ fn each(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Result<()>
         && !args.force
     {
         let message = format!(
-            "`spamdrop run` (pid {pid}) keeps the filter on {name}; take it out of `interfaces` and run `spamdrop reload`, which detaches it, or use --force to detach until it is attached again"
+            "`spamdrop run` (pid {pid}) keeps the filter on {name}; remove {name} from `interfaces` and run `spamdrop reload`, which detaches the filter, or use --force to detach it until the daemon attaches it again"
         );
         return Err(Failure::new(Exit::Failed, message));
     }
@@ -141,7 +141,7 @@ fn everything(
     Ok(())
 }
 
-/// Names the files that stay, except those already named as foreign.
+/// Prints which files of spamdrop stay.
 fn write_kept(config: &Config, path: Option<&Path>, out: &mut impl Write) -> Result<()> {
     for (path, what) in [
         (path.unwrap_or(Path::new(PATH)), "the configuration"),

@@ -27,7 +27,9 @@ use spamdrop_core::owners::{EntryOwner, OwnerMask, combine};
 pub fn run(config: &Config, args: cli::Export, out: &mut impl Write) -> Result<()> {
     let now = clock::monotonic_ns();
     match (args.format, args.owners) {
-        (ExportFormat::Lines, false) => Ok(listing::text(out, &list::live(config, now)?, false)?),
+        (ExportFormat::Lines, false) => {
+            Ok(listing::write_text(out, &list::live(config, now)?, false)?)
+        }
         (ExportFormat::Lines, true) => by_owner(config, out),
         (ExportFormat::Recent, false) => {
             let live = list::live(config, now)?;
@@ -40,12 +42,12 @@ pub fn run(config: &Config, args: cli::Export, out: &mut impl Write) -> Result<(
     }
 }
 
-/// Writes a line for each owner of an entry, as if it were the only one.
+/// Writes a line for each owner of an entry, with the end of that owner's hold.
 fn by_owner(config: &Config, out: &mut impl Write) -> Result<()> {
     let blocklist = Blocklist::open(&config.pin_dir)?;
     let now = BootTime::now()?;
     let mono = now.clocks.mono;
-    // A backup without the names would be one of blocks by hand.
+    // Fail without the names: an import of nameless lines would make blocks by hand.
     let names = Rc::new(owners::store(config).names()?);
     let (mut lines, mut shared) = (Vec::new(), HashMap::new());
     let line = |target, entry| {
@@ -58,7 +60,7 @@ fn by_owner(config: &Config, out: &mut impl Write) -> Result<()> {
     };
     blocklist.for_each(|found| {
         let is_live = is_live(found.entry.expires, mono);
-        if is_live && OwnerMask::of(&found.entry).is_shared() {
+        if is_live && OwnerMask::from_entry(&found.entry).is_shared() {
             shared.insert(found.target, found.entry);
         } else if is_live {
             lines.push(line(found.target, found.entry));
@@ -81,5 +83,5 @@ fn by_owner(config: &Config, out: &mut impl Write) -> Result<()> {
         let blocks = count(lost, "block is", "blocks are");
         log::warn!("{blocks} exported as made by hand, because the names of the owners are lost");
     }
-    Ok(listing::text(out, &lines, true)?)
+    Ok(listing::write_text(out, &lines, true)?)
 }

@@ -33,7 +33,7 @@ pub fn run(config: &Config, args: &Flush, out: &mut impl Write) -> Result<()> {
     saved::forget_all(config)
 }
 
-/// Lets an owner let go of every entry.
+/// Removes all blocks that one owner wants. Entries that other owners want stay.
 fn flush_owner(
     config: &Config,
     blocklist: &mut Blocklist,
@@ -51,7 +51,7 @@ fn flush_owner(
     let mut read = ReadEntries::begin(&config.run_dir)?;
     let mut targets = Vec::new();
     blocklist.for_each_stored(|found| {
-        if OwnerMask::of(&found.entry).contains(bit) {
+        if OwnerMask::from_entry(&found.entry).contains(bit) {
             targets.push(found.target);
             read.add(found);
         }

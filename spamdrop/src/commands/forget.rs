@@ -26,18 +26,19 @@ pub fn run(config: &Config, args: &cli::Forget, out: &mut impl Write) -> Result<
     let addresses = addresses::read(&args.addrs())?;
     ensure_hosts(&addresses)?;
     let forgotten = forget(config, &addresses)?;
-    // It rereads the known senders.
+    // The daemon has to reread the known senders.
     notify_daemon(&config.run_dir);
     warn_of_allowlist(config, &addresses);
     if forgotten.is_empty() {
-        let message = "nothing is stored about that; `spamdrop why ADDR` shows what else covers it, such as a blocked prefix";
+        let message = "nothing is stored about the given addresses; `spamdrop why ADDR` shows what else covers them, such as a blocked prefix";
         return Err(Failure::new(Exit::Failed, message));
     }
     writeln!(out, "forgot {}", forgotten.join(", "))?;
     Ok(())
 }
 
-/// Removes everything. Returns what was there.
+/// Removes all data about the addresses. Returns the removed records by kind, each with
+/// their number, for the message.
 fn forget(config: &Config, addresses: &Addresses) -> Result<Vec<String>> {
     let (targets, blocks) = remove::unblock(config, addresses)?;
     let mut forgotten = Vec::new();
@@ -61,7 +62,7 @@ fn forget(config: &Config, addresses: &Addresses) -> Result<Vec<String>> {
         note(known, "record of a sender", "records of senders");
         let events = store.forget_history(&nets)?;
         note(events, "event of the history", "events of the history");
-        let networks = nets.iter().map(|net| Network::of(net.addr()));
+        let networks = nets.iter().map(|net| Network::from_addr(net.addr()));
         let contacts = store.forget_contacts(&networks.collect::<Vec<_>>())?;
         note(contacts, "contact of a network", "contacts of networks");
         name_what_stays(&store, &addresses.all)?;
@@ -112,7 +113,8 @@ fn verdicts(config: &Config, all: &[Given]) -> Result<usize> {
     Ok(number)
 }
 
-/// The allowlist is the administrator's own, so it stays.
+/// Prints which of the addresses are still protected. `forget` does not change the
+/// allowlist, because the administrator wrote it.
 fn warn_of_allowlist(config: &Config, addresses: &Addresses) {
     let Ok(protected) = protect::protected(&config.allow_file) else {
         return;

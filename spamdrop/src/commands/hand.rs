@@ -1,5 +1,5 @@
-//! Records the commands that change something in the history, under the name
-//! of the user.
+//! Records in the history each command that changes something, with the name of the
+//! user who gave it.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -15,34 +15,35 @@ use spamdrop_core::nat64::canonical;
 use spamdrop_core::target::{Target, parse_net};
 
 use crate::account;
+use crate::cli::without_config;
 use crate::clock;
 use crate::config::Config;
 use crate::store::{DAEMON_WAIT, Store};
 
 /// How long a command waits for the database.
 const WAIT: Duration = DAEMON_WAIT;
-/// The most addresses of a command that have a row each; more are one row with
-/// their number.
+/// A command with at most this many addresses gets a row for each of them. A command
+/// with more gets one row with their number.
 const ROWS: usize = 64;
 /// The longest name of a user, in bytes.
 const NAME: usize = 32;
 
-/// Records this command, which concerns these addresses. Without any it concerns
-/// all, or no address. If the database cannot be had soon, the command is not
-/// recorded, and a warning says so. Before a daemon has made `state_dir`, nothing
-/// is recorded.
+/// Records this command. `nets`: the addresses that it concerns; empty if it
+/// concerns all or none. If the database cannot be opened within [`WAIT`], the
+/// command is not recorded, and a warning says so. Before a daemon has made
+/// `state_dir`, nothing is recorded.
 pub(super) fn record(config: &Config, nets: impl IntoIterator<Item = IpNet>) {
     if config.history.is_zero() || !config.state_dir.exists() {
         return;
     }
     if let Err(error) = write(config, &events(nets, &words(env::args_os()))) {
-        log::warn!("done, but the history lacks this command: {error:#}");
+        log::warn!("done, but this command is not recorded in the history: {error:#}");
     }
 }
 
-/// Records this `allow add`, unless it only prolongs what is allowed: as a job that runs
-/// every hour, it would push the blocks out of the history. `is_all_news`: it shortens
-/// terms, or allows without an end.
+/// Records this `allow add`, unless it only prolongs entries: a job that does so every
+/// hour would push the blocks out of the history. `is_all_news`: all changed entries are
+/// recorded, because the command shortens terms, or allows without an end.
 pub(super) fn record_allowed(config: &Config, change: &AllowAdded, is_all_news: bool) {
     let news = news(change, is_all_news);
     if !news.is_empty() {
@@ -50,7 +51,8 @@ pub(super) fn record_allowed(config: &Config, change: &AllowAdded, is_all_news: 
     }
 }
 
-/// The prefixes that were allowed or whose term is not merely longer, sorted.
+/// The prefixes to record, sorted: those that are new on the list or have an end for the
+/// first time, and with `is_all_news` all that were changed.
 fn news(change: &AllowAdded, is_all_news: bool) -> Vec<IpNet> {
     let changed = change.changed.iter().filter(|_| is_all_news);
     let all = change.added.iter().chain(&change.limited).chain(changed);
@@ -69,7 +71,8 @@ fn events(nets: impl IntoIterator<Item = IpNet>, words: &[OsString]) -> Vec<Hist
     let few: Vec<IpNet> = nets.by_ref().take(ROWS).collect();
     let more = nets.count();
     let (by, now) = (user(), clock::unix_seconds());
-    let event = |net, count| HistoryEvent::command(net, count, now, by.clone(), &text(words, net));
+    let event =
+        |net, count| HistoryEvent::command(net, count, now, by.clone(), &row_text(words, net));
     if more > 0 || few.is_empty() {
         let count = few.len() + more;
         return vec![event(None, u64::try_from(count).unwrap_or(u64::MAX))];
@@ -80,20 +83,14 @@ fn events(nets: impl IntoIterator<Item = IpNet>, words: &[OsString]) -> Vec<Hist
 /// The words of the command line without the program's name and the path of the
 /// configuration.
 fn words(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    let mut args = args.skip(1);
-    let mut words: Vec<OsString> = Vec::new();
-    while let Some(word) = args.next() {
-        match word.to_str() {
-            Some("-c" | "--config") => drop(args.next()),
-            _ => words.push(word),
-        }
-    }
+    let (words, _) = without_config(args.skip(1));
     words
 }
 
-/// The text of the row of one address: the command line, of whose addresses only
-/// this one is named. `forget` of another one would not find the row.
-fn text(words: &[OsString], net: Option<IpNet>) -> Vec<u8> {
+/// The text of the row of one address: the command line with no other address,
+/// because `forget` of another address would not find the row. If `net` is `None`, the
+/// command line without addresses.
+fn row_text(words: &[OsString], net: Option<IpNet>) -> Vec<u8> {
     let mut own = net.map(|net| as_given(net, words).into());
     let mut text: Vec<OsString> = Vec::new();
     for word in words {
@@ -105,8 +102,8 @@ fn text(words: &[OsString], net: Option<IpNet>) -> Vec<u8> {
     text.join(" ".as_ref()).into_encoded_bytes()
 }
 
-/// An address without its length if it was given so: the length makes it another
-/// target.
+/// Writes an address without a length if the command line has it so, because
+/// `ADDRESS/128` is another target than `ADDRESS`.
 fn as_given(net: IpNet, words: &[OsString]) -> String {
     let addrs = words.iter().filter_map(|word| word.to_str()?.parse().ok());
     match addrs.map(canonical).any(|addr| IpNet::from(addr) == net) {
@@ -115,8 +112,8 @@ fn as_given(net: IpNet, words: &[OsString]) -> String {
     }
 }
 
-/// The user who gave the command: the one who called sudo, or that of this
-/// process. It is a hint for colleagues: root can set any name.
+/// The name of the user who gave the command: for root, the user who called sudo;
+/// otherwise that of this process. It proves nothing, because root can set any name.
 fn user() -> String {
     let sudo = env::var_os("SUDO_USER").filter(|_| getuid().is_root());
     let sudo = sudo.filter(|name| !name.is_empty());
@@ -197,7 +194,7 @@ mod tests {
         let args = args.split(' ').chain(["of today"]);
         let words = words(args.map(OsString::from));
         let net = "192.0.2.1/32".parse().unwrap();
-        let text = text(&words, Some(net));
+        let text = row_text(&words, Some(net));
         assert_eq!(text, b"add 192.0.2.1 --reason spam of today");
     }
 }

@@ -18,7 +18,7 @@ use crate::store::{HistoryQuery, Store, VERB_WAIT};
 ///
 /// # Errors
 ///
-/// The word is not an address, or the period as in [`TimeRange::new`]
+/// The word is not an address, or the period is not valid, see [`TimeRange::new`]
 /// ([`Exit::Usage`]); the database cannot be read.
 ///
 /// [`Exit::Usage`]: crate::exit::Exit::Usage
@@ -43,7 +43,7 @@ pub fn run(
     if config.history.is_zero() {
         log::warn!("nothing is recorded: `history` is 0 in the configuration");
     }
-    Ok(history::text(out, style, &rows, &zone)?)
+    Ok(history::write_text(out, style, &rows, &zone)?)
 }
 
 /// The events that a query asks for; none without a database.

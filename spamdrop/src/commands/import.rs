@@ -108,12 +108,12 @@ pub fn run(config: &Config, args: &cli::Import, out: &mut impl Write) -> Result<
     Ok(())
 }
 
-/// A list that is replaced by nothing was more likely not downloaded.
+/// Refuses to replace a list by an empty one, which is probably a failed download.
 fn ensure_something(args: &cli::Import, targets: &[Target]) -> Result<()> {
     match (&args.owner, args.replace && targets.is_empty()) {
         (Some(owner), true) => {
             let message = format!(
-                "nothing was changed, because the list is empty; `spamdrop flush --owner {owner}` empties it"
+                "nothing was changed, because the list is empty; `spamdrop flush --owner {owner}` removes all blocks of this owner"
             );
             Err(Failure::new(Exit::Failed, message))
         }
@@ -154,7 +154,8 @@ fn put(
 ) -> Result<()> {
     let (bar, all, mut done) = (bar(entries.len()), entries.len(), 0);
     for batch in entries.chunks(BATCH) {
-        // The database takes longer than the maps.
+        // Entries with other owners need the database, which is slower than the maps, so
+        // write fewer of them under one lock.
         let size = if list.meets_others(batch) {
             CHUNK
         } else {

@@ -11,8 +11,8 @@ use crate::exit::{Exit, Failure};
 use crate::unpack::{Format, MAGIC};
 use spamdrop_core::escape::escape;
 
-/// Minimum size in bytes, compressed or not, for a progress bar. A shorter file
-/// is read at once.
+/// Minimum size of a file on disk, in bytes, for a progress bar. Smaller files are
+/// read too fast to need one.
 const LONG: u64 = 16 << 20;
 
 /// An opened log.
@@ -27,7 +27,7 @@ pub(super) struct Input {
     size: u64,
 }
 
-/// Checks the names of a verb's files.
+/// Ensures that at most one of the files is standard input.
 ///
 /// # Errors
 ///
@@ -70,7 +70,7 @@ impl Input {
             .take(MAGIC as u64)
             .read_to_end(&mut head)
             .with_context(|| format!("cannot read {name}"))?;
-        let format = Format::of(&head);
+        let format = Format::recognize(&head);
         if format == Format::Bzip2 {
             bail!("{name} is compressed by bzip2; use `bzcat {name} |` with the file `-`");
         }
@@ -86,7 +86,7 @@ impl Input {
     /// The decompressed text. With `progress`, a bar on standard error, if that
     /// is a terminal, shows how much of a long file has been read, until the
     /// text is dropped.
-    pub(super) fn text(self, progress: bool) -> Box<dyn Read + Send> {
+    pub(super) fn into_reader(self, progress: bool) -> Box<dyn Read + Send> {
         let raw = Cursor::new(self.head).chain(self.rest);
         let bar = if progress && self.size >= LONG {
             bar(self.name, self.size)
@@ -100,7 +100,7 @@ impl Input {
     }
 }
 
-/// A text that cannot be read.
+/// A reader that returns the error once, then the end of the file.
 struct Failed(Option<io::Error>);
 
 impl Read for Failed {

@@ -46,7 +46,7 @@ pub fn list(
     if args.output.json {
         json::array(out, senders)?;
     } else {
-        known::text(out, style, &senders.collect::<Vec<_>>())?;
+        known::write_text(out, style, &senders.collect::<Vec<_>>())?;
     }
     Ok(())
 }
@@ -55,7 +55,7 @@ pub fn list(
 ///
 /// # Errors
 ///
-/// A word is not a host ([`Exit::Usage`]) or never remembered
+/// A word is not a host ([`Exit::Usage`]), no evidence is kept for a host
 /// ([`Exit::Failed`]), more senders would be known by hand than
 /// `known_capacity`, or the store cannot be written. Nothing is added.
 pub fn add(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
@@ -106,7 +106,8 @@ pub fn remove(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()>
 ///
 /// # Errors
 ///
-/// As [`add`], for a line; or the file cannot be read.
+/// As [`add`], but a line that is not a host is [`Exit::Failed`]; or the file cannot be
+/// read.
 pub fn import(config: &Config, args: &cli::KnownImport, out: &mut impl Write) -> Result<()> {
     let (name, text) = import::read(&args.file)?;
     let listed = addresses::read_lines(&name, &text[..]);
@@ -134,7 +135,7 @@ fn ensure_remembered(config: &Config, hosts: &[Target]) -> Result<()> {
     let protected = protect::protected(&config.allow_file)?;
     let refused = hosts.iter().filter_map(|host| {
         let why = match host {
-            // Its other addresses may be those of senders.
+            // A /64 may hold senders beside this machine, a gateway or a proxy.
             Target::V6(_) => protected.why_net(host.net()).filter(|why| {
                 !matches!(
                     why,
@@ -150,7 +151,8 @@ fn ensure_remembered(config: &Config, hosts: &[Target]) -> Result<()> {
         return Ok(());
     }
     let message = format!(
-        "nothing was added, because these pass anyway, and are never remembered as senders:{refused}"
+        "nothing was added, because these are never blocked and never wait, so they are not \
+         recorded as known senders:{refused}"
     );
     Err(Failure::new(Exit::Failed, message))
 }

@@ -59,7 +59,7 @@ pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<(
             }
         };
         let name = input.name.clone();
-        let text = input.text(io::stdout().is_terminal());
+        let text = input.into_reader(io::stdout().is_terminal());
         let text = learner.recognize(&name, text, &args.reading);
         let (counts, ended) = learner.file(text)?;
         writeln!(out, "{name}: {counts}")?;
@@ -119,8 +119,9 @@ impl Learner {
         }
     }
 
-    /// Applies the settings for a file, whose server is recognized unless a flag
-    /// names it.
+    /// Unless `--server` is given: recognizes the mail servers by the beginning of the
+    /// log, warns about those that `servers` does not name, and makes `replay` read their
+    /// lines, too. Returns a reader of the whole log.
     fn recognize(
         &mut self,
         name: &str,
@@ -185,7 +186,7 @@ impl Learner {
         Ok(())
     }
 
-    /// Stores the rest, and reduces the store to its capacity.
+    /// Stores the remaining records, and reduces the database to `capacity` sources.
     fn end(mut self, capacity: usize) -> Result<Store> {
         self.store_all(capacity)?;
         Ok(self.store)

@@ -60,7 +60,7 @@ pub fn run(config: &Config, args: &List, out: &mut impl Write, style: Style) -> 
         Format::Table => {
             match is_dated {
                 true => dated_text(out, style, &selected.dated(&TimeZone::system()))?,
-                false => entries::text(out, style, &selected.entries)?,
+                false => entries::write_text(out, style, &selected.entries)?,
             }
             selected.write_count(out)?;
         }
@@ -69,7 +69,7 @@ pub fn run(config: &Config, args: &List, out: &mut impl Write, style: Style) -> 
     last_of(missing.map(|net| no_entry(net, is_filtered)).collect())
 }
 
-/// The error for a prefix without an entry that is shown.
+/// The error for a given address or prefix for which no entry is shown.
 fn no_entry(net: IpNet, is_filtered: bool) -> Error {
     let addr = shown(net);
     let message = match is_filtered {
@@ -86,8 +86,8 @@ pub(super) fn live(config: &Config, now: MonotonicNs) -> Result<Vec<LiveEntry>> 
     Ok(selected.entries)
 }
 
-/// Selects from the entries that are live at `now`; with an owner, from those that it
-/// wants.
+/// Selects from the entries that are live at `now`. If `owner` is given, entries that
+/// it does not want are left out.
 fn select(
     config: &Config,
     now: MonotonicNs,
@@ -103,7 +103,8 @@ fn select(
     if selection.needs_since() {
         selection.set_since(first_blocked(&blocklist)?);
     }
-    let is_wanted = |entry: &Entry| bit.is_none_or(|bit| OwnerMask::of(entry).contains(bit));
+    let is_wanted =
+        |entry: &Entry| bit.is_none_or(|bit| OwnerMask::from_entry(entry).contains(bit));
     blocklist.for_each(|found| {
         if is_live(found.entry.expires, now)
             && selection.is_asked(found.target)
@@ -127,7 +128,7 @@ fn first_blocked(blocklist: &Blocklist) -> Result<FirstBlocked> {
     Ok(since)
 }
 
-/// The prefixes whose entries have no effect.
+/// The allowed prefixes. Entries inside them have no effect.
 pub(super) fn allowed(blocklist: &Blocklist) -> Result<AllowedNets> {
     let allowed = blocklist.allowed()?.into_iter();
     Ok(allowed.map(|(net, _)| net).collect())
@@ -143,7 +144,7 @@ pub(super) fn as_recent(
     let jiffies = Jiffies {
         hz: clock::ticks_per_second(),
     };
-    let prefixes = recent::text(out, live, Duration::from_nanos(now.ns()), ttl, jiffies)?;
+    let prefixes = recent::write_text(out, live, Duration::from_nanos(now.ns()), ttl, jiffies)?;
     if prefixes > 0 {
         let left_out = count(prefixes, "prefix is", "prefixes are");
         log::warn!("{left_out} left out: xt_recent has no prefixes");
@@ -178,7 +179,7 @@ pub(super) fn entry(
         } else {
             EntryOrigin::Hand
         },
-        owners: ShownOwners::new(OwnerMask::of(entry), names),
+        owners: ShownOwners::new(OwnerMask::from_entry(entry), names),
         fixed: entry.ttl_s == 0,
         allowed: allowed.cover(target.net()),
     }

@@ -39,7 +39,7 @@ pub fn run(config: &Config, args: &cli::Lookup, out: &mut impl Write) -> Result<
         .collect();
     match args.output.json {
         true => json::array(out, &looked_up)?,
-        false => lookup::text(out, &looked_up)?,
+        false => lookup::write_text(out, &looked_up)?,
     }
     if zones.rules().is_empty() {
         let message = "no zone is configured, so only names were looked up; see `zones`";
@@ -103,10 +103,11 @@ pub(super) fn address(word: &str) -> Result<IpAddr> {
     if let Ok(addr) = word.parse::<IpAddr>() {
         return Ok(canonical(addr));
     }
-    let net: Target = word.parse()?;
-    let message = format!(
-        "`{word}` is a prefix; give one of its addresses, such as {}",
-        net.net().addr()
-    );
+    let target: Target = word.parse()?;
+    let first = target.net().addr();
+    if let Target::V4(_) | Target::V6Address(_) = target {
+        return Ok(first);
+    }
+    let message = format!("`{word}` is a prefix; give one of its addresses, such as {first}");
     Err(Failure::new(Exit::Usage, message))
 }

@@ -10,26 +10,27 @@ use super::search::{CHUNK, step};
 use crate::tail::{Piece, Splitter};
 use spamdrop_core::log::Needles;
 
-/// A log that has been opened, and begun to be read.
+/// An open log, whose beginning has been read.
 pub(super) struct Log {
     /// The name as it was given, escaped.
     pub name: String,
     text: Recognized,
     lines: Splitter,
-    /// The lines that were read, each with the latest stamp so far.
+    /// The lines that were read and not yet delivered. Each has the latest stamp of
+    /// this log up to that line.
     queue: VecDeque<(Option<SystemTime>, Vec<u8>)>,
     latest: Option<SystemTime>,
     has_ended: bool,
-    /// Why it could not be read to its end.
+    /// Why the log could not be read to its end. `None`: no read has failed.
     pub error: Option<io::Error>,
 }
 
-/// Lines that were read.
+/// The number of lines that were read.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct MergedCounts {
     /// All lines.
     pub lines: u64,
-    /// Those that are too long to be parsed.
+    /// Lines that are too long to be parsed.
     pub overlong: u64,
 }
 
@@ -38,7 +39,7 @@ impl Log {
         Self {
             name,
             text,
-            lines: Splitter::at(0),
+            lines: Splitter::from_offset(0),
             queue: VecDeque::new(),
             latest: None,
             has_ended: false,
@@ -46,12 +47,12 @@ impl Log {
         }
     }
 
-    /// The servers that were recognized at its start.
+    /// The servers that were recognized by the beginning of the log.
     pub(super) fn recognized(&self) -> &Recognized {
         &self.text
     }
 
-    /// Reads until there is a line, or the end.
+    /// Reads until the queue has a line, or the log ends.
     fn fill(
         &mut self,
         buffer: &mut [u8],
@@ -82,8 +83,8 @@ impl Log {
 }
 
 /// Delivers the lines of all logs that contain a needle, each with the index of
-/// its log. `time`: the time of a line. A log that cannot be read to its end has
-/// an error then.
+/// its log. `time` returns the time of a line. A read error ends its log, and is in
+/// [`Log::error`] afterwards.
 pub(super) fn each_line(
     logs: &mut [Log],
     needles: &Needles,
@@ -92,7 +93,7 @@ pub(super) fn each_line(
 ) -> MergedCounts {
     let mut counts = MergedCounts::default();
     let mut buffer = vec![0; CHUNK];
-    // The order of the lines of one log is that in the file.
+    // The lines of a single log keep their order, so their times are not needed.
     let is_one = logs.len() == 1;
     let time: &dyn Fn(&[u8]) -> Option<SystemTime> = if is_one { &|_| None } else { time };
     loop {

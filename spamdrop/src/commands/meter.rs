@@ -1,17 +1,18 @@
-//! Reads that are repeated, within a share of a processor.
+//! Limits the processor time that a repeated read takes.
 
 use anyhow::Result;
 use spamdrop_core::top::ReadBudget;
 
 use crate::clock;
 
-/// Measures a repeated read, and tells when it is due again.
+/// Measures the processor time of a repeated read, and tells when the read is due
+/// again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Meter(ReadBudget);
 
 impl Meter {
-    /// For reads that take at most one part in `rest` of a processor. The first is
-    /// due at once.
+    /// Between two reads, at least `rest` times the processor time of the earlier one
+    /// passes. The first read is due at once.
     pub const fn new(rest: u32) -> Self {
         Self(ReadBudget::new(rest))
     }
@@ -21,8 +22,8 @@ impl Meter {
         self.0.is_due(clock::monotonic())
     }
 
-    /// Reads. After an error the next read is due at once: nothing of an unfinished
-    /// one may be shown.
+    /// Runs `read`. After an error, the next read is due at once, because the result
+    /// of an unfinished read is not shown.
     pub fn measure<T>(&mut self, read: impl FnOnce() -> Result<T>) -> Result<T> {
         let before = clock::processor_time();
         let value = read()?;

@@ -74,7 +74,7 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
     }
     let path = cli.config.as_deref();
     let config = match &cli.verb {
-        // It may write a file that does not exist yet.
+        // `setup` may create the configuration file.
         Verb::Setup(_) if path.is_some_and(|path| !path.exists()) => Ok(Config::default()),
         _ => Config::read(path),
     };
@@ -141,8 +141,8 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
     }
 }
 
-/// Whether the verb changes the maps of an attached filter. It must not where
-/// the filter is in another network namespace: that one has its own mail server.
+/// Whether the verb changes the maps of an attached filter. Such a verb is refused
+/// if the filter is in another network namespace, which has its own mail server.
 fn changes_the_filter(verb: &Verb) -> bool {
     match verb {
         Verb::Add(_) | Verb::Remove(_) | Verb::Flush(_) | Verb::Import(_) => true,

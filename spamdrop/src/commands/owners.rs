@@ -27,7 +27,8 @@ pub(super) fn names(config: &Config) -> Rc<OwnerNames> {
     OwnerReader::open(config).names
 }
 
-/// The database of owners, as far as it can be read almost at once.
+/// The names and holds of owners, for display. Opening the database waits at most
+/// [`STATUS_WAIT`]; if it cannot be read, both are unknown.
 #[derive(Debug)]
 pub(super) struct OwnerReader {
     store: Option<Store>,
@@ -55,7 +56,7 @@ impl OwnerReader {
 
     /// The holds of live entries with several owners; none if they are unknown.
     pub(super) fn shared_holds(&self, found: &[Found]) -> HashMap<Target, Vec<OwnerHold>> {
-        let is_shared = |found: &&Found| OwnerMask::of(&found.entry).is_shared();
+        let is_shared = |found: &&Found| OwnerMask::from_entry(&found.entry).is_shared();
         let shared = found.iter().filter(is_shared);
         let shared: HashMap<Target, Entry> = shared.map(|it| (it.target, it.entry)).collect();
         if shared.is_empty() || self.store.is_none() {
@@ -70,7 +71,7 @@ impl OwnerReader {
     }
 }
 
-/// The bit of an owner, or else what to say of it, if nobody has used its name.
+/// The bit of an owner. The inner error is the message if there is no such owner.
 ///
 /// # Errors
 ///
@@ -91,13 +92,13 @@ pub(super) fn existing(
     Ok(Err(format!("there is no owner {owner}{others}")))
 }
 
-/// Lets an owner let go of sorted entries, which may have been read. An owner that does
-/// not exist has none.
+/// Ends the holds of an owner on sorted entries. `read` may have some of the entries,
+/// which are then not read again.
 ///
 /// # Errors
 ///
-/// The database cannot be read, or a map cannot be read or written. A reboot does not
-/// bring back the entries that were removed until then.
+/// The database cannot be read, or a map cannot be read or written. Entries that were
+/// removed before the error are removed from the saved blocks, too.
 pub(super) fn release(
     config: &Config,
     blocklist: &mut Blocklist,
@@ -131,7 +132,7 @@ fn forget_origins(config: &Config, blocklist: &mut Blocklist, released: &Release
     blocklist.forget_origins(&lock, &removed)
 }
 
-/// Says how many entries are still blocked.
+/// Says how many entries stay, because other owners want them.
 pub(super) fn write_kept(out: &mut impl Write, released: &Released) -> Result<()> {
     let others = match released.kept.len() {
         0 => return Ok(()),
@@ -142,9 +143,9 @@ pub(super) fn write_kept(out: &mut impl Write, released: &Released) -> Result<()
     Ok(())
 }
 
-/// Deletes stored holds of entries that a verb has removed since `begin`; `None`: of all
-/// entries. Holds that were set in the meantime stay. The others have no effect, so an
-/// error is only told.
+/// Deletes the stored holds of `targets`, whose entries the verb has removed; `None`: of
+/// all entries. Holds that were set after `begin` stay. A hold without an entry has no
+/// effect, so an error is only logged.
 pub(super) fn forget_holds(config: &Config, targets: Option<&[Target]>, begin: &BootTime) {
     let forgotten = store(config)
         .existing()
@@ -154,6 +155,9 @@ pub(super) fn forget_holds(config: &Config, targets: Option<&[Target]>, begin: &
             (Some(store), None) => store.clear_holds(begin),
         });
     if let Err(error) = forgotten {
-        log::warn!("unblocked, but the database still has the ends of owners: {error:#}");
+        log::warn!(
+            "unblocked, but the owners of the entries could not be deleted from the database, \
+             where they have no effect: {error:#}"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! A period, as `--since` and `--until` name its ends.
+//! A period, as `--since` and `--until` give it.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use spamdrop_common::time::UnixSeconds;
 use crate::cli::When;
 use crate::exit::{Exit, Failure};
 
-/// A period. What lasted from `began` to `ended` is of it if `since <= ended` and
-/// `began < until`.
+/// A period. It includes an event that lasted from `began` to `ended` if
+/// `since <= ended` and `began < until`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TimeRange {
     pub since: UnixSeconds,
@@ -21,14 +21,14 @@ pub(super) struct TimeRange {
 }
 
 impl TimeRange {
-    /// The period between `--since` and `--until`. Without `--since` it has the
-    /// length of `default`, and ends now if `--until` is not earlier; without
-    /// `default` it begins in 1970.
+    /// The period between `--since` and `--until`. Without `--since`, it begins
+    /// `default` before `--until` or before now, whichever is earlier. Without
+    /// `default`, it begins in 1970.
     ///
     /// # Errors
     ///
-    /// There is no such time in the time zone, the start is in the future, or the
-    /// end is not after it ([`Exit::Usage`]).
+    /// A time does not exist in the time zone, the start is in the future, or the end is
+    /// not after the start ([`Exit::Usage`]).
     pub fn new(
         since: Option<When>,
         until: Option<When>,
@@ -72,7 +72,7 @@ fn time(when: When, now: UnixSeconds, zone: &TimeZone) -> Result<UnixSeconds> {
             When::Yesterday => "yesterday".into(),
             _ => "today".into(),
         };
-        let message = format!("`{name}` is not a time in this zone: {error}");
+        let message = format!("`{name}` does not exist in the local time zone: {error}");
         Failure::new(Exit::Usage, message)
     })?;
     Ok(unix_seconds(time.timestamp().as_second()))

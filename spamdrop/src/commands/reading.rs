@@ -12,12 +12,12 @@ use crate::clock;
 use crate::config::Config;
 use crate::tail::{Piece, Splitter};
 
-/// Bytes of a log that are searched for the lines of a mail server.
+/// Maximum number of bytes that are read from a log to recognize its mail server.
 const SAMPLE: usize = 1 << 20;
 /// Bytes per read of the sample.
 const CHUNK: usize = 64 << 10;
 
-/// The settings of the configuration, with those of the flags in their place.
+/// The settings of the configuration, except those that flags override.
 ///
 /// # Errors
 ///
@@ -39,7 +39,8 @@ pub(super) struct Recognized {
     /// The error that ended the sample.
     error: Option<io::Error>,
     rest: Box<dyn Read + Send>,
-    /// The servers that are to be read in addition.
+    /// The servers that were recognized in the log, but are not configured. Their
+    /// lines are read, too.
     missing: Vec<MailServer>,
 }
 
@@ -48,7 +49,7 @@ impl Recognized {
     /// `settings` wrote it.
     pub(super) fn new(mut rest: Box<dyn Read + Send>, settings: &ParserSettings) -> Self {
         let mut recognition = Recognition::new(settings, clock::wall());
-        let mut lines = Splitter::at(0);
+        let mut lines = Splitter::from_offset(0);
         let (mut sample, mut error) = (Vec::new(), None);
         let mut buffer = vec![0; CHUNK];
         while sample.len() < SAMPLE && !recognition.fits() {
@@ -81,17 +82,18 @@ impl Recognized {
         }
     }
 
-    /// Names what was recognized.
+    /// Warns about recognized servers that are not configured. `name` is that of the
+    /// log.
     pub(super) fn warn(&self, name: &str) {
         if !self.missing.is_empty() {
             let names = names(&self.missing);
             log::warn!(
-                "{name}: recognised {names}, which `servers` does not name; read as such (`--server` and `servers` set it)"
+                "{name}: recognised {names}, which `servers` does not name; such lines are read, too (`--server` and `servers` override this)"
             );
         }
     }
 
-    /// The settings with which the log is read.
+    /// `settings`, with the recognized servers added.
     pub(super) fn settings(&self, settings: &EngineSettings) -> EngineSettings {
         let mut settings = settings.clone();
         let servers = &mut settings.parser.servers;

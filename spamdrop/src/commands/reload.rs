@@ -30,7 +30,7 @@ use crate::render::json;
 /// How long to wait for the daemon. It may wait for the write lock, for the mail
 /// server, and for the kernel to load the filter.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// How often the daemon's state is read meanwhile.
+/// The time between two reads of the daemon's state while waiting.
 const PERIOD: Duration = Duration::from_millis(50);
 /// A daemon that has written its state this long after the signal, and knows of no
 /// reloads, is of an older version.
@@ -41,9 +41,9 @@ const OLD_DAEMON_AFTER: Duration = Duration::from_secs(2);
 /// # Errors
 ///
 /// The configuration is wrong ([`Exit::Config`]), no daemon runs
-/// ([`Exit::NotAttached`]), it is another user's ([`Exit::NoPermission`]), it reads
-/// another file, or it refuses the configuration, cannot apply all of it, or gives
-/// no result.
+/// ([`Exit::NotAttached`]), the caller may not signal the daemon
+/// ([`Exit::NoPermission`]), or the daemon reads another file, refuses the
+/// configuration, cannot apply all of it, or gives no result.
 pub fn run(
     config: &Config,
     path: Option<&Path>,
@@ -52,7 +52,7 @@ pub fn run(
 ) -> Result<()> {
     let run_dir = &config.run_dir;
     let pid = daemon_pid(run_dir)?;
-    // Of two reloads at once, only the later one's result would be left.
+    // The daemon keeps only the result of its last reload, so allow only one at a time.
     let _lock = ReloadLock::acquire(run_dir)?;
     ensure_same_file(run_dir, path)?;
     for warning in check(config, path)? {
@@ -80,7 +80,8 @@ pub fn run(
     }
 }
 
-/// The pid of the running daemon, which has the configuration's account.
+/// The pid of the running daemon. Fails if its account is not the one that the
+/// configuration names, because a reload cannot change it.
 fn daemon_pid(run_dir: &Path) -> Result<u32> {
     let shown = run_dir.display();
     let owner = match fs::metadata(run_dir) {
@@ -114,8 +115,8 @@ fn daemon_pid(run_dir: &Path) -> Result<u32> {
     }
 }
 
-/// Fails if the daemon reads another file than the one at `path`, which says nothing
-/// about the daemon then.
+/// Fails if the daemon reads another file than the one at `path`. The checks of that
+/// file would say nothing about the daemon.
 fn ensure_same_file(run_dir: &Path, path: Option<&Path>) -> Result<()> {
     let state = read_state(&run_dir.join(STATE_FILE))?;
     let Some(read) = state.and_then(|state| state.config) else {
@@ -125,15 +126,15 @@ fn ensure_same_file(run_dir: &Path, path: Option<&Path>) -> Result<()> {
     let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     ensure!(
         real(&read) == real(&given),
-        "the daemon reads {}, not {}; name it with `--config`",
+        "the daemon reads {}, not {}; name the daemon's file with `--config`",
         read.display(),
         given.display()
     );
     Ok(())
 }
 
-/// Checks the configuration. Returns its warnings; if they cannot be collected, that
-/// is a warning, too.
+/// Checks the configuration. Returns its warnings; if some of them cannot be collected,
+/// logs why.
 fn check(config: &Config, path: Option<&Path>) -> Result<Vec<Warning>> {
     let mut warnings: Vec<Warning> = config_check::refresh(config).into_iter().collect();
     checks::ensure_reloadable(config, path)?;
@@ -145,7 +146,7 @@ fn check(config: &Config, path: Option<&Path>) -> Result<Vec<Warning>> {
     Ok(warnings)
 }
 
-/// Waits until the daemon has read the configuration after this time.
+/// Waits for the result of a reload that the daemon has done since `sent`.
 fn wait(run_dir: &Path, pid: u32, sent: MonotonicNs) -> Result<ReloadState> {
     let start = clock::instant();
     let path = run_dir.join(STATE_FILE);

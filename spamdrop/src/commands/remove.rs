@@ -56,7 +56,7 @@ pub fn run(config: &Config, args: &Remove, out: &mut impl Write) -> Result<()> {
     saved::forget(config, &all).map(drop)
 }
 
-/// Lets one owner let go. Entries that others hold stay.
+/// Removes the blocks that one owner wants. Entries that other owners want stay.
 fn release(
     config: &Config,
     blocklist: &mut Blocklist,
@@ -84,7 +84,7 @@ fn release(
     writeln!(out, "removed {removed}")?;
     owners::write_kept(out, &released)?;
     if released.is_empty() {
-        log::info!("{owner} owns none of them");
+        log::info!("{owner} owns none of these entries");
     }
     hand::record(config, addresses.all.iter().map(|given| given.net));
     saved::forget_released(config, &released)
@@ -126,7 +126,7 @@ pub(super) fn unblock(config: &Config, addresses: &Addresses) -> Result<(Vec<Tar
     Ok((all, removed))
 }
 
-/// The next step after a word that means every address.
+/// The next step if a word means every address, such as `all`. `None` if it does not.
 fn flush(word: &str) -> Option<String> {
     let everything = ["all", "any", "*", "everything"];
     let step = "`spamdrop flush` unblocks everything, and `spamdrop pause` lets everything pass \
@@ -145,8 +145,8 @@ fn inside(blocklist: &Blocklist, addresses: &Addresses) -> Result<HashMap<Target
     Ok(inside)
 }
 
-/// The entries that block the given target: an IPv6 address may have one of its
-/// own and one of its /64, and a /64 those of its addresses.
+/// The entries that may block the given target: for an IPv6 address, its own and that of
+/// its /64; for a /64, its own and those of the addresses in it.
 fn targets(given: &Given, inside: &HashMap<Target, Vec<Target>>) -> Vec<Target> {
     match given.target {
         Target::V6(_) if given.is_host() => Target::covering(given.net.addr()).collect(),
@@ -157,7 +157,8 @@ fn targets(given: &Given, inside: &HashMap<Target, Vec<Target>>) -> Vec<Target> 
     }
 }
 
-/// Names the removed entries that differ from the given word.
+/// Prints the entry that `word` acts on, if `word` is not the name of that entry. Prints
+/// nothing if only the entry of the single address was removed.
 fn write_other_targets(
     out: &mut impl Write,
     word: &str,

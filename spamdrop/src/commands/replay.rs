@@ -72,7 +72,7 @@ pub fn run(
             style,
             zone: TimeZone::system(),
         };
-        prediction::text(out, &predicted, &shown)?;
+        prediction::write_text(out, &predicted, &shown)?;
         if args.files.iter().any(|path| path.as_os_str() != "-") {
             trust::note(out)?;
         }
@@ -81,14 +81,14 @@ pub fn run(
     last_of(errors)
 }
 
-/// Opens the logs.
+/// Opens the logs. Returns them, and the errors of those that cannot be opened.
 fn open(paths: &[PathBuf], settings: &EngineSettings, bar: bool) -> (Vec<Log>, Vec<Error>) {
     let (mut logs, mut errors) = (Vec::new(), Vec::new());
     for path in paths {
         match Input::open(path) {
             Ok(input) => {
                 let name = input.name.clone();
-                let text = Recognized::new(input.text(bar), &settings.parser);
+                let text = Recognized::new(input.into_reader(bar), &settings.parser);
                 logs.push(Log::new(name, text));
             }
             Err(error) => errors.push(error),
@@ -97,7 +97,7 @@ fn open(paths: &[PathBuf], settings: &EngineSettings, bar: bool) -> (Vec<Log>, V
     (logs, errors)
 }
 
-/// A configuration, and what it makes of the logs.
+/// The replay of the logs with one configuration.
 struct Run {
     dry_run: DryRun,
     clock: LogClock,
@@ -130,11 +130,11 @@ fn replay(logs: &mut [Log], runs: &mut [Run], predicted: &mut Predicted) {
     let needles = needles.fold(first.dry_run.needles(), |needles, run| {
         needles.or(&run.dry_run.needles())
     });
-    // A file that is given twice is two logs.
+    // Logs are told apart by their numbers, because a file may be given twice.
     let paths: Vec<PathBuf> = (0..logs.len()).map(|log| log.to_string().into()).collect();
     let (parser, present) = (Parser::new(first.parser.clone()), clock::wall());
     let clock = LogClock::new(present);
-    // A wrong stamp would hold back the rest of its log.
+    // A stamp far in the future would hold back the rest of its log, so leave it out.
     let time = |line: &[u8]| {
         let stamp = parser.time(line, present);
         stamp.filter(|stamp| clock.believes(*stamp))

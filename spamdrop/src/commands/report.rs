@@ -30,15 +30,15 @@ use spamdrop_core::wave::Point;
 const PERIOD: Duration = Duration::from_secs(7 * 86_400);
 /// Line width if the output is not a terminal, such as in a mail.
 const COLUMNS: usize = 80;
-/// The newest waves whose course a page shows.
+/// Number of waves, from the newest, whose course a page shows.
 const COURSES: usize = 5;
 
 /// Runs the verb.
 ///
 /// # Errors
 ///
-/// The period as in [`TimeRange::new`] ([`Exit::Usage`]); there is no such wave, the
-/// store cannot be read, or a file cannot be written.
+/// The period is not valid, see [`TimeRange::new`] ([`Exit::Usage`]); there is no such
+/// wave, the store cannot be read, or a file cannot be written.
 pub fn run(config: &Config, args: &cli::Report, out: &mut impl Write, style: Style) -> Result<()> {
     let zone = TimeZone::system();
     let store = Store::open_existing(&config.store_file(), VERB_WAIT)?;

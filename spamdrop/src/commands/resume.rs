@@ -21,8 +21,8 @@ use crate::lock::{self, WriteLock};
 /// # Errors
 ///
 /// Nothing pauses ([`Exit::Failed`], or [`Exit::NotAttached`] if the daemon does
-/// not run either), or the daemon cannot be told; pauses by hand have ended
-/// then.
+/// not run either), or the daemon cannot be notified. In the latter case, pauses by
+/// hand have ended already.
 pub fn run(config: &Config, out: &mut impl Write) -> Result<()> {
     let ended = end_pauses(config, out)?;
     let ceiling = ceiling(config)?;
@@ -56,7 +56,7 @@ fn end_pauses(config: &Config, out: &mut impl Write) -> Result<bool> {
     let lock = WriteLock::acquire(&config.run_dir)?;
     let now = clock::monotonic_ns();
     let ended = blocklist.end_pauses(&lock, now)?;
-    let ended: Vec<PausedLayer> = ended.into_iter().map(|pause| pause.at(now)).collect();
+    let ended: Vec<PausedLayer> = ended.into_iter().map(|pause| pause.layer_at(now)).collect();
     if ended.is_empty() {
         return Ok(false);
     }
@@ -65,7 +65,7 @@ fn end_pauses(config: &Config, out: &mut impl Write) -> Result<bool> {
     Ok(true)
 }
 
-/// The daemon's pid, and why its ceiling pauses blocking.
+/// The daemon's pid, and why its ceiling pauses blocking. `None`: it does not.
 fn ceiling(config: &Config) -> Result<Option<(u32, String)>> {
     let Some(pid) = lock::daemon_pid(&config.run_dir) else {
         return Ok(None);
@@ -85,14 +85,14 @@ fn end_ceiling(pid: u32, ceiling: &str, out: &mut impl Write) -> Result<()> {
     writeln!(
         out,
         "blocking paused: {ceiling}\n\
-         The daemon resumes it now, and forgets what it has counted so far. It pauses again if a \
+         The daemon resumes blocking now, and restarts its counts. Blocking pauses again if a \
          limit is exceeded again; see `spamdrop status`."
     )?;
     Ok(())
 }
 
-/// Whether a process handles a signal. The signal would end a daemon of an older
-/// version.
+/// Whether a process handles a signal. A daemon of an older version does not, and the
+/// signal would end it.
 fn catches(pid: u32, signal: Signal) -> Result<bool> {
     let path = format!("/proc/{pid}/status");
     let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;

@@ -59,7 +59,7 @@ fn dry_run(config: &Config, is_json: bool, out: &mut impl Write, style: Style) -
         style,
         zone: TimeZone::system(),
     };
-    prediction::text(out, &predicted, &shown)?;
+    prediction::write_text(out, &predicted, &shown)?;
     Ok(prediction::recommend(out, &predicted)?)
 }
 

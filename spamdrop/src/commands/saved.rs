@@ -18,8 +18,8 @@ pub(super) fn forget(config: &Config, targets: &[Target]) -> Result<usize> {
     change(config, |file| file.remove(targets))
 }
 
-/// Removes the entries that an owner has let go. The next save of a daemon writes those
-/// that others hold again, without that owner.
+/// Removes the entries whose hold an owner has ended. Entries that other owners still
+/// hold are saved again, without that owner, by the daemon's next save.
 ///
 /// # Errors
 ///

@@ -54,7 +54,7 @@ pub fn run(config: &Config, args: &cli::Scan, out: &mut impl Write, style: Style
         match Input::open(path) {
             Ok(input) => {
                 let name = input.name.clone();
-                let text = scan.recognize(&name, input.text(bar), &settings, &mut replay);
+                let text = scan.recognize(&name, input.into_reader(bar), &settings, &mut replay);
                 if let Some(error) = scan.file(&name, text, &mut replay)? {
                     errors
                         .push(Error::new(error).context(format!("cannot read {name} to its end")));
@@ -80,8 +80,9 @@ struct ScanRun<'a, W> {
 }
 
 impl<W: Write> ScanRun<'_, W> {
-    /// Applies the settings for a file, whose server is recognized unless a flag
-    /// names it.
+    /// Unless `--server` is given: recognizes the mail servers by the beginning of the
+    /// log, warns about those that `servers` does not name, and makes `replay` read their
+    /// lines, too. Returns a reader of the whole log.
     fn recognize(
         &self,
         name: &str,
@@ -125,7 +126,7 @@ impl<W: Write> ScanRun<'_, W> {
         scanned.error = error.as_ref().map(ToString::to_string);
         self.record(&ScanRecord::File(&scanned))?;
         if !self.args.output.json {
-            scan::text(self.out, &scanned, self.columns)?;
+            scan::write_text(self.out, &scanned, self.columns)?;
         }
         Ok(error)
     }

@@ -1,5 +1,6 @@
-//! Searches a log for the lines to parse, in a thread of its own: to read,
-//! decompress and search a log takes about as long as to parse its lines.
+//! Searches a log for the lines to parse, in a thread of its own: reading,
+//! decompressing and searching a log takes about as long as parsing its lines, so
+//! two processors share the work.
 
 use std::io::{self, ErrorKind, Read};
 use std::ops::Range;
@@ -18,7 +19,7 @@ pub(super) const CHUNK: usize = 256 << 10;
 const WAITING: usize = 8;
 
 /// Delivers the lines that contain a needle, and counts the others. If no
-/// thread can be had, the caller's thread does everything.
+/// thread can be started, the caller's thread does everything.
 ///
 /// # Errors
 ///
@@ -32,7 +33,7 @@ pub(super) fn each_piece(
     let mut search = Search {
         text,
         needles,
-        lines: Splitter::at(0),
+        lines: Splitter::from_offset(0),
         buffer: vec![0; CHUNK],
     };
     let searched = thread::scope(|scope| {
@@ -76,7 +77,7 @@ impl<R: Read> Search<'_, R> {
         }
     }
 
-    /// As [`step`].
+    /// Calls the function [`step`] with the fields of this search.
     fn step(&mut self, on_piece: &mut dyn FnMut(Piece<'_>)) -> io::Result<bool> {
         let (lines, buffer) = (&mut self.lines, &mut self.buffer);
         step(self.text, lines, buffer, self.needles, on_piece)
@@ -187,7 +188,7 @@ mod tests {
             let mut search = Search {
                 text: &mut text,
                 needles: &needles,
-                lines: Splitter::at(0),
+                lines: Splitter::from_offset(0),
                 buffer: vec![0; CHUNK],
             };
             search.run(&mut on_piece)

@@ -17,8 +17,8 @@ use spamdrop_core::server_settings::SettingsFile;
 ///
 /// # Errors
 ///
-/// No server's settings can be read ([`Exit::Failed`]), or the file cannot be
-/// written.
+/// `servers` names neither Postfix nor Exim, and `--write` is not given
+/// ([`Exit::Failed`]); settings cannot be read; or the file cannot be written.
 pub fn run(config: &Config, args: cli::SettingsOptions, out: &mut impl Write) -> Result<()> {
     if args.write {
         prepare_directories(config)?;
@@ -27,7 +27,8 @@ pub fn run(config: &Config, args: cli::SettingsOptions, out: &mut impl Write) ->
         let message = "`servers` names neither postfix nor exim; the settings of Courier are read \
                        from `courier_dir` by `spamdrop run` itself";
         if args.write {
-            // A unit may call this for every server.
+            // spamdrop.service runs `settings --write` with every mail server, so this is
+            // no error.
             log::info!("{message}");
             return Ok(());
         }
@@ -36,7 +37,7 @@ pub fn run(config: &Config, args: cli::SettingsOptions, out: &mut impl Write) ->
     let file = gather_all(config)?;
     match args.output.json {
         true => json::object(out, &settings::masked(&file))?,
-        false => settings::text(out, &file)?,
+        false => settings::write_text(out, &file)?,
     }
     if args.write {
         let path = server_settings::write(&config.run_dir, &file)?;
@@ -49,7 +50,7 @@ pub fn run(config: &Config, args: cli::SettingsOptions, out: &mut impl Write) ->
 ///
 /// # Errors
 ///
-/// Those of one cannot be read.
+/// The settings of one of the servers cannot be read.
 pub(super) fn gather_all(config: &Config) -> Result<SettingsFile> {
     let places = Places::default();
     let mut servers = Vec::new();

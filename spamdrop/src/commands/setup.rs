@@ -51,8 +51,9 @@ pub fn run(
     let (found, settings) = find(config, is_set("servers"))?;
     let proposals = propose(&found, is_set);
     let (new, changes) = apply(&old, &proposals);
-    setup::text(out, path, &proposals, &changes)?;
-    Config::parse(&new).with_context(|| format!("the proposal for {}", path.display()))?;
+    setup::write_text(out, path, &proposals, &changes)?;
+    Config::parse(&new)
+        .with_context(|| format!("the proposal for {} is not valid", path.display()))?;
     if args.write {
         write(config, path, &new, settings)?;
     }
@@ -64,7 +65,7 @@ pub fn run(
 
 fn write(config: &Config, path: &Path, text: &str, settings: Vec<ServerSettings>) -> Result<()> {
     directory::make(&directory::of_file(path), 0o755)?;
-    // A link stays one.
+    // If the path is a symbolic link, replace its target.
     let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     rewrite(&real, text).with_context(|| format!("cannot write {}", path.display()))?;
     log::info!("wrote {}", path.display());
@@ -76,8 +77,8 @@ fn write(config: &Config, path: &Path, text: &str, settings: Vec<ServerSettings>
     Ok(())
 }
 
-/// Replaces the file, with the owner and mode of the old one. The daemon's account
-/// must be able to read a new one.
+/// Replaces the file, with the owner and mode of the old one. A new file is readable
+/// for all, because the daemon's account must read it.
 fn rewrite(path: &Path, text: &str) -> io::Result<()> {
     let old = fs::metadata(path).ok();
     durable::replace(path, text.as_bytes())?;
@@ -89,7 +90,8 @@ fn rewrite(path: &Path, text: &str) -> io::Result<()> {
     durable::sync_directory_of(path)
 }
 
-/// Looks at the machine. `servers` of the configuration counts if it is set.
+/// Finds the mail servers, their settings and logs, and the interfaces. `is_set`:
+/// whether the configuration sets `servers`, which then overrides the servers found.
 fn find(config: &Config, is_set: bool) -> Result<(FoundMachine, Vec<ServerSettings>)> {
     let places = Places::default();
     let mut settings = Vec::new();
@@ -155,7 +157,7 @@ fn of_settings(settings: &ServerSettings) -> SlotsAndZones {
     (Some(slots), rejecting(&settings.rules))
 }
 
-/// The zones that reject for certain, or that can with others.
+/// The zones on whose listing the server rejects, alone or together with others.
 fn rejecting(rules: &[spamdrop_core::dnsbl::rule::Rule]) -> Vec<String> {
     let rejects = |effect: &Effect| match effect {
         Effect::Reject(_) => true,

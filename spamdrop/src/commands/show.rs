@@ -1,4 +1,4 @@
-//! `show`: the entries and origins of addresses.
+//! `show`: why addresses are blocked, and until when.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -45,7 +45,7 @@ pub fn run(config: &Config, args: &cli::Show, out: &mut impl Write) -> Result<()
             let blocked = details.iter().filter(|detail| detail.is_blocked());
             blocked
                 .into_iter()
-                .try_for_each(|detail| show::text(out, detail, &zone))?;
+                .try_for_each(|detail| show::write_text(out, detail, &zone))?;
         }
     }
     let all = details.iter().zip(&given);
@@ -116,7 +116,7 @@ pub(super) fn detail(
     })
 }
 
-/// The ends of the owners of entries with several.
+/// The end of each owner, for entries that have several owners.
 fn owner_ends(owners: &OwnerReader, found: &[Found], now: MonotonicNs) -> Vec<OwnerEnd> {
     let holds = owners.shared_holds(found);
     let mut ends = Vec::new();
@@ -135,12 +135,12 @@ fn owner_ends(owners: &OwnerReader, found: &[Found], now: MonotonicNs) -> Vec<Ow
     ends
 }
 
-/// The origins of the addresses in the blocked host entry and of the prefixes,
-/// sorted.
+/// The origins of all addresses that the host entry among `found` covers, and of the
+/// found prefixes, sorted.
 fn origins(blocklist: &Blocklist, found: &[Found], now: MonotonicNs) -> Result<Vec<BlockOrigin>> {
     let mut origins = Vec::new();
     let mut push = |addr: IpAddr, origin| origins.push(view(addr.into(), &origin, now));
-    // The entry of a /64 follows that of one of its addresses.
+    // `found` may have both an address and its /64. The /64 comes last and covers both.
     let hosts = found.iter().map(|found| found.target);
     let mut hosts = hosts.filter(|target| !matches!(target, Target::Net(_)));
     match hosts.next_back() {
@@ -179,6 +179,6 @@ fn view(addr: IpNet, origin: &spamdrop_common::entry::Origin, now: MonotonicNs) 
         offences: origin.offences,
         last_offence_ago: (origin.offences != 0 && is_known).then_some(ago),
         release_pending: origin.release_pending != 0,
-        text: mask(&escape(origin.text())).into_owned(),
+        text: mask(&escape(origin.used_text())).into_owned(),
     }
 }

@@ -27,7 +27,7 @@ pub fn run(config: &Config, args: StatsOptions, out: &mut impl Write, style: Sty
     if args.json {
         counters::json(out, &counted)?;
     } else {
-        counters::text(out, style, &counted)?;
+        counters::write_text(out, style, &counted)?;
     }
     Ok(())
 }
@@ -40,7 +40,7 @@ fn write_metrics(config: &Config, out: &mut impl Write) -> Result<()> {
         filter: filter.as_ref(),
         now: clock::unix_seconds(),
     };
-    metrics::text(out, figures)?;
+    metrics::write_text(out, figures)?;
     Ok(())
 }
 

@@ -43,7 +43,7 @@ pub fn run(config: &Config, args: StatusOptions, out: &mut impl Write) -> Result
     if args.json {
         json::object(out, &status)?;
     } else {
-        status::text(out, &status, &TimeZone::system(), clock::unix_seconds())?;
+        status::write_text(out, &status, &TimeZone::system(), clock::unix_seconds())?;
     }
     match status.report.health {
         Health::Protected => Ok(()),
@@ -57,7 +57,8 @@ pub fn run(config: &Config, args: StatusOptions, out: &mut impl Write) -> Result
 ///
 /// # Errors
 ///
-/// The exit code, after the line is written.
+/// The state is not "protected" (the error holds the exit code), after the line is
+/// written; or the writer fails.
 pub fn check(config: Result<Config>, out: &mut impl Write) -> Result<()> {
     let code = status::check(out, config.and_then(|config| gather(&config)).as_ref())?;
     if code == 0 {
@@ -79,9 +80,9 @@ pub(super) fn gather(config: &Config) -> Result<Status> {
     })
 }
 
-/// As [`gather`], with the last wave. `read_maps` returns the fill levels of the
-/// maps, given the prefixes whose entries have no effect; counting a million entries
-/// takes half a second.
+/// As [`gather`], with the last wave. `read_maps` gets the prefixes whose entries have no
+/// effect, and returns the fill levels of the maps. It is a parameter because counting a
+/// million entries takes half a second, which `top` does not repeat each second.
 pub(super) fn gather_with(
     config: &Config,
     last_wave: Option<Wave>,
@@ -110,7 +111,7 @@ pub(super) fn gather_with(
         // A daemon that was killed did not record the end of its wave.
         wave: last_wave.map(|wave| Wave {
             ongoing: wave.ongoing && daemon.is_some(),
-            // A hundred of them are too much for a state.
+            // Up to 100 single waits would make `status --json` too long.
             waits: Vec::new(),
             ..wave
         }),
@@ -121,7 +122,7 @@ pub(super) fn gather_with(
         status.ports.retain(|port| *port != 0);
         let now = clock::monotonic_ns();
         let pauses = blocklist.pauses(now)?.into_iter();
-        status.paused = pauses.map(|pause| pause.at(now)).collect();
+        status.paused = pauses.map(|pause| pause.layer_at(now)).collect();
         status.maps = Some(read_maps(&blocklist, &allowed.nets)?);
     }
     status.report = status.judge(clock::unix_seconds());
@@ -138,7 +139,8 @@ fn interfaces(config: &Config) -> Result<Vec<InterfaceStatus>> {
     Ok(names.into_iter().map(status).collect())
 }
 
-/// `find_hidden` asks the kernel about a program that no pin belongs to.
+/// `find_hidden` returns the program on an interface, if it has the filter's name. It is
+/// called only if no pin belongs to the program on the interface.
 fn interface_status(
     name: &str,
     linked: &[Linked],
@@ -228,7 +230,7 @@ fn daemon(config: &Config) -> Option<DaemonStatus> {
 /// The daemon's state; `None` if it has written none yet.
 pub(super) fn read_state(path: &Path) -> Result<Option<DaemonState>> {
     let cannot = || format!("cannot read {}", path.display());
-    // The file is the daemon's, so it may be a link to anything.
+    // The daemon's account can replace the file by a link, which root must not follow.
     let _acting = account::act_as_daemon()?;
     let text = match fs::read(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),

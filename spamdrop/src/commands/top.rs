@@ -60,7 +60,7 @@ fn once(config: &Config, is_json: bool, out: &mut impl Write, style: Style) -> R
     let snapshot = sampler.sample(&view)?;
     match is_json {
         true => json::object(out, &snapshot)?,
-        false => top::text(out, style, &snapshot, &TimeZone::system())?,
+        false => top::write_text(out, style, &snapshot, &TimeZone::system())?,
     }
     Ok(())
 }

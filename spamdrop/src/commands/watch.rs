@@ -14,8 +14,8 @@ use crate::config::Config;
 use crate::render::show::local_time;
 use crate::render::top::watch_line;
 
-/// Runs until the reader closes the output, or a signal ends the process. An error is
-/// a line too, because the next second may be better.
+/// Runs until the reader closes the output, or a signal ends the process. Later errors
+/// are printed as lines, because the next read may succeed.
 ///
 /// # Errors
 ///
@@ -40,7 +40,8 @@ pub(super) fn run(config: &Config, out: &mut impl Write) -> Result<()> {
     }
 }
 
-/// When the next line is due. The seconds of a stop are not made up for.
+/// When the next line is due. Lines that were missed, such as while the process was
+/// stopped, are left out.
 fn next_due(due: Instant, now: Instant) -> Instant {
     (due + PERIOD).max(now)
 }

@@ -39,15 +39,14 @@ use spamdrop_core::zones::Zones;
 
 /// The TTL (hop limit) of a SYN from a system that is not Windows, some hops away.
 const UNIX_TTL: u8 = 56;
-/// The same for Windows.
+/// The TTL (hop limit) of a SYN from Windows, some hops away.
 const WINDOWS_TTL: u8 = 120;
 
 /// Runs the verb. A part that cannot be read is named under `unknown`.
 ///
 /// # Errors
 ///
-/// A word is not an address ([`Exit::Usage`]), or the filter cannot be read for
-/// want of rights.
+/// A word is not an address ([`Exit::Usage`]), or the caller may not read the filter.
 ///
 /// [`Exit::Usage`]: crate::exit::Exit::Usage
 pub fn run(config: &Config, args: &cli::Why, out: &mut impl Write, style: Style) -> Result<()> {
@@ -79,12 +78,13 @@ pub fn run(config: &Config, args: &cli::Why, out: &mut impl Write, style: Style)
     }
     match args.output.json {
         true => json::array(out, &all)?,
-        false => why::text(out, style, &all, &TimeZone::system())?,
+        false => why::write_text(out, style, &all, &TimeZone::system())?,
     }
     Ok(())
 }
 
-/// The value, or the default and a note that it is unknown.
+/// Returns the value that was read. After an error, returns the default, and adds the
+/// error to `unknown`.
 fn noted<T: Default>(read: Result<T>, what: &str, unknown: &mut Vec<String>) -> T {
     read.unwrap_or_else(|error| {
         unknown.push(format!("{what}: {error:#}"));
@@ -92,7 +92,7 @@ fn noted<T: Default>(read: Result<T>, what: &str, unknown: &mut Vec<String>) -> 
     })
 }
 
-/// The parts that all addresses share.
+/// The data that is read once for all addresses.
 struct Place {
     filter: FilterPresence,
     blocklist: Option<Blocklist>,
@@ -214,9 +214,9 @@ impl Place {
             (FilterPresence::Attached, Some(facts)) => {
                 let reason = facts.next_syn(UNIX_TTL, now);
                 Some(NextConnection {
-                    fate: Fate::of(reason),
+                    fate: Fate::from_reason(reason),
                     reason: Some(reason),
-                    fate_of_windows: Fate::of(facts.next_syn(WINDOWS_TTL, now)),
+                    fate_of_windows: Fate::from_reason(facts.next_syn(WINDOWS_TTL, now)),
                 })
             }
             (FilterPresence::Absent | FilterPresence::Detached, _) => Some(accepted),
@@ -230,16 +230,18 @@ impl Place {
         protected.filter(move |(net, _)| net.contains(&addr))
     }
 
-    /// When a prefix is not allowed any more.
+    /// When the allowlist's entry of a prefix ends. `None`: never, or the prefix is
+    /// protected automatically.
     fn allow_end(&self, net: IpNet, why: Protection) -> Option<UnixSeconds> {
         let item = self.allowlist.allowlist.item(net);
         item.filter(|_| matches!(why, Protection::Allowlist(_)))?
             .end
-            .at()
+            .time()
     }
 
-    /// Of the prefixes that are allowed and contain the address, the one that ends last;
-    /// of several, the longest.
+    /// The allowed prefix that contains the address and ends last; if several end at the
+    /// same time, the longest of them. If only the filter allows the address, the prefix
+    /// in the filter.
     fn allowed(
         &self,
         addr: IpAddr,
@@ -248,7 +250,7 @@ impl Place {
     ) -> Option<AllowedBy> {
         let last = self.around(addr).max_by_key(|(net, why)| {
             let end = self.allow_end(*net, *why);
-            // An automatic one has no end, either.
+            // A prefix that is protected automatically has no end, either.
             (end.is_none(), end, net.prefix_len())
         });
         let by_filter = || {
@@ -262,7 +264,7 @@ impl Place {
         Some(AllowedBy {
             net,
             by,
-            until_unix_s: item.and_then(|item| item.end.at()).map(UnixSeconds::get),
+            until_unix_s: item.and_then(|item| item.end.time()).map(UnixSeconds::get),
             comment: item.and_then(|item| comment(item.comment)),
             is_in_effect: facts.is_none_or(|facts| facts.is_allowed),
         })
@@ -324,7 +326,8 @@ impl Place {
         Ok(EndedBlock::find(&all, config.hard_limit, now))
     }
 
-    /// `refused`: the SYNs of it, and those without a source, that were refused.
+    /// `refused`: the number of refused SYNs of this source, and of those whose source
+    /// was not recorded.
     fn gate(&self, facts: &SourceFacts, refused: [u64; 2], now: MonotonicNs) -> GatePlace {
         let [refused, refused_without_source] = refused;
         let windows = facts.stranger(WINDOWS_TTL, now);
@@ -351,8 +354,8 @@ pub(super) fn gate_mode(gate: &Gate, settings: &Settings, now: MonotonicNs) -> &
     }
 }
 
-/// The slots as the daemon knows them; without a daemon, as the configuration or
-/// the mail server has them.
+/// The number of slots, from the daemon's state; without a daemon, from the
+/// configuration or the mail server's settings.
 fn slots(config: &Config) -> u32 {
     let running = lock::daemon_pid(&config.run_dir);
     let state = running.and_then(|_| status::read_state(&config.run_dir.join(STATE_FILE)).ok()?);

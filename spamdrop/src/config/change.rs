@@ -11,11 +11,12 @@ use super::{Config, read_text};
 use crate::exit::{Exit, Failure};
 use spamdrop_core::invalid::Invalid;
 
-/// Keys that act on the whole process, so that two values cannot be compared.
+/// Keys that act on the whole process, so that two values cannot be compared in
+/// one run.
 const INCOMPARABLE: [&str; 2] = ["nat64", "user"];
 
-/// Keys that change nothing of what a log shows: a value of theirs would seem to
-/// make no difference.
+/// Keys whose effect cannot be predicted from a log. `--set` rejects them, because
+/// another value would always seem to make no difference.
 const NOT_SIMULATED: [&str; 20] = [
     "interfaces",
     "mode",
@@ -39,7 +40,7 @@ const NOT_SIMULATED: [&str; 20] = [
     "resolv_conf",
 ];
 
-/// Another value of a key.
+/// An argument of `--set`: a key, and the value that it gets in place of the file's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigChange {
     /// The key, as in the file.
@@ -53,8 +54,8 @@ pub struct ConfigChange {
 impl FromStr for ConfigChange {
     type Err = Invalid;
 
-    /// Parses `KEY=VALUE`. The value is one of the file; quotes and the brackets
-    /// of a list may be missing.
+    /// Parses `KEY=VALUE`. The value is written as in the file, but the quotes of a
+    /// text and the brackets of a list may be left out.
     fn from_str(given: &str) -> Result<Self, Self::Err> {
         let pair = given.split_once('=').filter(|(key, _)| !key.is_empty());
         let (key, value) = pair.ok_or_else(|| {
@@ -81,7 +82,7 @@ impl FromStr for ConfigChange {
 }
 
 impl ConfigChange {
-    /// The key and its value as a table.
+    /// A TOML table with only this key. The error says why the value is invalid.
     fn table(&self) -> Result<Table, Invalid> {
         let line = format!("{} = {}", self.key, self.value);
         match toml::from_str::<Config>(&line) {
@@ -114,7 +115,8 @@ impl Config {
     }
 }
 
-/// Replaces values. Those of a table, such as `program`, are replaced one by one.
+/// Sets the keys of `changes` in `table`. If the value is a table itself, such as
+/// `program`, its keys that `changes` does not name keep their values.
 fn merge(table: &mut Table, changes: Table) {
     for (key, change) in changes {
         let old = table.get_mut(&key).and_then(Value::as_table_mut);

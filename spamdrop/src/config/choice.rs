@@ -1,4 +1,5 @@
-//! Keys whose value is one of a few names.
+//! The types of keys whose value is one of a few words, and of `addresses` and
+//! `nat64`.
 
 use ipnet::IpNet;
 use serde::de::Error as _;
@@ -87,8 +88,8 @@ pub enum RefreshMode {
 pub enum Seal {
     /// When the peer no longer holds a connection.
     AfterClose,
-    /// At once, as in 2009: the peer's QUIT is dropped too, and its slot stays
-    /// taken until the server's timeout.
+    /// At once, as with the iptables match `recent`: the peer's QUIT is dropped too,
+    /// and its slot stays taken until the server's timeout.
     AtOnce,
 }
 
@@ -121,6 +122,6 @@ pub enum Admit {
 pub enum Compat {
     /// No preset.
     Off,
-    /// The exact rule of 2009, `-m recent --update -j DROP`.
+    /// Blocks exactly as the iptables rule `-m recent --update -j DROP` does.
     Recent,
 }

@@ -1,4 +1,4 @@
-//! Which entries of the journal are trusted.
+//! Selects the entries of the journal that only the mail server can have written.
 
 use anyhow::{Context as _, Result, bail};
 use uzers::get_user_by_name;
@@ -8,12 +8,12 @@ use crate::exit::{Exit, Failure};
 use crate::tail::Matches;
 use spamdrop_core::log::MailServer;
 
-/// Selects the entries of Courier as Debian runs it. Courier rejects in one
-/// unit and accepts in another. With `ESMTP_LOG_DIALOG`, the former also logs
-/// client input, but not at error priority. Programs of local users may run in
-/// both units (mail filters, deliveries), so the user is matched too: Courier's
-/// own is `courier` or `daemon`. A unit's standard error is excluded, because
-/// Courier logs by syslog(3).
+/// Selects the entries of Courier as Debian runs it. Courier logs rejections in
+/// `courier-mta.service` and accepted messages in `courier.service`. With
+/// `ESMTP_LOG_DIALOG`, `courier-mta.service` also logs client input, but not at
+/// error priority. Programs of local users may run in both units (mail filters,
+/// deliveries), so the user is matched too: Courier's own is `courier` or `daemon`.
+/// A unit's standard error is excluded, because Courier logs by syslog(3).
 const COURIER: [&str; 2] = [
     "_TRANSPORT=syslog _SYSTEMD_UNIT=courier-mta.service PRIORITY=3 _UID=0 _UID=courier _UID=daemon",
     "_TRANSPORT=syslog _SYSTEMD_UNIT=courier.service _UID=0 _UID=courier _UID=daemon",
@@ -28,13 +28,14 @@ const POSTFIX: [&str; 1] = [
 ];
 
 /// Selects the entries of Exim's daemon, which runs as `Debian-exim` or `exim`.
-/// Everybody can run Exim as that user, but not in the daemon's unit; commands
-/// of `.forward` do run in it, but a session that they begin has no address.
+/// Every local user can run Exim as that user, but not in the daemon's unit.
+/// Commands of `.forward` files do run in the unit, but if they start Exim, its
+/// log lines have no client address.
 const EXIM: [&str; 1] = [
     "_TRANSPORT=syslog _SYSTEMD_UNIT=exim4.service _SYSTEMD_UNIT=exim.service _UID=Debian-exim _UID=exim",
 ];
 
-/// The match for a server as its distribution runs it.
+/// The matches for a server as distributions run it; `None`: there is no default.
 fn default_of(server: MailServer) -> Option<&'static [&'static str]> {
     match server {
         MailServer::Courier => Some(&COURIER),
@@ -58,8 +59,8 @@ impl Config {
         args.map_err(|error| Failure::new(Exit::Config, format!("{error:#}")))
     }
 
-    /// The first of `servers` whose entries are not read, because the default
-    /// matches are in force and there is none for it.
+    /// The first of `servers` whose entries are not read: `journal_match` is empty,
+    /// and there is no default match for this server.
     pub(crate) fn server_without_match(&self) -> Option<MailServer> {
         let is_default = self.journal && self.journal_match.is_empty();
         let mut servers = self.servers.iter().copied();

@@ -1,4 +1,5 @@
-//! Says what is wrong with a configuration in the words of the file.
+//! Error messages for an invalid configuration file: with the line, the key, and an
+//! example in place of the terms of serde.
 
 use spamdrop_core::invalid::Invalid;
 use spamdrop_core::nearest::nearest;
@@ -19,7 +20,8 @@ pub fn keys() -> Vec<String> {
     all.map(str::to_owned).collect()
 }
 
-/// Describes the mistake behind an error, with its line.
+/// Turns an error of the TOML parser for `text` into a message with the line and
+/// the key.
 pub(super) fn describe(text: &str, error: &toml::de::Error) -> Invalid {
     let start = error.span().map_or(0, |span| span.start);
     let (line, key) = place(text, start);
@@ -32,7 +34,7 @@ pub(super) fn describe(text: &str, error: &toml::de::Error) -> Invalid {
     Invalid::new(format!("line {line}: {said}"))
 }
 
-/// The number of the line with this byte, and the key whose value is there.
+/// The number of the line with the byte `at`, and the key whose value is there.
 fn place(text: &str, at: usize) -> (usize, Option<&str>) {
     let before = text.get(..at).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
@@ -105,7 +107,7 @@ fn value(message: &str, key: &str) -> String {
             None => format!("`{key}` must be {expected}"),
         },
         None if message.starts_with("missing field ") => format!("`{first}` is missing here"),
-        // Those of `expecting` in our types.
+        // The text of the attribute `expecting` of a type of this crate.
         None if message.starts_with("a ") || message.starts_with('"') => {
             format!("`{key}` must be {message}")
         }
@@ -115,7 +117,8 @@ fn value(message: &str, key: &str) -> String {
 }
 
 fn unknown_key(word: &str, key: &str, all: &[&str]) -> String {
-    // An entry of [[pattern]] has keys of its own.
+    // `ports` is a key of the top level. If serde's list of keys lacks it, the unknown
+    // key is in a table, such as an entry of [[pattern]].
     let place = match all.contains(&"ports") || key.is_empty() {
         true => "",
         false => " here",
@@ -126,8 +129,8 @@ fn unknown_key(word: &str, key: &str, all: &[&str]) -> String {
     }
 }
 
-/// The kind of value that a key takes, by its value in the commented
-/// configuration; `None` if serde's `expected` says more.
+/// The kind of value that a key takes, derived from its value in the commented
+/// configuration. `None`: it cannot be derived, or serde's `expected` says more.
 fn kind(key: &str, expected: &str) -> Option<String> {
     let number = match expected {
         "u16" => " from 0 to 65535",

@@ -8,19 +8,21 @@ use spamdrop_core::log::{MailServer, ProgramNames};
 
 use super::Config;
 
-/// Courier's program, unless `SYSLOGNAME` renames it.
+/// The name under which Courier's SMTP server logs, unless Courier's setting
+/// `SYSLOGNAME` is another.
 const COURIER: &str = "courieresmtpd";
 
-/// The names of programs that were renamed.
+/// The value of `program`: the names of mail servers' programs in the log, where
+/// they differ from the usual ones.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(
     untagged,
     expecting = "a name, a list of names, or a table such as { exim = \"exim-in\" }"
 )]
 pub enum Programs {
-    /// The program of the first of `servers`.
+    /// The names for the first of `servers`.
     OfFirst(Names),
-    /// The program of each server.
+    /// The names for each server that the table has.
     Of(BTreeMap<MailServer, Names>),
 }
 
@@ -50,7 +52,8 @@ impl Names {
 }
 
 impl Config {
-    /// The names of renamed programs.
+    /// The program names that the configuration sets; other servers keep the usual
+    /// names.
     #[must_use]
     pub fn program_names(&self) -> ProgramNames {
         let mut programs = ProgramNames::default();
@@ -70,7 +73,7 @@ impl Config {
     #[must_use]
     pub fn courier_program(&self) -> String {
         let programs = self.program_names();
-        let configured = programs.of(MailServer::Courier).and_then(<[_]>::first);
+        let configured = programs.names(MailServer::Courier).and_then(<[_]>::first);
         configured.cloned().unwrap_or_else(|| COURIER.into())
     }
 
@@ -82,7 +85,7 @@ impl Config {
         let is_empty = matches!(&self.program, Programs::OfFirst(_)) && all.is_empty();
         ensure!(
             !is_empty && !all.iter().any(String::is_empty),
-            "`program` has an empty name; leave it out for the usual names, such as \"{COURIER}\""
+            "`program` has an empty name; remove the key to use the usual names, such as \"{COURIER}\""
         );
         if let Programs::Of(table) = &self.program
             && let Some(server) = table.keys().find(|server| !self.servers.contains(server))

@@ -8,8 +8,8 @@ use spamdrop_core::reload::{KeyChanges, KeyEffect, ReloadCircumstances, StdinUse
 use super::Config;
 use crate::directory;
 
-/// Compares the named keys. The value of a key that only a new start applies is
-/// replaced by the running one. Does not compile if a key is missing.
+/// Lists the named keys whose values differ. A new value that only a restart applies
+/// is replaced by the running one. Does not compile if a key of `Config` is missing.
 macro_rules! compare {
     ($new:expr, $running:expr, $effect:expr; $($key:ident)*) => {{
         let Config { $($key),* } = $running;
@@ -26,9 +26,8 @@ macro_rules! compare {
 }
 
 impl Config {
-    /// The configuration that a reload puts into force: this one, with the
-    /// running values of the keys that only a new start applies; and the keys
-    /// that differ.
+    /// Returns the configuration that a reload puts into force, and the keys that
+    /// differ. Keys that only a restart applies have their running values in it.
     #[must_use]
     pub fn reloaded(mut self, running: &Self) -> (Self, KeyChanges) {
         let circumstances = self.circumstances(running);
@@ -53,8 +52,9 @@ impl Config {
         }
     }
 
-    /// Whether Landlock keeps the running daemon from making this FIFO: it was left
-    /// the directories that it had at its start.
+    /// Whether Landlock keeps the running daemon from creating the FIFO of this
+    /// configuration: since its start, the daemon may write only to the directories
+    /// of its configuration at that time.
     fn is_fifo_out_of_reach(&self, running: &Self) -> bool {
         let of_fifo = |config: &Self| {
             let is_set = !config.fifo.as_os_str().is_empty();

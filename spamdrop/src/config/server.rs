@@ -1,4 +1,5 @@
-//! Values that the mail server's own settings provide if ours are empty.
+//! Zones and slots: from the mail server's own settings if the configuration does
+//! not set them.
 
 use anyhow::Result;
 use spamdrop_core::dnsbl::rule;
@@ -12,8 +13,9 @@ use crate::courier;
 use crate::server_settings::{self, HOW_TO_WRITE, are_gathered};
 
 impl Config {
-    /// The settings that root has gathered; `None` if there are none, or
-    /// `servers` names no server that needs them.
+    /// The mail servers' settings that root has gathered with
+    /// `spamdrop settings --write`. `None`: there is no such file, or none of
+    /// `servers` needs it.
     ///
     /// # Errors
     ///
@@ -25,7 +27,7 @@ impl Config {
         }
     }
 
-    /// The first of `servers` whose own settings count.
+    /// The first of `servers` whose own settings can be read; `None`: there is none.
     #[must_use]
     pub fn main_server(&self) -> Option<MailServer> {
         let mut servers = self.servers.iter().copied();
@@ -56,8 +58,8 @@ impl Config {
         if self.zones.is_empty() {
             return Ok(servers);
         }
-        // A source that the server's own tables exempt is not rejected by our
-        // zones either.
+        // The server's own tables stay: a source that they exempt is not rejected by
+        // the zones of the configuration either.
         Ok(servers.replace_rules(rule::of_configuration(&self.zones)?))
     }
 
@@ -94,13 +96,13 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// Why there are none, with the next step.
+    /// A sentence that says why they are missing, and the next step.
     pub fn gathered(&self, server: MailServer) -> Result<ServerSettings, String> {
         let path = self.run_dir.join(FILE);
         match self.gathered_settings() {
             Ok(Some(file)) => file.of_server(server).cloned().ok_or_else(|| {
                 format!(
-                    "{} does not have {}; {HOW_TO_WRITE}",
+                    "{} has no settings of {}; {HOW_TO_WRITE}",
                     path.display(),
                     server.name()
                 )
@@ -111,7 +113,8 @@ impl Config {
     }
 }
 
-/// The number, or why it is not known; and the setting.
+/// The number of slots, or why it is unknown; and the setting that determines it,
+/// for messages.
 fn known_slots(slots: SlotSetting) -> (Result<u32, String>, String) {
     match slots {
         SlotSetting::Known { count, setting } => (Ok(count), setting),

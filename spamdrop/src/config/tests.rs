@@ -276,7 +276,7 @@ fn nat64_prefixes_reach_the_filter() {
 fn a_program_is_named_alone_or_by_server() {
     let names = |text: &str, server| {
         let programs = Config::parse(text).unwrap().program_names();
-        programs.of(server).map(<[String]>::to_vec)
+        programs.names(server).map(<[String]>::to_vec)
     };
     let exim = Some(vec!["exim-in".to_owned()]);
     for (text, server, expected) in [

@@ -1,4 +1,4 @@
-//! Turns offences into entries. It never waits for the write lock: an offence
+//! Turns offences into entries, without waiting for the write lock: an offence
 //! that cannot be written at once is queued.
 
 use std::collections::{HashMap, VecDeque};
@@ -32,7 +32,7 @@ use crate::lock::{self, Holder, WriteLock};
 const MAX_WAITING: usize = 65_536;
 /// Maximum number of offences that are written under one lock acquisition.
 const BATCH: usize = 1_024;
-/// How long the lock may be unavailable before its holder is named.
+/// How long the write lock may be unavailable before its holder is reported.
 const NAMED_AFTER: Duration = Duration::from_millis(100);
 
 /// How sources are blocked.
@@ -69,7 +69,8 @@ pub(super) struct Blocker {
     history: HistoryLog,
     holds: HoldLog,
     waiting: Waiting,
-    /// The first failed attempt to take the lock since it was last taken.
+    /// The time of the first failed attempt to take the write lock; `None` after a
+    /// successful one.
     refused: Option<Instant>,
     /// Number of offences that could not be written.
     failed: u64,
@@ -112,7 +113,7 @@ impl Blocker {
                 .unwrap_or(false)
     }
 
-    /// Queues an offence; [`Blocker::write`] blocks its source.
+    /// Queues an offence. The next [`Blocker::write`] blocks its source.
     pub fn add(&mut self, offence: Offence) {
         if !self.waiting.add(offence) {
             self.failed += 1;
@@ -129,12 +130,14 @@ impl Blocker {
         !self.waiting.is_empty()
     }
 
-    /// Stores the ends of owners that are not stored yet. To be called once a second.
+    /// Stores the holds of new blocks in the database, if they could not be stored at
+    /// once. To be called once a second.
     pub fn store_holds(&mut self) {
         self.holds.poll();
     }
 
-    /// Stores the last ends of owners.
+    /// As [`Blocker::store_holds`], but waits for the database. To be called at the
+    /// end of the task.
     pub async fn end_holds(&mut self) {
         self.holds.end().await;
     }
@@ -192,8 +195,8 @@ impl Blocker {
             let Offence { addr, line, .. } = &offence;
             match self.write_one(lock, &offence, scope.target(*addr)) {
                 Ok(()) => {
-                    // A wave must not cause another storm in this log, so the
-                    // status task tells the number of blocks once a minute.
+                    // A line for each block would flood the log in a wave, so the
+                    // status task logs the number of blocks once a minute.
                     log::debug!(target: "spamdrop::block", "blocked {addr}: {}", mask(&escape(line)));
                 }
                 Err(error) => {
@@ -246,8 +249,8 @@ impl Blocker {
     }
 }
 
-/// Continues the origin of an address that is blocked again, or creates a new
-/// one.
+/// The origin for a block of an address: `old` if the address is blocked again, otherwise
+/// a new one.
 pub(super) fn origin(old: Option<Origin>) -> Origin {
     old.unwrap_or_else(|| Origin {
         first_blocked: clock::unix_seconds(),
@@ -271,8 +274,8 @@ impl Waiting {
         self.order.is_empty()
     }
 
-    /// Queues an offence in place of an older one of its source. Returns
-    /// whether there was room.
+    /// Queues an offence, in place of an older one of the same source. Returns
+    /// `false` if the queue is full, so that the offence is dropped.
     fn add(&mut self, offence: Offence) -> bool {
         let addr = offence.addr;
         if !self.offences.contains_key(&addr) {

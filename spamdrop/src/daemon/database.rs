@@ -55,9 +55,8 @@ pub(super) fn known_senders(path: &Path) -> Result<Vec<Target>> {
     store.known_at(clock::unix_seconds())
 }
 
-/// Merges new evidence into the database. Returns the senders that became known,
-/// and those that lost that, as events. On an error, returns the evidence,
-/// too.
+/// Merges new evidence into the database. Returns an event for each sender that became
+/// known or was demoted. On an error, returns the evidence, too.
 pub(super) fn merge(
     path: &Path,
     evidence: Evidence,
@@ -77,7 +76,7 @@ pub(super) fn merge(
                 };
                 let reason = evidence.reasons.get(&source).filter(|_| !is_known);
                 HistoryEvent {
-                    text: reason.map_or_else(String::new, |it| it.text().to_owned()),
+                    text: reason.map_or_else(String::new, |it| it.describe().to_owned()),
                     ..HistoryEvent::new(kind, Some(source.net()), now)
                 }
             };
@@ -94,8 +93,8 @@ pub(super) fn begin_waves(path: &Path) -> Result<Option<i64>> {
     store.map(|mut store| store.begin_waves()).transpose()
 }
 
-/// Writes waves, whose numbers follow `base`. Without a base, reads it from the
-/// database. Returns the base that was used.
+/// Writes the waves of this run. Their numbers follow `base`, the number of the newest wave
+/// of earlier runs; `None`: reads it from the database. Returns the base that was used.
 pub(super) fn write_waves(path: &Path, base: Option<i64>, snapshots: &[Snapshot]) -> Result<i64> {
     let mut store = Store::open(path, DAEMON_WAIT)?;
     let base = base.map_or_else(|| store.begin_waves(), Ok)?;
@@ -103,8 +102,8 @@ pub(super) fn write_waves(path: &Path, base: Option<i64>, snapshots: &[Snapshot]
     Ok(base)
 }
 
-/// Blocks that are written in one transaction, so that a storm of them takes little
-/// memory.
+/// Maximum number of blocks that are written in one transaction, so that many
+/// blocks at once take little memory.
 const BLOCKS: usize = 256;
 
 /// Deletes events that ended longer than `kept` ago, if there is a database; zero
@@ -117,8 +116,8 @@ pub(super) fn forget_old_history(path: &Path, kept: Duration) -> Result<()> {
 }
 
 /// Writes blocks and events to the history. The reasons of the blocks are read from
-/// the filter's map, and those that are written are taken from `blocks`. Without
-/// anything to write, nothing is made.
+/// the filter's map. Blocks that were written are removed from `blocks`, also if a
+/// later write fails. Without blocks and events, no database is created.
 pub(super) fn write_history(
     path: &Path,
     pin_dir: &Path,
@@ -130,7 +129,7 @@ pub(super) fn write_history(
     }
     let mut store = Store::open(path, DAEMON_WAIT)?;
     store.limit_memory()?;
-    // `detach` may have removed the reasons.
+    // `detach` may have removed the map with the reasons.
     let blocklist = match &blocks[..] {
         [] => None,
         _ => Blocklist::open(pin_dir).ok(),
@@ -140,7 +139,7 @@ pub(super) fn write_history(
         let event = |block: &BlockNote| {
             let origin = blocklist.as_ref().map(|it| it.origin(block.addr));
             let origin = origin.transpose()?.flatten().unwrap_or_default();
-            Ok(HistoryEvent::blocked(block, origin.text()))
+            Ok(HistoryEvent::blocked(block, origin.used_text()))
         };
         let events: Vec<HistoryEvent> = some.iter().map(event).collect::<Result<_>>()?;
         store.write_history(&events)?;
@@ -149,8 +148,8 @@ pub(super) fn write_history(
     store.write_history(events)
 }
 
-/// Writes the ends of blocks, by the monotonic clock, to the history, if that has the
-/// blocks.
+/// Writes the ends of blocks, which are on the monotonic clock, to the history. The end
+/// of a block that is not in the history is ignored.
 pub(super) fn write_ends(path: &Path, ends: HashMap<Target, MonotonicNs>) -> Result<()> {
     let Some(mut store) = Store::open_existing(path, DAEMON_WAIT)?.filter(|_| !ends.is_empty())
     else {

@@ -15,7 +15,7 @@ type Job = Box<dyn FnOnce() + Send>;
 #[derive(Clone)]
 pub(super) struct Disk(Sender<Job>);
 
-/// The thread. It is restarted if it could not be started, or has ended.
+/// The thread. [`DiskThread::ensure_started`] starts a new one when it has ended.
 pub(super) struct DiskThread {
     jobs: Arc<Mutex<Receiver<Job>>>,
     thread: Option<JoinHandle<()>>,

@@ -35,10 +35,10 @@ pub struct DryRunResult {
     pub lines: u64,
     /// Number of lines that are too long to be parsed.
     pub overlong: u64,
-    /// The prediction.
+    /// The effects that the lines would have had.
     pub prediction: Prediction,
-    /// The counts of an attached filter's gate since then, if there is
-    /// one that may be read.
+    /// The counts of an attached filter's gate during the dry run; `None`: no filter
+    /// is attached, or its maps cannot be read.
     pub gate: Option<GateStats>,
 }
 
@@ -112,8 +112,8 @@ fn read(tail: &mut Tail, run: &mut DryRun) -> bool {
     })
 }
 
-/// The difference of two readings. Counters that are lower than before have
-/// begun again.
+/// The increase of the counters between two readings. A counter that is lower than before
+/// has restarted at 0, so its increase is its value.
 fn since(before: GateStats, after: GateStats) -> GateStats {
     let step = |new: u64, old: u64| new.checked_sub(old).unwrap_or(new);
     let mut refused = after.refused;

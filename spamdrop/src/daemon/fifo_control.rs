@@ -39,7 +39,8 @@ const BUDGET: usize = 4096;
 const SECOND: Duration = Duration::from_secs(1);
 /// How often commands that wait for the write lock are retried.
 const RETRY: Duration = Duration::from_millis(20);
-/// How long each step of a flush waits for the write lock.
+/// How long each step of a flush, and each job of [`owned`], waits for the write lock.
+/// For other commands, the time after which the holder of the lock is reported.
 const LOCK_WAIT: Duration = Duration::from_millis(100);
 /// How long commands are executed after the order to stop.
 const LAST: Duration = Duration::from_millis(500);
@@ -83,8 +84,8 @@ pub(super) struct FifoTask {
     /// Commands that wait for the write lock; nothing more is read until they
     /// are done.
     waiting: VecDeque<Command>,
-    /// The first failed attempt to take the write lock for the first waiting
-    /// command.
+    /// The time of the first failed attempt to take the write lock for the first
+    /// waiting command; `None` if none has failed.
     refused: Option<Instant>,
     counts: FifoState,
     complaints: Complaints,
@@ -97,7 +98,8 @@ pub(super) struct FifoTask {
     holds: HoldLog,
     disk: Disk,
     places: OwnedPlaces,
-    /// Commands of owners with a name, in the disk thread; the others wait.
+    /// The commands of named owners that the disk thread executes now. All other
+    /// commands wait.
     owned: Option<OwnedJob>,
 }
 
@@ -170,19 +172,25 @@ impl FifoTask {
         self.holds.end().await;
     }
 
-    /// Executes what has been written to the FIFO, and warns of what is lost.
+    /// At the stop, executes the commands that are still in the FIFO, for at most [`LAST`].
+    /// Warns of those that are lost.
     async fn read_the_rest(&mut self) {
         let start = clock::instant();
         while self.owned.is_some() || self.read_or_go_on() {
             if self.owned.is_some() {
-                match timeout(LAST, finished(self.owned.as_mut())).await {
+                let left = LAST.saturating_sub(start.elapsed());
+                match timeout(left, finished(self.owned.as_mut())).await {
                     Ok(results) => self.take_owned(results),
                     Err(_) => return self.lose_owned("the disk is too slow"),
                 }
             }
             if start.elapsed() >= LAST {
                 let target = "spamdrop::fifo";
-                log::warn!(target: target, "commands of the FIFO may be lost: they took {LAST:?}");
+                log::warn!(
+                    target: target,
+                    "commands of the FIFO may be lost: not all could be executed within {LAST:?} \
+                     at the stop"
+                );
                 return;
             }
             yield_now().await;
@@ -205,7 +213,8 @@ impl FifoTask {
         self.owned.is_none() && self.waiting.is_empty()
     }
 
-    /// Returns whether there may be more commands that can be executed.
+    /// Executes waiting commands, or else reads more. Returns whether there may be
+    /// more that can be executed now.
     fn read_or_go_on(&mut self) -> bool {
         let mut more = true;
         if self.waiting.is_empty() {
@@ -244,10 +253,10 @@ impl FifoTask {
         } else {
             self.health.clear(Subject::Fifo);
         }
-        self.tell();
+        self.publish_status();
     }
 
-    fn tell(&self) {
+    fn publish_status(&self) {
         let counts = self.settings.path.is_some().then(|| self.counts.clone());
         let _ = self.status.send(StatusMessage::Fifo(counts));
     }
@@ -289,12 +298,13 @@ impl FifoTask {
             }
         }
         self.carry_out();
-        self.tell();
+        self.publish_status();
         more
     }
 
-    /// Executes waiting commands, which take the write lock once, until it is
-    /// unavailable, or after a flush, which may take long.
+    /// Executes waiting commands under one write lock. Stops when the lock is
+    /// unavailable, when the disk thread must execute the next command, or after a
+    /// flush, which may take long.
     fn carry_out(&mut self) {
         let mut lock = None;
         while let Some(command) = self.waiting.front().cloned() {
@@ -332,7 +342,7 @@ impl FifoTask {
     /// Executes a command. Returns whether the write lock was free.
     fn obey(&mut self, command: &Command, lock: &mut Option<WriteLock>) -> Result<bool> {
         if let Command::Flush = command {
-            // It takes the lock itself, again and again.
+            // A flush takes the lock itself, once for each step.
             *lock = None;
             return self.flush().map(|()| true);
         }
@@ -365,7 +375,8 @@ fn counts(settings: &FifoSettings) -> FifoState {
     }
 }
 
-/// Resolves with the result of a job; never without one.
+/// Resolves with the results of the job, or with `None` if the disk thread died.
+/// Never resolves if there is no job.
 async fn finished(job: Option<&mut OwnedJob>) -> Option<OwnedResults> {
     match job {
         Some(job) => (&mut job.results).await.ok(),

@@ -108,16 +108,16 @@ pub(super) struct GateTask {
     is_paused: bool,
     /// The filter's settings, for the pauses by hand.
     filter: Settings,
-    /// Whether verdicts of other zones may be left in the map.
+    /// Whether the map may hold verdicts of zones that were removed or are broken.
     has_old_verdicts: bool,
     counter: ConnectionCounter,
     handed_over: HandedOver,
     when_full: WhenFull,
     seen: Occupancy,
     visibility: Visibility,
-    /// The maximum since the last sample, if any count was taken.
+    /// The highest count since the last sample of the history; `None`: no count yet.
     peak: Option<Occupancy>,
-    /// The gate that the filter has; its default is open.
+    /// The gate as last written to the filter. The default is an open gate.
     gate: Gate,
     stats: GateStats,
     /// Number of counts at which all slots were in use.
@@ -129,7 +129,8 @@ pub(super) struct GateTask {
 }
 
 impl GateTask {
-    /// Opens the gate's maps, and removes verdicts that other zones gave.
+    /// Opens the gate's maps, and removes the verdicts of an earlier daemon, which may
+    /// have used other zones.
     ///
     /// # Errors
     ///
@@ -236,7 +237,8 @@ impl GateTask {
             }
             GateMessage::HandedOver(addr, port) => {
                 self.handed_over.add(addr, port, clock::instant());
-                // It is postscreen that listens.
+                // The line shows that postscreen listens, which refuses connections
+                // for which there is no slot.
                 self.when_full = WhenFull::Refuses;
             }
             GateMessage::Blocked(count) => self.blocked = count,
@@ -281,13 +283,13 @@ impl GateTask {
         }
     }
 
-    /// Removes the verdicts that other zones gave, if that has not succeeded
-    /// yet.
+    /// Removes all verdicts from the filter, if zones were removed or have proved broken
+    /// since the last successful removal.
     fn clear_verdicts(&mut self) {
         if self.has_old_verdicts {
             let cleared = self.maps.clear_verdicts();
             self.has_old_verdicts = cleared.is_err();
-            let failed = "the filter may use verdicts of other zones";
+            let failed = "the filter may use verdicts of zones that were removed or are broken";
             self.health.report(Subject::Verdicts, failed, cleared);
         }
     }
@@ -296,17 +298,17 @@ impl GateTask {
     fn look_after(&mut self) {
         self.clear_verdicts();
         self.remove_old_admits();
-        // Read requests first: a source that was refused before this sync
-        // counts by the known senders of that time.
+        // Read requests first, so that the history records whether a source was
+        // known when it was refused.
         self.read_requests();
         self.senders.poll(&self.settings, &self.health);
         self.report_troubles();
         self.record();
         self.history.poll(&self.settings.store, &self.health);
-        self.tell();
+        self.publish_status();
     }
 
-    fn tell(&self) {
+    fn publish_status(&self) {
         let _ = self.status.send(StatusMessage::Gate(self.state()));
     }
 }

@@ -46,7 +46,7 @@ pub(super) enum Subject {
     TimeZone(PathBuf),
     /// Lines that look like rejections and are not understood.
     NearMisses,
-    /// Read positions.
+    /// The saved positions up to which the logs were read.
     Positions,
     /// Evidence about senders that is to be written to the database.
     Reputation,
@@ -64,9 +64,10 @@ pub(super) enum Subject {
     Slots,
     /// The mail server's settings, which changed since root read them.
     ServerSettings,
-    /// The mail server's connections.
+    /// The mail server's connections, which the daemon must see to count them.
     Visibility,
-    /// Verdicts that other zones gave.
+    /// Verdicts of zones that were removed or are broken, which may be left in the
+    /// filter.
     Verdicts,
     /// The resolver and the zones.
     Resolver,
@@ -98,15 +99,19 @@ pub(super) enum Subject {
     SavedBlocks,
     /// Writes of the history to the database.
     History,
-    /// Writes of the ends of owners to the database, by the task of this name.
+    /// Writes of the ends that owners set for blocks, by the task of this name.
     OwnerEnds(&'static str),
 }
 
 impl Subject {
-    /// Whether a problem impairs the protection. The others concern records and
-    /// logs; an entry of the allowlist whose end cannot be read is one without an end; mail clients can use up the look-ups of a day; rejections by a zone that
-    /// cannot be tested still block; the values before a reload protect as well; and
-    /// `status` looks at the interfaces itself.
+    /// Whether a problem impairs the protection. Problems that do not:
+    ///
+    /// - records and logs are incomplete;
+    /// - an entry of the allowlist has a malformed end, so it has none;
+    /// - the look-ups of a day are used up, as mail clients can do;
+    /// - a zone cannot be tested: rejections by it still block;
+    /// - keys wait for a restart: their old values protect as well;
+    /// - an interface: `status` checks the interfaces itself.
     fn degrades(&self) -> bool {
         !matches!(
             self,
@@ -131,7 +136,7 @@ impl Subject {
         )
     }
 
-    /// The event that a problem is, for programs that read the journal.
+    /// The event as which the problem is logged, for programs that read the journal.
     fn notice(&self) -> Option<Notice> {
         match self {
             Self::Interface(_) => Some(Notice::InterfaceLost),
@@ -188,7 +193,7 @@ impl fmt::Display for Subject {
             Self::StateFile => "state file",
             Self::SavedBlocks => "saved blocks",
             Self::History => "history",
-            Self::OwnerEnds(task) => return write!(f, "ends of owners ({task})"),
+            Self::OwnerEnds(task) => return write!(f, "ends set by owners ({task})"),
         })
     }
 }

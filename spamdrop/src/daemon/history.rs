@@ -22,7 +22,7 @@ use super::ticks::period;
 use crate::clock;
 use crate::store::is_locked;
 
-/// How often events are written, if there are any. A crash loses those of this
+/// How often events are written, if there are any. A crash loses the events of this
 /// time.
 const SECOND: Duration = Duration::from_secs(1);
 /// How often old events are deleted, even if no new ones come.
@@ -30,7 +30,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// Messages to the task.
 pub(super) enum HistoryMessage {
-    /// Something happened. It is boxed, because a block takes less.
+    /// An event of another kind than a block. Boxed, because it is much larger than a
+    /// [`BlockNote`].
     Happened(Box<HistoryEvent>),
     /// A source was blocked.
     Blocked(BlockNote),
@@ -94,7 +95,8 @@ pub(super) struct HistoryTask {
     is_on: Rc<Cell<bool>>,
     disk: Disk,
     writing: Option<Receiver<Written>>,
-    /// When old events were last deleted; `None`: with another configuration.
+    /// When old events were last deleted; `None`: they must be deleted at the next
+    /// write.
     cleaned: Option<Instant>,
     health: Health,
 }
@@ -170,22 +172,24 @@ impl HistoryTask {
         let error = match written {
             Some(Ok(())) => None,
             Some(Err(((blocks, events), error))) => {
-                // Another process's transaction is short.
+                // The transaction of another process is short, so the next write will
+                // probably succeed. After any other error, the events are lost.
                 if is_locked(&error) {
                     self.buffer.put_back(blocks, events);
                 }
                 Some(error)
             }
-            None => Some(Error::msg("the thread that wrote died")),
+            None => Some(Error::msg("the disk thread died")),
         };
         if error.is_some() {
-            // Write again soon, even if nothing happens, so that the warning goes.
+            // Write again soon, even without new events, so that the warning is
+            // cleared.
             self.cleaned = None;
         }
         let trouble = match (error, self.buffer.take_lost()) {
-            (Some(error), _) => Some(format!("the history is not kept: {error:#}")),
+            (Some(error), _) => Some(format!("the history is not written: {error:#}")),
             (None, 0) => None,
-            (None, _) => Some("the history has gaps: more happens than the disk takes".into()),
+            (None, _) => Some("the history lacks some events: the disk was too slow".into()),
         };
         self.health.set(Subject::History, trouble);
     }

@@ -1,4 +1,5 @@
-//! Stores the holds of entries with several owners, in the disk thread.
+//! Stores the holds of entries with several owners, in the disk thread. A hold says
+//! until when one owner wants an entry.
 
 use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap};
@@ -18,8 +19,8 @@ use crate::clock;
 use crate::kernel::blocklist::Blocked;
 use crate::store::{DAEMON_WAIT, HoldChange, HoldChangeKind, Store};
 
-/// The most holds that wait for the disk; further ones are dropped, and their
-/// owners let go ten minutes after the entry falls back to them.
+/// Maximum number of holds that wait for the disk. Further ones are dropped, so the
+/// ends of their owners are unknown, as if the database could not be written.
 const MAX_WAITING: usize = 16_384;
 
 /// A task's holds that are to be stored.
@@ -27,7 +28,7 @@ pub(super) struct HoldLog {
     disk: Disk,
     store: PathBuf,
     health: Health,
-    /// The name of the task, whose trouble is its own.
+    /// The name of the task, because each task reports a problem of its own.
     task: &'static str,
     waiting: Holds,
     /// Writes in the disk thread, which runs them in order.
@@ -43,9 +44,9 @@ type Written = Result<(), (Holds, Error)>;
 
 struct WaitingHold {
     hold: Hold,
-    /// Whether a later end stays.
+    /// Whether the end in the database stays if it is later than that of `hold`.
     is_renewal: bool,
-    /// When it was decided on.
+    /// When the entry was blocked.
     set: Clocks,
 }
 
@@ -102,7 +103,8 @@ impl HoldLog {
     }
 
     /// Begins to store the queued holds, unless a write is under way, or the last one
-    /// failed. To be called after every batch of blocks, so that a command finds them.
+    /// failed. To be called after every batch of blocks, so that a command that reads the
+    /// database finds their holds.
     pub fn begin(&mut self) {
         self.take_written();
         if self.writing.is_empty() && !self.is_failing {
@@ -110,8 +112,7 @@ impl HoldLog {
         }
     }
 
-    /// As [`HoldLog::begin`], but also tries again what failed. To be called once a
-    /// second.
+    /// As [`HoldLog::begin`], but also repeats failed writes. To be called once a second.
     pub fn poll(&mut self) {
         self.take_written();
         if self.writing.is_empty() {
@@ -119,8 +120,9 @@ impl HoldLog {
         }
     }
 
-    /// Submits the queued holds before whatever is submitted next. A caller that awaits
-    /// its own job before the next call keeps the queue of the disk thread short.
+    /// Submits the queued holds to the disk thread, so that the caller's next job finds
+    /// them in the database. A caller that awaits its job before the next call keeps the
+    /// queue of the disk thread short.
     pub fn submit(&mut self) {
         if self.waiting.is_empty() {
             return;
@@ -144,7 +146,9 @@ impl HoldLog {
         }
         let lost = self.waiting.len() + self.dropped;
         if lost > 0 {
-            log::warn!("{lost} ends of owners are lost: the database cannot be written");
+            log::warn!(
+                "{lost} ends that owners set for blocks are lost: the database cannot be written"
+            );
         }
     }
 
@@ -168,7 +172,7 @@ impl HoldLog {
             Some(Ok(())) => {
                 self.health.clear(subject);
                 if self.dropped > 0 {
-                    log::warn!("{} ends of owners were lost", self.dropped);
+                    log::warn!("{} ends that owners set for blocks were lost", self.dropped);
                     self.dropped = 0;
                 }
             }
@@ -183,11 +187,13 @@ impl HoldLog {
                     true => ", and further ones are dropped",
                     false => "",
                 };
-                let text = format!("ends of owners wait for the database{full}: {error:#}");
+                let text = format!(
+                    "ends that owners set for blocks wait for the database{full}: {error:#}"
+                );
                 self.health.raise(subject, text);
             }
             None => {
-                let text = "some ends of owners are lost: the disk thread died";
+                let text = "some ends that owners set for blocks are lost: the disk thread died";
                 self.health.raise(subject, text);
             }
         }

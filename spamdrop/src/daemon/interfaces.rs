@@ -1,4 +1,4 @@
-//! Keeps the filter on its interfaces.
+//! The state of each configured interface, and the pauses after it refused the filter.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -18,7 +18,8 @@ pub(super) struct AttachRefusals(HashMap<String, AttachRefusal>);
 
 /// An interface that refused the filter.
 struct AttachRefusal {
-    /// Its index: another interface of the same name is tried at once.
+    /// The index of the interface. A new interface of the same name has another index,
+    /// and is tried at once.
     index: u32,
     reason: String,
     pause: Duration,
@@ -26,14 +27,15 @@ struct AttachRefusal {
 }
 
 impl AttachRefusals {
-    /// Why an interface is not tried now: it refused the filter a short time
-    /// ago.
+    /// Why an interface refused the filter, if that was so short ago that it is not
+    /// tried again yet.
     pub fn reason(&self, name: &str, index: u32, now: Instant) -> Option<String> {
         let refusal = self.0.get(name)?;
         (index == refusal.index && now < refusal.next_try).then(|| refusal.reason.clone())
     }
 
-    /// An interface refused the filter.
+    /// Records that an interface refused the filter. Each further refusal doubles the pause
+    /// until the next attempt.
     pub fn add(&mut self, name: &str, index: u32, reason: String, now: Instant) {
         let last = self.0.get(name).filter(|last| last.index == index);
         let pause = last.map_or(FIRST_PAUSE, |last| (2 * last.pause).min(LONGEST_PAUSE));
@@ -46,7 +48,7 @@ impl AttachRefusals {
         self.0.insert(name.to_owned(), refusal);
     }
 
-    /// An interface got the filter, or is gone.
+    /// Forgets the refusal of an interface that got the filter or is gone.
     pub fn forget(&mut self, name: &str) {
         self.0.remove(name);
     }
@@ -78,7 +80,7 @@ pub(super) enum InterfaceState {
     Absent,
     /// It has another program.
     Foreign(Interface),
-    /// It must not have the filter beside that of another interface.
+    /// It must not have the filter, because another interface carries the same packets.
     Excluded(String),
 }
 
@@ -105,12 +107,12 @@ pub(super) fn standing(
         Some(overlap) => InterfaceState::Excluded(overlap.to_string()),
         None if has_filter && is_generic && mode == Mode::Native => {
             InterfaceState::Impaired(format!(
-                "the filter on {name} is generic, and `mode` is \"native\"; stop the daemon, \
-             `spamdrop detach {name}`, and start it again"
+                "the filter on {name} is generic, and `mode` is \"native\"; stop the daemon, run \
+             `spamdrop detach {name}`, and start the daemon again"
             ))
         }
         None if has_filter => InterfaceState::Protected,
-        // A link of ours under another name makes way.
+        // A link of this filter under the interface's old name is replaced.
         None if interface.xdp.is_none()
             || linked.iter().any(|link| link.is_on(interface.index)) =>
         {

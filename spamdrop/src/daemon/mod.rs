@@ -6,7 +6,7 @@
 //! | fifo | the FIFO | blocks |
 //! | release | sockets of blocked peers | seals; ends connections |
 //! | gate | look-up requests of the filter, sockets of the server, zones | the gate, verdicts, known senders |
-//! | responder | connections of listed senders | their 5xx, and log lines |
+//! | responder | connections of listed senders | 5xx replies to them, and log lines |
 //! | history | events of the others | the history in the database |
 //! | status | reports of all others | the daemon's state file |
 //!
@@ -74,10 +74,11 @@ pub struct RunOptions {
 /// detached while the daemon ran. Problems with logs, sockets or single
 /// addresses are logged and counted, and the daemon continues.
 pub fn run(options: RunOptions) -> Result<()> {
-    // Root may be the only one who can read it.
+    // Read before root is given up, because other users may not be able to read the
+    // file.
     let config = (options.reread)()?;
     rights::give_up(&config, options.path.as_deref())?;
-    // The mark outlives the tasks, so that `detach` cannot run while one is
+    // The mark outlives the tasks, so that `detach` cannot run while a task is
     // alive.
     let mut mark: Option<Rc<DaemonMark>> = None;
     let runtime = runtime::Builder::new_current_thread()

@@ -48,7 +48,7 @@ pub(super) enum ReleaseMessage {
         open: Option<Target>,
     },
     /// Adopt the open entries and pending releases that an earlier daemon,
-    /// `spamdrop add` or the split of a /64 left.
+    /// `spamdrop add` or the split of a /64 left in the maps.
     Adopt,
     /// The configuration has changed.
     Reconfigure(ReleaseSettings),
@@ -66,7 +66,7 @@ pub(super) struct ReleaseSettings {
     pub mode: ReleaseMode,
     pub grace: Duration,
     pub ports: Vec<u16>,
-    /// Whether entries are sealed at once, so that none is opened again.
+    /// Whether entries are sealed at once, so that no pause opens one again.
     pub seals_at_once: bool,
 }
 
@@ -129,15 +129,15 @@ impl ReleaseTask {
                 },
                 _ = look.tick(), if !self.releases.is_empty() => {
                     self.release();
-                    self.tell();
+                    self.publish_status();
                 }
                 _ = second.tick() => {
                     self.watch_pauses();
-                    self.tell();
+                    self.publish_status();
                 }
             }
         }
-        self.tell();
+        self.publish_status();
     }
 
     fn take(&mut self, message: ReleaseMessage) {
@@ -168,7 +168,7 @@ impl ReleaseTask {
         self.health.set(Subject::Terminate, trouble);
     }
 
-    fn tell(&self) {
+    fn publish_status(&self) {
         let _ = self.status.send(StatusMessage::Release {
             pending: self.releases.len() as u64,
             ended: self.ended,
@@ -265,10 +265,11 @@ impl ReleaseTask {
     /// ended.
     fn end(&mut self, connections: &[Socket]) -> Result<()> {
         let mut result = Ok(());
-        // The owners are found by their sockets, so signal them before the
-        // sockets are destroyed.
+        // A process is found by its sockets, so signal it before they are
+        // destroyed.
         if self.settings.mode == ReleaseMode::Terminate && !connections.is_empty() {
-            result = terminate_owners(connections).context("cannot find the owners of sockets");
+            result = terminate_owners(connections)
+                .context("cannot find the processes that own the sockets");
         }
         for connection in connections {
             let peer = connection.peer;
@@ -282,7 +283,8 @@ impl ReleaseTask {
                     log::debug!(target: "spamdrop::release", "ended a connection that {peer} still held");
                 }
                 Err(error) => {
-                    result = Err(error).with_context(|| format!("the connection of {peer} stays"));
+                    result =
+                        Err(error).with_context(|| format!("cannot end the connection of {peer}"));
                 }
             }
         }
@@ -343,10 +345,12 @@ fn terminate_owners(connections: &[Socket]) -> io::Result<()> {
         .map(|connection| connection.inode.into())
         .filter(|inode| *inode != 0)
         .collect();
-    for owner in owner::of(&inodes)? {
+    for owner in owner::find_owners(&inodes)? {
         match owner.terminate() {
             Ok(()) => log::debug!(target: "spamdrop::release", "sent SIGTERM to {owner}"),
-            Err(error) => log::debug!(target: "spamdrop::release", "left {owner} alone: {error}"),
+            Err(error) => {
+                log::debug!(target: "spamdrop::release", "sent no SIGTERM to {owner}: {error}")
+            }
         }
     }
     Ok(())

@@ -93,7 +93,7 @@ impl ResponderTask {
                         let _ = done.send(self.reconfigure(settings));
                     }
                 },
-                _ = second.tick() => self.tell(),
+                _ = second.tick() => self.publish_status(),
             }
         }
         if let Some(Running { server, .. }) = self.running.take() {
@@ -115,7 +115,10 @@ impl ResponderTask {
                     self.health.clear(Subject::Responder);
                 }
                 Err(error) => {
-                    let text = format!("listed senders are not answered here: {error:#}");
+                    let text = format!(
+                        "the responder cannot run, so the mail server answers listed senders: \
+                         {error:#}"
+                    );
                     self.health.raise(Subject::Responder, &*text);
                     result = Err(text);
                 }
@@ -128,7 +131,7 @@ impl ResponderTask {
         result.map(|()| self.running.is_some())
     }
 
-    fn tell(&self) {
+    fn publish_status(&self) {
         let state = self.running.as_ref().map(|running| {
             let counts = running.server.counts();
             ResponderState {

@@ -8,8 +8,8 @@ use crate::responder::Meter;
 /// The responder's state as far as the gate needs it.
 #[derive(Clone)]
 pub(super) struct ResponderView {
-    /// The address families in which it has a socket, as the gate's
-    /// `responders`.
+    /// The address families in which the responder has a socket, as bits of
+    /// `Gate::responders`.
     pub families: u32,
     meter: Meter,
 }

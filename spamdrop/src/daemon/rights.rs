@@ -18,7 +18,7 @@ use spamdrop_core::release::ReleaseMode;
 ///
 /// # Errors
 ///
-/// Others could change the daemon's files, or the account cannot be taken.
+/// Other users could change the daemon's files, or the account cannot be taken.
 pub(super) fn give_up(config: &Config, path: Option<&Path>) -> Result<()> {
     let account = account::daemon();
     directories::ensure_trusted(config, path, &account)?;
@@ -31,9 +31,9 @@ pub(super) fn give_up(config: &Config, path: Option<&Path>) -> Result<()> {
         let missing = missing.join(", ");
         log::warn!("running as {account} without {missing}; grant that, or start as root");
     }
-    // No thread exists yet; those to come, and journalctl, inherit the limits.
-    // A restart of either and a new configuration need all that the start
-    // needs, so nothing is gained by later limits.
+    // All later threads and journalctl inherit the limits. Nothing is gained by
+    // stricter limits after the start, because a new thread, a restart of journalctl
+    // and a reload need all the rights that the start needs.
     limit_files(config);
     if let Err(error) = syscalls::limit() {
         log::info!("the system calls are not limited: {error:#}");
@@ -42,8 +42,8 @@ pub(super) fn give_up(config: &Config, path: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
-/// Makes the directories of the daemon. Where root does it, they become the
-/// daemon's account's, so that it can be started as that account.
+/// Makes the directories of the daemon. Root gives them to the daemon's account, so
+/// that the daemon can be started as that account.
 ///
 /// # Errors
 ///
@@ -58,8 +58,8 @@ pub fn prepare_directories(config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// The limits help where something else has failed already, so the daemon works
-/// without them, too.
+/// Limits the directories in which the daemon can change files. This second line of
+/// defence is not needed for the daemon's work, so an error is only logged.
 fn limit_files(config: &Config) {
     if config.release == ReleaseMode::Terminate {
         // Landlock hides the processes that own the sockets.
@@ -71,7 +71,8 @@ fn limit_files(config: &Config) {
     if !config.fifo.as_os_str().is_empty() {
         writable.push(&fifo);
     }
-    // Root has yet to make `pin_dir`, in a BPF file system.
+    // A daemon that stays root creates `pin_dir` later, so its nearest existing
+    // ancestor must be writable.
     for directory in &mut writable {
         let nearest = directory.ancestors().find(|directory| directory.exists());
         *directory = nearest.unwrap_or(directory);

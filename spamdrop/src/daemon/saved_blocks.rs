@@ -35,8 +35,8 @@ use crate::store::saved_blocks::{Blocks, SavedBlocks, beside, is_damaged, set_as
 const PERIOD: Duration = Duration::from_secs(50);
 /// After a save, wait this many times as long as it took before the next one.
 const REST: u32 = 10;
-/// How long the start waits for the blocks to be restored. After that it goes on
-/// without them, and they follow.
+/// How long the start waits for the blocks to be restored. After that, the daemon
+/// starts while the disk thread still restores them.
 const RESTORED_WITHIN: Duration = Duration::from_secs(10);
 /// How long the end of the daemon waits for the last save.
 const LAST_SAVE: Duration = Duration::from_secs(5);
@@ -124,7 +124,7 @@ impl BlockSaver {
         self.under_way = Some(disk.submit(move || save(&places)));
     }
 
-    /// `None`: the disk thread died.
+    /// Takes the result of a restore or save; `None`: the disk thread died.
     fn take(&mut self, done: Option<Result<Done>>, health: &Health) {
         let now = clock::instant();
         let rest = now.saturating_duration_since(self.begun) * REST;
@@ -132,7 +132,7 @@ impl BlockSaver {
         match &done {
             Ok(Done::Restored(count)) => {
                 self.is_restored = true;
-                // The file must not name the boot before for long.
+                // The file still has the blocks as of the previous boot.
                 self.due = now;
                 if *count > 0 {
                     log::info!("restored {count} blocks from before the reboot");
@@ -152,8 +152,9 @@ impl BlockSaver {
         health.report(Subject::SavedBlocks, failed, done.map(drop));
     }
 
-    /// Removes again what a save may have made after `detach` has removed it. An
-    /// error means that nothing was left, or that the directory holds more.
+    /// Removes the file that a save may have created again after `detach` has removed
+    /// it, and its directory. Errors are ignored: the file does not exist, or the
+    /// directory holds other files.
     pub async fn abandon(&mut self) {
         if let Some(under_way) = self.under_way.take() {
             let _ = timeout(LAST_SAVE, under_way).await;
@@ -191,7 +192,8 @@ fn save(places: &BlockPlaces) -> Result<Done> {
     let write = || {
         let blocks = current(&Blocklist::open(&places.pin_dir)?)?;
         let mut file = SavedBlocks::open(&places.file, DAEMON_WAIT)?;
-        // `detach` removes the pins, and then the file.
+        // Check after the file was opened, because `detach` removes the pins, and then
+        // the file.
         let is_pinned = pins::pinned(&places.pin_dir)? == Pinned::Current;
         ensure!(is_pinned, "the filter was detached");
         file.save(blocks).map(Done::Saved)
@@ -221,9 +223,10 @@ fn current(blocklist: &Blocklist) -> Result<Blocks> {
     let now = clock::both();
     let (mut entries, mut origins) = (Vec::new(), Vec::new());
     blocklist.for_each(|found| {
-        entries.extend(SavedEntry::of(found.target, &found.entry, now));
+        entries.extend(SavedEntry::from_entry(found.target, &found.entry, now));
     })?;
-    blocklist.for_each_origin(|addr, origin| origins.push((addr, SavedOrigin::of(&origin))))?;
+    blocklist
+        .for_each_origin(|addr, origin| origins.push((addr, SavedOrigin::from_origin(&origin))))?;
     let counters = blocklist.counters()?;
     let counter = |reason: &Reason| (reason.name().to_owned(), counters.get(*reason));
     Ok(Blocks {
@@ -266,7 +269,8 @@ fn restore(places: &BlockPlaces, protected: Protected) -> Result<Done> {
     let mut blocklist = Blocklist::open(&places.pin_dir)?;
     let lock = acquire_within(&places.run_dir, LOCK_WAIT)?;
     let count = put_back(&lock, &blocks, &scope, &mut blocklist)?;
-    // From now on the maps are right. The counters must not be added twice.
+    // With the current boot in the file, the blocks are not restored again. The
+    // counters come last, because they must not be added twice.
     if let Some(mut file) = open()? {
         file.set_boot(&boot)?;
     }
@@ -292,7 +296,8 @@ fn put_back(
         .filter(|entry| is_wanted(&entry.target))
         .filter_map(|entry| Some((entry.target, entry.restored(blocks.saved, now)?)))
         .collect();
-    // If the map has become smaller, those that end first are evicted.
+    // If the map has become smaller, it evicts the entries that were written first, so
+    // these must be those that end first.
     entries.sort_unstable_by_key(|(_, entry)| entry.expires);
     let count = entries.len();
     blocklist.put_all(lock, entries.iter().copied())?;
@@ -305,8 +310,8 @@ fn put_back(
     Ok(count)
 }
 
-/// Whether an entry may be restored: its addresses may have been allowlisted
-/// since, or have become this machine's own.
+/// Whether an entry may be restored. It may not if it holds an address that is protected
+/// now, or if it is a /64 that holds a known sender now.
 fn may_block(scope: &Scope, target: Target) -> bool {
     scope.choose(target, target.net()).is_ok()
 }
@@ -314,7 +319,7 @@ fn may_block(scope: &Scope, target: Target) -> bool {
 fn counters(saved: &[(String, u64)]) -> Counters {
     let mut counters = Counters::default();
     for (name, packets) in saved {
-        // A name that is not there any more was one of another version.
+        // Another version may have saved counters that this version does not have.
         if let Some(counter) = counters.by_name(name) {
             *counter = *packets;
         }

@@ -115,7 +115,7 @@ fn gate(config: &Config, slots: Slots) -> GateSettings {
             true => WhenFull::Refuses,
             false => WhenFull::Waits,
         },
-        // An error is that of the look-ups, too.
+        // `lookups` reads the same file, and reports an error.
         server: config.gathered_settings().ok().flatten(),
         lookups: lookups().map_err(|error: anyhow::Error| format!("{error:#}")),
         max_lookups_per_day: config.max_lookups_per_day,

@@ -49,7 +49,7 @@ impl SourceSettings {
         Ok(self.with_journal(tail))
     }
 
-    /// Opens the logs at their ends. Where they are read is not saved.
+    /// Opens the logs at their ends. Read positions are not saved.
     ///
     /// # Errors
     ///

@@ -53,7 +53,7 @@ pub(super) enum StatusMessage {
 #[derive(Default)]
 pub(super) struct WatchStatus {
     pub sources: Vec<SourceState>,
-    /// Lines by decision.
+    /// Number of lines by decision.
     pub events: Vec<(&'static str, u64)>,
     /// Near misses by their reason.
     pub near_misses: Vec<(&'static str, u64)>,

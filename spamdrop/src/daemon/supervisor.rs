@@ -53,18 +53,20 @@ use spamdrop_core::policy::{Protected, Scope};
 use sweep::Swept;
 use tasks::Tasks;
 
-/// How often interfaces are checked, so that a missed event does no harm.
+/// How often the periodic checks run. They include the interfaces, because an event
+/// of the network may be missed.
 const SECOND: Duration = Duration::from_secs(1);
-/// How soon interfaces are looked at after a change.
+/// Maximum time from an event of an interface to the check of the interfaces.
 const SOON: Duration = Duration::from_millis(100);
 /// How often the packet log is read, with `--log-packets`.
 const PACKETS_PERIOD: Duration = Duration::from_millis(100);
-/// How often the write lock is tried at the start and for a reload.
+/// How soon a failed attempt to take the write lock is repeated.
 const LOCK_RETRY: Duration = Duration::from_millis(20);
-/// How long to wait for the write lock before its holder is named.
+/// How long the write lock may be held by another process until the start logs the
+/// holder, and until a reload fails.
 const LOCK_NAMED_AFTER: Duration = Duration::from_secs(1);
-/// How long the disk thread waits for the write lock, and after which a task
-/// that cannot wait names its holder.
+/// How long a sweep waits for the write lock. Also how long an update of the
+/// protected addresses is retried before the holder of the lock is reported.
 const SHORT_LOCK_WAIT: Duration = Duration::from_millis(100);
 
 pub(super) struct Supervisor {
@@ -77,15 +79,17 @@ pub(super) struct Supervisor {
     refusals: AttachRefusals,
     not_ip: NotIpWatch,
     pauses: PauseWatch,
-    /// Looks for the mail server after the start; `None` when that has ended.
+    /// Watches after the start whether the mail server listens. `None` once it
+    /// listens, or once the warning that it does not has been logged.
     listeners: Option<ListenerWatch>,
-    /// Whether the ends of pauses that are over are still to be removed; an
-    /// earlier daemon may have left some.
+    /// Whether the filter's settings may hold the end of a pause that is over, which
+    /// must be removed. True at the start, because an earlier daemon may have left one.
     forgets_pauses: bool,
     packets: Option<PacketLog>,
-    /// The prefixes that the tasks must not block, as they were last told.
+    /// The prefixes that must not be blocked, as last sent to the tasks.
     protected: Protected,
-    /// The private address of a proxy, which is protected, too.
+    /// The private address of the proxy in front of the mail server, if the log shows
+    /// one. It is protected, too.
     proxy: Option<IpAddr>,
     /// Whether the allowlist may differ from `protected`, in its file or in the
     /// filter, so that all of it must be read again.
@@ -94,7 +98,7 @@ pub(super) struct Supervisor {
     allow_span: AllowSpan,
     /// Whether addresses, routes or interfaces have changed.
     network_changed: bool,
-    /// Whether an interface has changed since they were looked at.
+    /// Whether an interface has changed since the last check of the interfaces.
     interfaces_changed: bool,
     /// Since when an update of the filter's protected addresses has been
     /// pending.
@@ -145,8 +149,8 @@ impl Supervisor {
             log::warn!("{error:#}");
         }
         drop(lock);
-        // A loaded filter takes tens of MiB, which are free before the tasks
-        // allocate anything that lasts.
+        // Drops the loaded filter, which takes tens of MiB, before the tasks
+        // allocate memory that lasts.
         let packets = open_packet_log(installed.filter, options.log_level)?;
         let (disk, mut disk_thread) = DiskThread::new();
         let started = disk_thread.ensure_started();
@@ -176,7 +180,7 @@ impl Supervisor {
             proxy: None,
             rereads_allowlist: false,
             allow_span: AllowSpan::default(),
-            // Changes before the subscription were missed.
+            // No event tells of a change before the subscription.
             network_changed: true,
             interfaces_changed: false,
             protecting: None,
@@ -195,13 +199,13 @@ impl Supervisor {
         supervisor.warn_of_settings();
         supervisor.tasks.tell_release(ReleaseMessage::Adopt);
         let answers = supervisor.arrange_responder(steered).await == Ok(true);
-        let answering = if answers {
+        let responding = if answers {
             ", answering listed senders"
         } else {
             ""
         };
         let ready = format!(
-            "{}, watching {}{answering}",
+            "{}, watching {}{responding}",
             describe(&installed.attached),
             supervisor.settings.sources.describe(),
         );
@@ -241,7 +245,8 @@ impl Supervisor {
                     self.keep_attached();
                 }
                 result = next_change(&mut changes) => match result {
-                    // Routes can change in bursts; once a second is enough.
+                    // Routes can change in bursts, so the addresses are read once a
+                    // second at most.
                     Ok(change) => {
                         self.network_changed = true;
                         self.interfaces_changed |= change == Change::Interfaces;
@@ -275,7 +280,7 @@ impl Supervisor {
     fn look_after(&mut self) -> Result<()> {
         let filter = &self.settings.filter;
         if pins::pinned(&filter.pin_dir)? != Pinned::Current || !self.mark.is_seen() {
-            let message = "the filter was detached, so there is nothing left to write to";
+            let message = "the filter was detached while the daemon ran, so the daemon ends";
             return Err(Failure::new(Exit::NotAttached, message));
         }
         self.tasks.ensure_running()?;
@@ -366,7 +371,7 @@ async fn acquire_soon(run_dir: &Path) -> Result<WriteLock> {
     }
 }
 
-/// Pending for ever once that has failed.
+/// Waits for the next change; for ever, if there is no subscription because it failed.
 async fn next_change(changes: &mut Option<Changes>) -> io::Result<Change> {
     match changes {
         Some(changes) => changes.next().await,

@@ -66,7 +66,7 @@ pub(super) enum WatchMessage {
         nets: KnownNets,
         senders: Arc<[Target]>,
     },
-    /// Other zones are known to work or to be broken.
+    /// The zones have changed, or which of them are broken.
     Zones(ZoneNames),
     /// End a pause of the ceiling.
     Resume,
@@ -116,12 +116,12 @@ pub(super) struct WatchTask {
     health: Health,
     near_misses: NearMissHistory,
     clocks: LogClocks,
-    /// The proxy's address, as the supervisor was told last.
+    /// The proxy's address, as last sent to the supervisor.
     proxy: Option<IpAddr>,
     /// Why blocking is paused, as last logged.
     ceiling: Option<String>,
     has_ended: bool,
-    /// Whether the status task has not been told of lines.
+    /// Whether lines were read since the last report to the status task.
     is_untold: bool,
     saving: Option<Receiver<Result<()>>>,
 }
@@ -174,8 +174,8 @@ impl WatchTask {
         let mut more = self.read();
         loop {
             tokio::select! {
-                // The order gives priority: a storm of lines delays no branch
-                // above it.
+                // The order gives priority: a storm of lines delays only the
+                // branches that read.
                 biased;
                 message = inbox.recv() => match message {
                     None | Some(WatchMessage::Stop) => break,
@@ -188,9 +188,9 @@ impl WatchTask {
                     self.look_after();
                     more = self.read();
                     self.blocker.store_holds();
-                    self.tell();
+                    self.publish_status();
                 }
-                _ = tell.tick(), if self.is_untold => self.tell(),
+                _ = tell.tick(), if self.is_untold => self.publish_status(),
                 _ = retry.tick(), if self.blocker.is_waiting() => self.write(),
                 // Yield first, because timers and signals are served only
                 // between tasks.
@@ -245,7 +245,7 @@ impl WatchTask {
                 self.health.clear(Subject::Sources);
             }
             Err(error) => {
-                let text = format!("the old logs are still read; restart the daemon: {error:#}");
+                let text = format!("cannot open the new logs; restart the daemon: {error:#}");
                 self.health.raise(Subject::Sources, text);
             }
         }
@@ -321,11 +321,11 @@ impl WatchTask {
     /// Ends a pause of the ceiling by order of the administrator.
     fn resume(&mut self) {
         if self.engine.ceiling(moment()).is_some() {
-            log::info!(target: "spamdrop::policy", "the pause ends by `spamdrop resume`");
+            log::info!(target: "spamdrop::policy", "`spamdrop resume` ended the ceiling's pause");
         }
         self.engine.resume();
         self.say_ceiling();
-        self.tell();
+        self.publish_status();
     }
 
     fn keep_positions(&mut self) {
@@ -334,12 +334,12 @@ impl WatchTask {
             Some(Some(Ok(()))) => self.health.clear(Subject::Positions),
             Some(Some(Err(error))) => {
                 self.tail.forget_save();
-                let text = format!("cannot keep the log positions: {error:#}");
+                let text = format!("cannot save the log positions: {error:#}");
                 self.health.raise(Subject::Positions, text);
             }
             Some(None) => self.tail.forget_save(),
         }
-        // While a block waits, its line must be read again after a crash.
+        // After a crash, the lines of waiting blocks must be read again.
         if self.saving.is_none()
             && !self.blocker.is_waiting()
             && let Some(save) = self.tail.begin_save()
@@ -348,7 +348,7 @@ impl WatchTask {
         }
     }
 
-    fn tell(&mut self) {
+    fn publish_status(&mut self) {
         self.is_untold = false;
         let failed = self.blocker.failed();
         let blocked = self.engine.counts().get("blocked").copied();
@@ -379,7 +379,7 @@ impl WatchTask {
     async fn end(mut self) {
         self.write_blocks().await;
         self.blocker.end_holds().await;
-        self.tell();
+        self.publish_status();
         if let Some(saving) = self.saving.take()
             && !matches!(saving.await, Ok(Ok(())))
         {
@@ -392,7 +392,7 @@ impl WatchTask {
         } else if let Some(save) = self.tail.begin_save()
             && let Ok(Err(error)) = self.disk.submit(save).await
         {
-            log::warn!("cannot keep the log positions: {error:#}");
+            log::warn!("cannot save the log positions: {error:#}");
         }
         self.store.end(&mut self.engine).await;
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use hashlink::LruCache;
 
-use super::answer::Answer;
+use super::lookup_answer::Answer;
 
 /// Maximum number of cached sources; the least recently used one is evicted.
 /// With texts of the maximum length, the cache takes about 30 MB.
@@ -23,7 +23,7 @@ impl Cache {
         }
     }
 
-    pub(super) fn keep(&mut self, answer: Answer, now: Instant) {
+    pub(super) fn insert(&mut self, answer: Answer, now: Instant) {
         let until = now + answer.ttl;
         self.answers.insert(answer.addr, (answer, until));
     }
@@ -68,7 +68,7 @@ mod tests {
     fn an_answer_holds_for_its_time() {
         let (start, mut cache) = (Instant::now(), Cache::new());
         let one = answer(1);
-        cache.keep(one.clone(), start);
+        cache.insert(one.clone(), start);
         let after = |s| start + Duration::from_secs(s);
         let left = |answer: Option<Answer>| answer.map(|answer| answer.ttl.as_secs());
         assert_eq!(left(cache.get(one.addr, after(1))), Some(59));
@@ -83,10 +83,10 @@ mod tests {
         let (now, mut cache) = (Instant::now(), Cache::new());
         let many = u32::try_from(MAX).unwrap_or_default();
         for number in 0..many {
-            cache.keep(answer(number), now);
+            cache.insert(answer(number), now);
         }
         assert!(cache.get(answer(0).addr, now).is_some());
-        cache.keep(answer(many), now);
+        cache.insert(answer(many), now);
         assert_eq!(cache.answers.len(), MAX);
         assert!(cache.get(answer(0).addr, now).is_some());
         assert_eq!(cache.get(answer(1).addr, now), None);

@@ -7,11 +7,11 @@ use std::time::Duration;
 use domain::base::Message;
 use domain::base::iana::Rtype;
 use spamdrop_common::gate::Standing;
-use spamdrop_core::dnsbl::answer::{Failure, Records};
 use spamdrop_core::dnsbl::decision::{Decision, Outcome, decide};
 use spamdrop_core::dnsbl::host_name::is_generic;
 use spamdrop_core::dnsbl::refusal::Refusals;
 use spamdrop_core::dnsbl::reply_text::behind_code;
+use spamdrop_core::dnsbl::response::{Failure, Records};
 use spamdrop_core::dnsbl::rule::{Effect, Rule, Text};
 use spamdrop_core::dnsbl::zone::{self, Distrust, Heard, Reply, Said, Trouble};
 use spamdrop_core::dnsbl::zone_test::TEST_ADDRESSES;
@@ -75,7 +75,7 @@ impl Findings {
     /// The text that follows the code of the rejection, if the source is
     /// listed.
     #[must_use]
-    pub fn text(&self) -> Option<&str> {
+    pub fn rejection_text(&self) -> Option<&str> {
         let Outcome::Listed(index) = self.decision.outcome else {
             return None;
         };
@@ -91,13 +91,14 @@ impl Findings {
 pub struct Skipped {
     /// Those that refuse to serve.
     pub refusals: Refusals,
-    /// Those whose test did not pass: the reason by the index of the zone. A
-    /// missing one is trusted.
+    /// By the index of each zone: why it did not pass its test, or `None` if it is
+    /// trusted. A zone beyond the end is trusted.
     pub distrusts: Vec<Option<Distrust>>,
 }
 
 impl Skipped {
-    /// The reply in place of that of the zone with this index.
+    /// The reply to use instead of a query; `None`: the zone is to be queried. `index`:
+    /// that of the zone.
     fn reply(&self, index: usize, rule: &Rule) -> Option<Reply> {
         let paused = self.refusals.pause(&rule.zone, Instant::now().into_std());
         let distrust = self.distrusts.get(index).copied().flatten();
@@ -146,8 +147,8 @@ fn by_table(outcome: Outcome) -> Decision {
     }
 }
 
-/// Shortens the lifetime of a decision if the name look-up failed, so that it
-/// is repeated soon.
+/// Shortens the lifetime of a decision if the name look-up failed, so that the
+/// name is looked up again soon.
 fn for_name(decision: Decision, name: Option<&HostName>) -> Decision {
     match name {
         Some(HostName::Failed(_)) => Decision {
@@ -194,7 +195,8 @@ pub async fn test_zone(resolver: &Resolver, rule: &Rule, wait: Duration) -> [Rep
     }
 }
 
-/// For each rule, an earlier one whose query is the same.
+/// For each rule, the index of an earlier rule that sends the same query; `None`: the
+/// rule needs a query of its own, or none.
 fn earlier_rules(rules: &[Rule], exempt: &[bool]) -> Vec<Option<usize>> {
     let is_asked = |index: usize| exempt.get(index) == Some(&false);
     let same = |index: usize, rule: &Rule| {
@@ -234,8 +236,8 @@ impl Asker<'_> {
         }
     }
 
-    /// Queries the zones about which the source is not exempt, each once, even
-    /// if it has several rules with different filters.
+    /// Queries the zones from which the source is not exempt. A zone is queried once,
+    /// even if several rules with different filters name it.
     async fn zones(&self, rules: &[Rule], exempt: &[bool], skipped: &Skipped) -> Vec<Reply> {
         let earlier = earlier_rules(rules, exempt);
         let asked = rules.iter().zip(exempt).zip(&earlier).enumerate();
@@ -306,8 +308,8 @@ impl Asker<'_> {
         }
     }
 
-    /// Looks up the host's names. Returns the first that is confirmed and not
-    /// generic, or a failure, otherwise the result for the last name.
+    /// Looks up the host's names. Stops at the first that is confirmed and not generic, or
+    /// that fails. Returns the result for the last name that was looked up.
     async fn name(&self) -> HostName {
         let Some(reverse) = question::reverse(self.addr) else {
             return HostName::Absent;

@@ -18,9 +18,9 @@ use spamdrop_core::zones::Zones;
 use tokio::task::JoinSet;
 
 use super::Resolver;
-use super::answer::Answer;
 use super::cache::Cache;
 use super::inquiry::{Findings, Skipped, inquire};
+use super::lookup_answer::Answer;
 use super::zone_tester::ZoneTester;
 use spamdrop_core::nat64::canonical;
 
@@ -50,7 +50,7 @@ pub struct Lookups {
     zones: Arc<Zones>,
     resolver: Arc<Resolver>,
     cache: Arc<Mutex<Cache>>,
-    pace: RateLimit,
+    rate_limit: RateLimit,
     refusals: Refusals,
     tester: ZoneTester,
     counts: ZoneCounts,
@@ -69,7 +69,7 @@ impl Lookups {
             zones: Arc::new(zones),
             resolver,
             cache: Arc::new(Mutex::new(Cache::new())),
-            pace: RateLimit::new(per_day),
+            rate_limit: RateLimit::new(per_day),
             refusals: Refusals::default(),
             counts: ZoneCounts::default(),
             under_way: JoinSet::new(),
@@ -88,14 +88,14 @@ impl Lookups {
         if let Some(answer) = self.cached(|cache| cache.get(addr, now)) {
             return Asked::Known(answer);
         }
-        // An answer without a verdict would be kept for a while.
+        // Untested zones give no verdict, and the cache would keep that answer.
         if self.tester.is_undecided() {
             self.tester.record(&mut self.refusals);
             if self.tester.is_undecided() {
                 return Asked::Untested;
             }
         }
-        if self.sources.len() >= MAX_UNDER_WAY || !self.pace.take(urgency, now) {
+        if self.sources.len() >= MAX_UNDER_WAY || !self.rate_limit.take(urgency, now) {
             return Asked::TooMany;
         }
         let (zones, resolver) = (Arc::clone(&self.zones), Arc::clone(&self.resolver));
@@ -132,7 +132,7 @@ impl Lookups {
             self.tester.answered();
         }
         let answer = Answer::new(addr, &findings, self.zones.can_list());
-        self.cached(|cache| cache.keep(answer.clone(), now));
+        self.cached(|cache| cache.insert(answer.clone(), now));
         answer
     }
 
@@ -140,17 +140,17 @@ impl Lookups {
     /// look-up found it listed.
     pub fn texts(&self) -> impl Fn(IpAddr) -> Option<Box<str>> + Send + Sync + use<> {
         let cache = Arc::clone(&self.cache);
-        move |addr| with(&cache, |cache| cache.last(canonical(addr))?.text.clone())
+        move |addr| with_cache(&cache, |cache| cache.last(canonical(addr))?.text.clone())
     }
 
     fn cached<T>(&self, job: impl FnOnce(&mut Cache) -> T) -> T {
-        with(&self.cache, job)
+        with_cache(&self.cache, job)
     }
 
     /// Whether the day's budget is spent and has not recovered, so that hardly
     /// any look-up starts.
     pub fn is_spent(&mut self) -> bool {
-        self.pace.is_spent(Instant::now())
+        self.rate_limit.is_spent(Instant::now())
     }
 
     /// Makes the next [`Lookups::test_zones`] test all zones.
@@ -164,7 +164,7 @@ impl Lookups {
         self.zones.rules()
     }
 
-    /// Each zone once: the state of its test, and what it answered.
+    /// For each zone, the state of its test, and the counts of its answers.
     #[must_use]
     pub fn zone_figures(&self) -> Vec<ZoneFigures> {
         let mut figures: Vec<ZoneFigures> = Vec::new();
@@ -177,7 +177,7 @@ impl Lookups {
                 listed,
                 unlisted,
                 failed,
-            } = self.counts.of(&rule.zone);
+            } = self.counts.answers(&rule.zone);
             figures.push(ZoneFigures {
                 zone: zone.into_owned(),
                 state: state.name().to_owned(),
@@ -189,8 +189,8 @@ impl Lookups {
         figures
     }
 
-    /// Forgets all answers and aborts the running look-ups, because other zones
-    /// are trusted now.
+    /// Forgets all answers and aborts the running look-ups. To be called when other
+    /// zones are trusted than before.
     pub fn forget(&mut self) {
         self.cached(Cache::clear);
         self.under_way = JoinSet::new();
@@ -217,7 +217,7 @@ impl Lookups {
         self.resolver = Arc::new(resolver);
         self.tester
             .reconfigure(self.zones.rules(), Arc::clone(&self.resolver));
-        self.pace.set_per_day(per_day);
+        self.rate_limit.set_per_day(per_day);
         self.refusals = Refusals::default();
         self.forget();
     }
@@ -225,6 +225,6 @@ impl Lookups {
 
 /// Runs `job` on the locked cache. A poisoned lock is used as it is: no job
 /// panics while the cache is inconsistent.
-fn with<T>(cache: &Mutex<Cache>, job: impl FnOnce(&mut Cache) -> T) -> T {
+fn with_cache<T>(cache: &Mutex<Cache>, job: impl FnOnce(&mut Cache) -> T) -> T {
     job(&mut cache.lock().unwrap_or_else(PoisonError::into_inner))
 }

@@ -10,7 +10,7 @@ use domain::base::name::{FlattenInto as _, ParsedName};
 use domain::base::rdata::ParseRecordData;
 use domain::rdata::{A, Aaaa, Ptr, Soa, Txt};
 
-use spamdrop_core::dnsbl::answer::{Failure, Records};
+use spamdrop_core::dnsbl::response::{Failure, Records};
 
 use super::question::Name;
 
@@ -70,7 +70,8 @@ fn records<'a, Data: ParseRecordData<'a, [u8]>, T>(
     })
 }
 
-/// How long the absence may be cached (RFC 2308 section 5).
+/// How long the absence of a record may be cached (RFC 2308 section 5); `None`: the
+/// response does not say so.
 fn absent_for(message: &Message<[u8]>) -> Option<Duration> {
     let authority = message.authority().ok()?;
     let mut soas = authority.limit_to_in::<Soa<ParsedName<&[u8]>>>();

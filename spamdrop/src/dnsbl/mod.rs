@@ -5,10 +5,10 @@
 //! one source, [`message`] reads the answers, and `spamdrop_core::dnsbl`
 //! interprets them.
 
-mod answer;
 mod cache;
 pub mod inquiry;
 mod join;
+mod lookup_answer;
 mod lookups;
 pub mod message;
 mod name_server_health;
@@ -16,8 +16,8 @@ pub mod question;
 pub mod resolver;
 mod zone_tester;
 
-pub use answer::Answer;
 pub use join::join_all;
+pub use lookup_answer::Answer;
 pub use lookups::{Asked, Lookups};
 pub use resolver::Resolver;
 

@@ -28,7 +28,7 @@ impl NameServerHealth {
     /// over, one query probes the server. The other queries avoid it until the
     /// probe is answered, or until `wait` has passed.
     pub fn is_lost(&self, now: Instant, wait: Duration) -> bool {
-        self.with(|state| match state.silent_until {
+        self.with_state(|state| match state.silent_until {
             None => false,
             Some(until) if now < until => true,
             Some(_) => {
@@ -40,12 +40,12 @@ impl NameServerHealth {
 
     /// Records an answer, whatever its content.
     pub fn answered(&self) {
-        self.with(|state| *state = State::default());
+        self.with_state(|state| *state = State::default());
     }
 
     /// Records that a query was not answered in time.
     pub fn timed_out(&self, now: Instant) {
-        self.with(|state| {
+        self.with_state(|state| {
             state.unanswered = state.unanswered.saturating_add(1);
             if state.unanswered >= MANY {
                 state.silent_until = Some(now + WHILE);
@@ -53,7 +53,7 @@ impl NameServerHealth {
         });
     }
 
-    fn with<T>(&self, job: impl FnOnce(&mut State) -> T) -> T {
+    fn with_state<T>(&self, job: impl FnOnce(&mut State) -> T) -> T {
         job(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -15,7 +15,7 @@ use domain::net::client::multi_stream;
 use domain::net::client::protocol::{TcpConnect, UdpConnect};
 use domain::net::client::request::{Error, RequestMessage, SendRequest as _};
 
-use spamdrop_core::dnsbl::answer::Failure;
+use spamdrop_core::dnsbl::response::Failure;
 
 use super::name_server_health::NameServerHealth;
 use super::question::Name;
@@ -45,7 +45,7 @@ struct NameServer {
     /// Created with the first query, because its TCP side is a task of the
     /// runtime.
     connection: OnceLock<Connection<UdpConnect, RequestMessage<Vec<u8>>>>,
-    patience: NameServerHealth,
+    health: NameServerHealth,
 }
 
 /// Reads the name servers from a file such as `/etc/resolv.conf`. Without the
@@ -80,7 +80,7 @@ impl Resolver {
         let server = |addr: &SocketAddr| NameServer {
             addr: *addr,
             connection: OnceLock::new(),
-            patience: NameServerHealth::default(),
+            health: NameServerHealth::default(),
         };
         Self {
             servers: servers.iter().map(server).collect(),
@@ -114,7 +114,7 @@ impl Resolver {
 
     fn in_order(&self) -> Vec<&NameServer> {
         let (now, mut servers) = (Instant::now(), self.servers.iter().collect::<Vec<_>>());
-        servers.sort_by_cached_key(|server| server.patience.is_lost(now, WAIT));
+        servers.sort_by_cached_key(|server| server.health.is_lost(now, WAIT));
         servers
     }
 }
@@ -128,14 +128,14 @@ impl NameServer {
         let mut request = self.connection().send_request(question.clone());
         match request.get_response().await {
             Ok(message) => {
-                self.patience.answered();
+                self.health.answered();
                 read(message.for_slice())
             }
             Err(error) => {
                 // Only silence counts against the server: other errors cost no
                 // time, or follow an answer by UDP.
                 if is_silence(&error) {
-                    self.patience.timed_out(Instant::now());
+                    self.health.timed_out(Instant::now());
                 }
                 Err(why(&error))
             }

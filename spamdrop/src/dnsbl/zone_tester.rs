@@ -13,14 +13,15 @@ use tokio::task::JoinSet;
 use super::Resolver;
 use super::inquiry::test_zone;
 
-/// The time between two tests, if all zones are tested within [`ROUND`] so.
+/// Maximum time between the tests of two zones. With more than 30 zones it is shorter,
+/// so that every zone is tested once in [`ROUND`].
 const PERIOD: Duration = Duration::from_secs(20);
-/// How long it may take until every zone was tested.
+/// Maximum time in which every zone is tested once.
 const ROUND: Duration = Duration::from_secs(600);
 /// Maximum time for each query of a test.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// The tests of the zones, and those under way.
+/// The results of the zones' tests, and the tests that are under way.
 pub(super) struct ZoneTester {
     resolver: Arc<Resolver>,
     tests: ZoneTests,
@@ -46,7 +47,8 @@ impl ZoneTester {
         }
     }
 
-    /// Tests other zones, or by other name servers, at once.
+    /// Switches to other zones or name servers. The next [`ZoneTester::poll`] tests all
+    /// zones.
     pub fn reconfigure(&mut self, rules: &[Rule], resolver: Arc<Resolver>) {
         let mut renewed = Self::new(rules, resolver);
         renewed.tests.carry_over(&self.tests);
@@ -65,8 +67,8 @@ impl ZoneTester {
         self.tests.answered(Instant::now());
     }
 
-    /// For each zone, the reason why look-ups by it give no verdict. All are
-    /// trusted if nothing has called [`ZoneTester::poll`].
+    /// For each zone, why its answers are not used; `None`: it is trusted. The list is
+    /// empty before the first [`ZoneTester::poll`], so that all zones are trusted.
     pub fn distrusts(&self) -> Vec<Option<Distrust>> {
         match self.has_begun {
             true => self.tests.distrusts(),

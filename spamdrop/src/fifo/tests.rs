@@ -132,7 +132,7 @@ async fn anything_else_is_refused_and_stays() {
     fs::write(place.path(), "precious").unwrap();
     let error = format!("{:#}", Fifo::open(&place.path()).unwrap_err());
     assert!(
-        error.contains("recent is no FIFO of ours; remove it"),
+        error.contains("recent is not a FIFO of the daemon's account; remove it"),
         "{error}"
     );
     assert_eq!(fs::read(place.path()).unwrap(), b"precious");

@@ -65,7 +65,7 @@ pub struct Attachment {
     pub filter: Filter,
     /// The interfaces that have it, in the order of their names in the request.
     pub attached: Vec<Attached>,
-    /// Those that do not, and why.
+    /// The requested interfaces that do not have it, and why.
     pub refused: Vec<Refused>,
 }
 
@@ -90,11 +90,11 @@ pub struct Refused {
     pub error: Error,
 }
 
-/// Attaches the filter to interfaces, or replaces it there without a gap. Each
-/// interface is treated for itself: one that is missing, or refuses, keeps no
-/// other from being protected. Pinned maps and links are reused. Nothing is
-/// changed after an error, unless an upgrade had replaced a program before it:
-/// then the new maps count.
+/// Attaches the filter to interfaces, or replaces it there without a gap. If an
+/// interface is missing or refuses the filter, the others are still attached.
+/// Pinned maps and links are reused. After an error, nothing is changed, except
+/// that an upgrade which has replaced a program before the error keeps the new
+/// maps.
 ///
 /// # Errors
 ///
@@ -121,7 +121,7 @@ pub fn attach(
     }
     match (upgrade, &result) {
         (Some(upgrade), Ok(_)) => upgrade.finish()?,
-        // An interface filters by the new maps already, so these count.
+        // An interface may filter by the new maps already, so they stay.
         (Some(upgrade), Err(_)) if has_changed => upgrade.finish()?,
         (Some(upgrade), Err(_)) => upgrade.abandon()?,
         (None, _) => {}
@@ -237,7 +237,8 @@ fn ensure_mode(interface: &Interface, mode: Mode) -> Result<()> {
     let generic = interface.xdp.is_some_and(|xdp| !xdp.native);
     if mode == Mode::Native && generic {
         anyhow::bail!(
-            "the filter on {name} is generic; for native, `spamdrop detach {name}` first"
+            "the filter on {name} runs in generic mode; for native mode, run `spamdrop detach \
+             {name}` first"
         );
     }
     Ok(())
@@ -275,7 +276,7 @@ fn release(pin_dir: &Path, link: &Linked) -> Result<()> {
     let name = &link.name;
     let reason = match &link.place {
         LinkPlace::Here(_) => format!("{name} is not in the configuration"),
-        LinkPlace::Renamed(interface) => format!("the interface is {} now", interface.name),
+        LinkPlace::Renamed(interface) => format!("the interface is named {} now", interface.name),
         LinkPlace::Elsewhere => "the interface is in another network namespace now".into(),
         LinkPlace::Gone => return Ok(()),
     };
@@ -289,8 +290,8 @@ pub fn ensure_own_pins(pin_dir: &Path) -> Result<()> {
     namespace::ensure_ours(pin_dir, &linked(pin_dir)?)
 }
 
-/// Detaches the filter from one interface. Returns whether it was pinned for
-/// that name.
+/// Detaches the filter from one interface. Returns whether a link was pinned for
+/// this name.
 pub fn detach_one(_lock: &WriteLock, pin_dir: &Path, name: &str) -> Result<bool> {
     let _acting = pins::act_as_daemon(pin_dir)?;
     let pin = link_pin(pin_dir, name);

@@ -20,15 +20,12 @@ use rustix::io::Errno;
 
 /// Entries moved by one system call.
 pub const BATCH: usize = 4096;
-/// Maximum number of parts that are read before the first of them is visited: a few
-/// megabytes.
-const AHEAD: usize = 32;
 /// Maximum number of threads that write to a map at once.
 const THREADS: usize = 4;
 
-/// Reads a hash map or an array with few system calls, which a second thread makes
-/// while the caller's one visits what was read. Entries that are added or removed in the
-/// meantime may be visited or not; no entry is visited twice.
+/// Reads a hash map or an array with few system calls. A second thread makes them while the
+/// caller's thread visits the entries that were read. Entries that are added or removed in
+/// the meantime may be visited or not; no entry is visited twice.
 ///
 /// # Errors
 ///
@@ -37,7 +34,7 @@ pub fn for_each<K: Pod + Send, V: Pod + Send>(
     map: BorrowedFd<'_>,
     visit: impl FnMut(&[K], &[V]) -> io::Result<()>,
 ) -> io::Result<()> {
-    Reading::begin(map)?.visit(visit)
+    Reading::begin(map, 1)?.visit(visit)
 }
 
 /// A map that is being read ahead by a thread, which ends when this is dropped.
@@ -53,17 +50,18 @@ enum Rest<K, V> {
         /// Takes batches that were visited, to be filled again.
         empty: Sender<Batch<K, V>>,
     },
-    /// There is no thread.
+    /// There is no thread: [`Reading::visit`] reads the other parts.
     Later(Reader),
 }
 
 impl<K: Pod + Send, V: Pod + Send> Reading<K, V> {
-    /// Begins to read. A map that fits into one part is read at once.
+    /// Begins to read. A thread reads at most `ahead` parts that are not visited yet. A map
+    /// that fits into one part is read at once.
     ///
     /// # Errors
     ///
     /// The kernel's error.
-    pub fn begin(map: BorrowedFd<'_>) -> io::Result<Self> {
+    pub fn begin(map: BorrowedFd<'_>, ahead: usize) -> io::Result<Self> {
         let mut reader = Reader {
             map: map.try_clone_to_owned()?.into(),
             cursor: None,
@@ -72,7 +70,7 @@ impl<K: Pod + Send, V: Pod + Send> Reading<K, V> {
         let rest = if first.1 {
             Rest::Later(reader)
         } else {
-            reader.read_ahead()
+            reader.read_ahead(ahead)
         };
         Ok(Self { first, rest })
     }
@@ -92,7 +90,7 @@ impl<K: Pod + Send, V: Pod + Send> Reading<K, V> {
             }
             part = match &mut rest {
                 Rest::Ahead { parts, empty } => {
-                    // The thread has ended if the last part waits to be visited.
+                    // An error means that the thread has read the last part and ended.
                     let _ = empty.send(batch);
                     parts.recv().map_err(io::Error::other)??
                 }
@@ -110,9 +108,9 @@ struct Reader {
 }
 
 impl Reader {
-    /// Reads the rest in a thread, if there can be one.
-    fn read_ahead<K: Pod + Send, V: Pod + Send>(self) -> Rest<K, V> {
-        let (give, parts) = sync_channel(AHEAD);
+    /// Reads the rest in a thread. Returns [`Rest::Later`] if none can be started.
+    fn read_ahead<K: Pod + Send, V: Pod + Send>(self, parts: usize) -> Rest<K, V> {
+        let (give, parts) = sync_channel(parts);
         let (empty, visited) = channel::<Batch<K, V>>();
         let mut ahead = self.clone();
         let read_all = move || {
@@ -131,7 +129,7 @@ impl Reader {
         }
     }
 
-    /// Reads the next part into a batch. Returns it, and whether it is the last one.
+    /// Reads the next part into a batch. Returns the batch, and whether it is the map's last part.
     fn read<K: Pod, V: Pod>(&mut self, mut batch: Batch<K, V>) -> io::Result<(Batch<K, V>, bool)> {
         loop {
             let mut next = 0u32;

@@ -1,8 +1,8 @@
-//! Limits the files that the daemon and journalctl can change and execute, by
-//! Landlock (Linux 5.13), beyond what the modes of the files say.
+//! Limits which files the daemon and journalctl can change and execute, by
+//! Landlock (Linux 5.13). The modes of the files apply as well.
 //!
-//! Reading is left to the modes of the files, because logs may lie anywhere and
-//! a new configuration may name others.
+//! Reading is limited by the modes alone, because logs may lie anywhere and a
+//! new configuration may name other logs.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,8 @@ use landlock::{
     Ruleset, RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _, RulesetStatus,
 };
 
-/// The newest rights that this code knows; of these, the kernel's are used.
+/// The newest rights that this code knows. Those that the kernel does not know
+/// are left out.
 const RIGHTS: ABI = ABI::V5;
 
 /// Where programs and their libraries lie, beside the directories of `PATH`.
@@ -29,14 +30,14 @@ const PROGRAMS: [&str; 9] = [
     "/usr",
 ];
 
-/// The file that programs use as no input.
+/// Programs write output to this file in order to discard it.
 const NULL: &str = "/dev/null";
 
 /// Lets this process, its later threads and the programs that it starts change
 /// files in these directories only, and execute only installed programs.
 /// `no_new_privs` must be set. Returns what the kernel enforces, in words.
 ///
-/// Processes outside of the limit can no longer be inspected or traced.
+/// From then on, this process can inspect and trace only itself and the programs that it starts.
 ///
 /// # Errors
 ///
@@ -78,7 +79,8 @@ fn programs() -> Vec<PathBuf> {
     PROGRAMS.iter().map(PathBuf::from).chain(named).collect()
 }
 
-/// All changes that the daemon makes: no device, no socket, nothing to execute.
+/// The rights to change files as the daemon does. It needs no right to make devices
+/// or sockets.
 fn changes() -> BitFlags<AccessFs> {
     let others = AccessFs::MakeBlock | AccessFs::MakeChar | AccessFs::MakeSock | AccessFs::IoctlDev;
     AccessFs::from_write(RIGHTS) & !others

@@ -8,7 +8,7 @@ use std::ptr::{self, NonNull};
 use aya::Pod;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-/// A map made with `BPF_F_MMAPABLE`, for reading.
+/// A read-only view of an array map that was created with `BPF_F_MMAPABLE`.
 pub struct MappedArray<V> {
     start: NonNull<V>,
     len: usize,
@@ -45,21 +45,21 @@ impl<V: Pod> MappedArray<V> {
         })
     }
 
-    /// The value at an index, if the array has it. Others may write it at the same time, so
-    /// that it may be a mixture of two.
+    /// The value at an index, if the array has it. The filter may write it at the same time,
+    /// so that the result may be a mixture of the old and the new value.
     #[must_use]
     pub fn get(&self, index: u32) -> Option<V> {
         let index = index as usize;
-        // SAFETY: the value lies within the mapping, whose start is that of a page, and
-        // every bit pattern is a value.
+        // SAFETY: the value lies within the mapping. It is aligned, because the mapping
+        // begins with a page, and every bit pattern is a valid value.
         (index < self.len).then(|| unsafe { self.start.add(index).read_volatile() })
     }
 }
 
 impl<V> Drop for MappedArray<V> {
     fn drop(&mut self) {
-        // SAFETY: the mapping is of this size, and nothing refers to it. An error would
-        // leave it to the end of the process.
+        // SAFETY: the mapping is of this size, and nothing refers to it. After an error, it
+        // would stay until the end of the process.
         let _ = unsafe { munmap(self.start.as_ptr().cast(), self.len * size_of::<V>()) };
     }
 }

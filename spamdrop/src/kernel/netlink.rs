@@ -66,7 +66,7 @@ where
 
     let mut socket = Socket::new(protocol)?;
     socket.set_ext_ack(true)?;
-    // The request is not repeated in front of the explanation.
+    // Otherwise, the kernel would repeat the request in front of its explanation.
     socket.set_cap_ack(true)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
@@ -81,7 +81,7 @@ where
     }
 }
 
-/// Parses the answers in a datagram. Returns whether it was the last one.
+/// Parses the answers in a datagram. Returns whether the datagram is the last one.
 fn collect<M: NetlinkDeserializable>(
     datagram: &[u8],
     answers: &mut Vec<M>,

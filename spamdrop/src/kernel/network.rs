@@ -35,7 +35,7 @@ pub struct Interface {
     pub altnames: Vec<String>,
     /// Its MTU in bytes.
     pub mtu: u32,
-    /// With what its packets begin.
+    /// The first header of its packets.
     pub framing: Framing,
     /// The index of the interface that it is a part of: a bridge, a bond.
     pub controller: Option<u32>,
@@ -50,7 +50,7 @@ pub struct Interface {
     pub xdp: Option<Xdp>,
 }
 
-/// With what the packets of an interface begin, by its link type.
+/// The first header of an interface's packets, by its link type.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Framing {
     /// An Ethernet header.
@@ -143,8 +143,8 @@ fn framing(link_type: LinkLayerType) -> Framing {
     }
 }
 
-/// The interface below, where the packets of this one pass it first: not that
-/// of a tunnel, which carries them in other packets, and not a veth's peer.
+/// The index of the interface below, which receives this one's packets first.
+/// `None` for a tunnel, whose packets are inside of others, and for a veth.
 fn parent(attributes: &[LinkAttribute]) -> Option<u32> {
     let is_part = attributes.iter().any(|attribute| match attribute {
         LinkAttribute::LinkInfo(infos) => infos.iter().any(|info| match info {
@@ -170,8 +170,8 @@ fn parent(attributes: &[LinkAttribute]) -> Option<u32> {
     index.filter(|_| is_part && !is_in_other_namespace)
 }
 
-/// The program that sees the packets. A card may have a program in hardware
-/// beside it, which is reported as well.
+/// The generic or driver program, or else the one in the card's hardware. The
+/// kernel reports them in this order, and a card can have two.
 fn attached(attributes: &[LinkXdp]) -> Option<Xdp> {
     let id = |native| {
         move |attribute: &LinkXdp| match (native, attribute) {

@@ -25,7 +25,7 @@ const FIRST_TIMEOUT: Duration = Duration::from_secs(1);
 /// Counts the connections of a local port again and again.
 #[derive(Debug, Default)]
 pub struct ConnectionCounter {
-    /// The sockets of the last count.
+    /// The connections of the last count; `None` before the first count.
     known: Option<HashSet<Cookie>>,
 }
 
@@ -33,10 +33,10 @@ pub struct ConnectionCounter {
 type Cookie = [u8; 8];
 
 impl ConnectionCounter {
-    /// Counts the connections of a local port. `is_answered`: whether a peer's
-    /// new connections belong to the responder, and so take no slot.
-    /// `is_handed_over`: whether the connection from a peer's port is one that
-    /// takes no slot any more.
+    /// Counts the connections of a local port. `is_answered`: whether the
+    /// responder receives a peer's new connections, so that they take no slot.
+    /// `is_handed_over`: whether postscreen has handed the connection from a peer's
+    /// address and port to `smtpd`, so that it takes no slot any more.
     pub fn count(
         &mut self,
         port: u16,
@@ -80,8 +80,8 @@ pub fn accepted() -> io::Result<u64> {
     passive_opens(&text).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// `PassiveOpens` of the line `Tcp:` with numbers, which follows that with
-/// names.
+/// The value of `PassiveOpens`. The first line `Tcp:` has the names of the
+/// fields, the second one their values.
 fn passive_opens(snmp: &str) -> Option<u64> {
     let mut lines = snmp.lines().filter(|line| line.starts_with("Tcp:"));
     let mut fields = lines.next()?.split(' ').zip(lines.next()?.split(' '));
@@ -98,14 +98,13 @@ fn add(seen: &mut Occupancy, socket: &InetResponseHeader) {
     seen.open += u32::from(is_connection(socket));
 }
 
-/// Whether the socket takes a slot. A connection that the peer has closed still
-/// does until the process notices. One that the process has closed itself does
-/// not.
+/// Whether the socket takes a slot. A connection that the peer has closed keeps its
+/// slot until the process notices. A connection that the process has closed takes none.
 fn is_connection(socket: &InetResponseHeader) -> bool {
     matches!(socket.state, TCP_ESTABLISHED | TCP_CLOSE_WAIT)
 }
 
-/// Whether the socket is a handshake that began a moment ago.
+/// Whether the socket is a handshake that began at most [`HANDSHAKE`] ago.
 fn is_pending(socket: &InetResponseHeader) -> bool {
     match socket.timer {
         Some(Timer::Retransmit(left, 0)) if socket.state == TCP_SYN_RECV => {

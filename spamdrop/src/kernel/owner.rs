@@ -13,8 +13,8 @@ use rustix::thread::{CapabilitySet, capabilities};
 
 use super::sockets;
 
-/// The capabilities that finding and terminating the processes of other users
-/// takes.
+/// The capabilities that are needed to find and terminate the processes of other
+/// users.
 pub(super) const NEEDED: [(CapabilitySet, &str); 3] = [
     (CapabilitySet::KILL, "CAP_KILL"),
     (CapabilitySet::SYS_PTRACE, "CAP_SYS_PTRACE"),
@@ -25,7 +25,7 @@ pub(super) const NEEDED: [(CapabilitySet, &str); 3] = [
 ///
 /// # Errors
 ///
-/// The kernel does not tell.
+/// The kernel does not return this thread's capabilities.
 pub fn missing_capabilities() -> io::Result<Vec<&'static str>> {
     let effective = capabilities(None)?.effective;
     let missing = NEEDED.iter().filter(|(one, _)| !effective.contains(*one));
@@ -46,7 +46,7 @@ pub struct Owner {
 /// # Errors
 ///
 /// `/proc` or the list of listening sockets cannot be read.
-pub fn of(inodes: &HashSet<u64>) -> io::Result<Vec<Owner>> {
+pub fn find_owners(inodes: &HashSet<u64>) -> io::Result<Vec<Owner>> {
     let listeners = sockets::listeners()?;
     let mut owners = Vec::new();
     for entry in fs::read_dir("/proc")? {

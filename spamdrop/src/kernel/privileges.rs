@@ -27,16 +27,19 @@ const NEEDED: [(CapabilitySet, &str); 3] = [
 /// Descriptors that the responder may need; only root can raise the limit.
 const DESCRIPTORS: u64 = 16_384;
 
-/// Makes this process the account, which keeps the needed capabilities only: if
-/// it `terminates` processes, also those for that; root, also the right to read
-/// files. From then on no program that it starts gains rights, the process has
-/// no core dump and cannot be traced, and its files are its own. Returns the
-/// names of the needed capabilities that it does not have.
+/// Changes to the account's user and groups, and drops all capabilities except
+/// `NEEDED`. If `terminates`, the process also keeps the capabilities to
+/// terminate other processes. Root also keeps the capability to read all files.
+///
+/// From then on, no program that the process starts gains rights, the process
+/// writes no core dump and cannot be traced, and only the account can access its
+/// new files. Returns the names of the capabilities in `NEEDED` that the
+/// process does not have.
 ///
 /// # Errors
 ///
-/// There are several threads, because each has rights of its own; or root may
-/// not become the account, as in a container without CAP_SETUID and CAP_SETGID.
+/// Several threads run, each of which has rights of its own; or root may not
+/// become the account, as in a container without CAP_SETUID and CAP_SETGID.
 pub fn reduce(account: &Account, terminates: bool) -> io::Result<Vec<&'static str>> {
     ensure_single_thread()?;
     umask(Mode::from_raw_mode(0o077));
@@ -46,7 +49,7 @@ pub fn reduce(account: &Account, terminates: bool) -> io::Result<Vec<&'static st
         limit_bounding_set(kept);
     }
     if account.uid != geteuid() {
-        // The kernel clears it with the change.
+        // The kernel clears this signal when the user changes.
         let end_with_parent = parent_process_death_signal()?;
         set_keep_capabilities(true)?;
         set_thread_groups(&account.groups)?;
@@ -54,7 +57,7 @@ pub fn reduce(account: &Account, terminates: bool) -> io::Result<Vec<&'static st
         set_thread_res_uid(account.uid, account.uid, account.uid)?;
         set_parent_process_death_signal(end_with_parent)?;
     }
-    // systemd's AmbientCapabilities= would pass them on to journalctl.
+    // journalctl would inherit ambient capabilities (systemd's AmbientCapabilities=).
     clear_ambient_capability_set()?;
     set_capabilities(
         None,
@@ -86,7 +89,7 @@ fn ensure_single_thread() -> io::Result<()> {
     match fs::read_dir("/proc/self/task")?.count() {
         1 => Ok(()),
         count => Err(io::Error::other(format!(
-            "{count} threads run, but only one can reduce its rights"
+            "the rights can be reduced only while one thread runs, but {count} threads run"
         ))),
     }
 }
@@ -97,7 +100,7 @@ fn raise_descriptor_limit() {
     if maximum.is_some_and(|maximum| maximum < DESCRIPTORS) {
         let maximum = Some(DESCRIPTORS);
         if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current, maximum }) {
-            log::debug!("the limit of descriptors stays: {error}");
+            log::debug!("cannot raise the limit of open files to {DESCRIPTORS}: {error}");
         }
     }
 }

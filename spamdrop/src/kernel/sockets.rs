@@ -81,7 +81,7 @@ fn listening(port: u16) -> io::Result<Vec<InetResponseHeader>> {
 /// IPv6 sockets.
 pub fn dump(port: u16, states: &StateFlags) -> io::Result<Vec<InetResponseHeader>> {
     dump_at_once(port, states).or_else(|error| {
-        // A kernel may refuse the older request.
+        // A kernel may refuse the older request that lists both families.
         log::debug!("cannot list the sockets of both families at once: {error}");
         dump_each_family(port, states)
     })
@@ -122,7 +122,7 @@ fn dump_each_family(port: u16, states: &StateFlags) -> io::Result<Vec<InetRespon
     Ok(found)
 }
 
-/// The request before `SOCK_DIAG_BY_FAMILY`. Its dump ignores the family.
+/// The request that preceded `SOCK_DIAG_BY_FAMILY`. It lists the sockets of both families.
 enum BothFamilies {
     Request { port: u16, states: u32 },
     Socket(InetResponseHeader),

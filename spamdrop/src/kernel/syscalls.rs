@@ -1,5 +1,5 @@
-//! The system calls that are left to the daemon and to journalctl, by seccomp.
-//! All others fail with EPERM, and nothing is killed.
+//! Limits by seccomp the system calls that the daemon and journalctl can make.
+//! All others fail with EPERM; no process is killed.
 //!
 //! A parser that an attacker took over can then still use the daemon's files
 //! and maps, but cannot change its identity, enter namespaces, mount, trace
@@ -14,8 +14,8 @@ use seccompiler::{
     SeccompRule, TargetArch, apply_filter_all_threads,
 };
 
-/// A system call with the conditions under which it is left; one must hold.
-/// Without conditions it always is.
+/// The name and number of an allowed system call, and its conditions. If there
+/// are any, the call is allowed only if one of them holds.
 type Call = (&'static str, i64, Vec<SeccompRule>);
 
 macro_rules! calls {
@@ -53,7 +53,7 @@ fn unconditional() -> Vec<Call> {
     ]
 }
 
-/// The older forms, which newer machines do not have.
+/// Older forms of the calls in [`unconditional`], which newer architectures do not have.
 #[cfg(target_arch = "x86_64")]
 fn of_this_machine() -> Vec<Call> {
     calls![
@@ -68,8 +68,9 @@ fn of_this_machine() -> Vec<Call> {
     Vec::new()
 }
 
-/// The kinds of sockets: the syslog socket and the name services, DNS and the
-/// responder, the interfaces and the sockets of the mail server.
+/// The allowed families of sockets. AF_UNIX is for syslog and the name services,
+/// AF_INET and AF_INET6 for DNS and the responder, AF_NETLINK to read interfaces
+/// and the mail server's sockets.
 const FAMILIES: [i32; 4] = [
     libc::AF_UNIX,
     libc::AF_INET,
@@ -77,8 +78,8 @@ const FAMILIES: [i32; 4] = [
     libc::AF_NETLINK,
 ];
 
-/// The requests to terminals and sockets. TIOCSTI, by which a program types into
-/// its terminal, is not among them.
+/// The allowed ioctl(2) requests. TIOCSTI, by which a program types into its
+/// terminal, is not among them.
 const CONTROLS: [libc::Ioctl; 7] = [
     libc::FIOCLEX,
     libc::FIONBIO,
@@ -89,7 +90,8 @@ const CONTROLS: [libc::Ioctl; 7] = [
     libc::TIOCGWINSZ,
 ];
 
-/// Names of threads and of memory, and questions.
+/// The allowed operations of prctl(2): to name threads and memory, to be signalled
+/// when the parent ends, and to read attributes of the process.
 const PROCESS_CONTROLS: [i32; 8] = [
     libc::PR_CAPBSET_READ,
     libc::PR_GET_DUMPABLE,
@@ -101,7 +103,7 @@ const PROCESS_CONTROLS: [i32; 8] = [
     libc::PR_SET_VMA,
 ];
 
-/// The kinds of namespaces that clone(2) makes.
+/// The flags by which clone(2) makes namespaces. It is allowed without them only.
 const NAMESPACES: i32 = libc::CLONE_NEWCGROUP
     | libc::CLONE_NEWIPC
     | libc::CLONE_NEWNET
@@ -117,7 +119,7 @@ fn all() -> Result<Vec<Call>> {
     let new_namespaces = SeccompCmpOp::MaskedEq(number(NAMESPACES));
     all.extend([
         ("clone", libc::SYS_clone, vec![rule(0, new_namespaces, 0)?]),
-        // The first filter answers this call.
+        // The first filter of `programs` refuses this call with ENOSYS.
         ("clone3", libc::SYS_clone3, Vec::new()),
         ("ioctl", libc::SYS_ioctl, any_of(1, CONTROLS.map(request))?),
         (
@@ -130,8 +132,8 @@ fn all() -> Result<Vec<Call>> {
     Ok(all)
 }
 
-/// The number of a request, which has 32 bits in the kernel. Its type is another one in
-/// each C library.
+/// The number of an ioctl(2) request, which has 32 bits in the kernel. The C libraries
+/// differ in its type.
 fn request(number: libc::Ioctl) -> u64 {
     let [first, second, third, fourth, ..] = number.to_le_bytes();
     u32::from_le_bytes([first, second, third, fourth]).into()
@@ -154,7 +156,7 @@ fn rule(argument: u8, operator: SeccompCmpOp, value: u64) -> Result<SeccompRule>
 ///
 /// # Errors
 ///
-/// The kernel has no seccomp, or the crate does not know this machine.
+/// The kernel has no seccomp, or seccompiler does not support this architecture.
 pub fn limit() -> Result<()> {
     for program in programs()? {
         apply_filter_all_threads(&program)?;
@@ -162,7 +164,7 @@ pub fn limit() -> Result<()> {
     Ok(())
 }
 
-/// The filter for clone3, and that for all.
+/// The filter for clone3, and the filter for all system calls.
 ///
 /// The flags of clone3 lie in memory, which a filter cannot read. The C library
 /// uses clone where the kernel does not have clone3 (ENOSYS), and the flags of
@@ -187,7 +189,7 @@ fn program(
     let mut program: BpfProgram = SeccompFilter::new(calls, others, action, machine)?.try_into()?;
     for instruction in &mut program {
         if (instruction.code, instruction.k) == (RETURN, libc::SECCOMP_RET_KILL_PROCESS) {
-            // Calls of another machine's kind, such as those of 32-bit code.
+            // seccompiler kills on calls of another architecture, such as 32-bit ones.
             instruction.k = libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned();
         }
     }

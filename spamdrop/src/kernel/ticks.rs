@@ -1,5 +1,5 @@
-//! The kernel's ticks (jiffies), in units of which the filter notes when it dropped a
-//! source last.
+//! The kernel's ticks (jiffies). The filter notes in units of ticks when it last dropped a
+//! source.
 
 use std::ptr;
 
@@ -11,7 +11,7 @@ use crate::clock;
 /// Nanoseconds in a tick of times(2) on every architecture with BPF (`USER_HZ`).
 const USER_TICK_NS: u64 = 10_000_000;
 
-/// A reading of the ticks beside one of the clock.
+/// The number of ticks and the clock, read at the same time.
 #[derive(Clone, Copy, Debug)]
 pub struct Ticks {
     ticks: u64,
@@ -20,24 +20,24 @@ pub struct Ticks {
 }
 
 impl Ticks {
-    /// Reads the clock and the ticks. The latter may be 10 ms and a tick ahead, so that
-    /// [`Ticks::time`] is never too late, and [`Ticks::unit`] never too early.
+    /// Reads the clock and the ticks. The number of ticks is rounded up, by at most 10 ms and
+    /// a tick, so that [`Ticks::time`] is never too late, and [`Ticks::unit`] never too early.
     pub fn now() -> Self {
         let (time, tick_ns) = (clock::monotonic_ns(), clock::tick_ns());
         Self {
-            // One more, because the current tick is not over.
+            // Both numbers are rounded up, because the current tick is not over.
             ticks: counted(user_ticks() + 1, tick_ns) + 1,
             time,
             tick_ns,
         }
     }
 
-    /// The current unit.
+    /// The current unit of ticks.
     pub fn unit(&self) -> u32 {
         (self.ticks >> unit_bits(self.tick_ns)) as u32
     }
 
-    /// The time at which a past unit began, or at most 10 ms and a tick before.
+    /// The time at which a past unit began, or up to 10 ms and a tick earlier.
     pub fn time(&self, unit: u32) -> MonotonicNs {
         let begin = u64::from(unit) << unit_bits(self.tick_ns);
         let age = self.ticks.saturating_sub(begin) * u64::from(self.tick_ns);
@@ -45,21 +45,20 @@ impl Ticks {
     }
 }
 
-/// Nanoseconds in a unit.
+/// Nanoseconds in a unit of ticks.
 pub fn unit_ns() -> u32 {
     let tick_ns = clock::tick_ns();
     tick_ns << unit_bits(tick_ns)
 }
 
-/// times(2) returns all ticks since a moment before the boot, with their usual
-/// length.
+/// The number of [`USER_TICK_NS`] since a moment before the boot, from times(2).
 fn user_ticks() -> u64 {
     // SAFETY: Linux writes nothing through a null pointer.
     let ticks = unsafe { libc::times(ptr::null_mut()) };
     ticks.unsigned_abs()
 }
 
-/// The number of kernel ticks.
+/// The number of ticks of `tick_ns` in this number of [`USER_TICK_NS`].
 fn counted(user_ticks: u64, tick_ns: u32) -> u64 {
     user_ticks * USER_TICK_NS / u64::from(tick_ns)
 }

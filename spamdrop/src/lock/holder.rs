@@ -10,7 +10,8 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
-/// Maximum length of a text in bytes: a number and a verb.
+/// Maximum number of bytes that are read of a lock file: more than a process id and a
+/// verb need.
 const LONGEST: u64 = 256;
 
 /// The text that the holder of a lock has written into the file, its process id
@@ -21,8 +22,8 @@ pub(super) fn signature(path: &Path) -> Option<String> {
     holds(pid, &fs::metadata(path).ok()?).then_some(text)
 }
 
-/// Reads the start of the file. It is the daemon's, so it may be anything: the
-/// open of a FIFO would wait for its writer.
+/// Reads the start of the file. The daemon's account could replace it by anything,
+/// such as a FIFO, whose open would wait for a writer.
 fn read(path: &Path) -> io::Result<String> {
     let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
     let mut options = OpenOptions::new();
@@ -47,7 +48,7 @@ fn holds(pid: u32, file: &Metadata) -> bool {
     }
 }
 
-/// Whether there is a process with this id, seen in /proc or not.
+/// Whether there is a process with this id, even if `/proc` does not show it.
 fn exists(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let found = pid.map(test_kill_process);

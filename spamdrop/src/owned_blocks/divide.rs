@@ -1,4 +1,4 @@
-//! The holds of a /64 whose entry is split into those of its addresses.
+//! Splits the entry of a /64 into entries of single addresses, which get its holds.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -32,8 +32,9 @@ pub fn split(
 }
 
 impl OwnerStore {
-    /// The entries of the addresses, whose holds are stored. A protected sender must
-    /// not wait for the database, so one that cannot be used is only warned about.
+    /// Returns the entries of the addresses, and stores their holds. If the database
+    /// cannot be used, a warning is logged, but the /64 is split all the same, because
+    /// a protected sender in it must not stay blocked.
     fn divide(
         &mut self,
         (net, whole): &WholeEntry,

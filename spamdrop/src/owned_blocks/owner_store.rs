@@ -18,7 +18,7 @@ pub struct OwnerStore {
     path: PathBuf,
     wait: Duration,
     store: Option<Store>,
-    /// Whether it was said that the database cannot be used.
+    /// Whether the warning was logged that the database cannot be used.
     has_warned: bool,
 }
 
@@ -87,7 +87,7 @@ impl OwnerStore {
         }
     }
 
-    /// The bit of an owner, which may be new.
+    /// The bit of an owner. An owner without a bit gets one.
     ///
     /// # Errors
     ///
@@ -101,11 +101,11 @@ impl OwnerStore {
             return Ok(bit);
         }
         let mut in_use = OwnerMask::default();
-        blocklist.for_each(|found| in_use = in_use.and(OwnerMask::of(&found.entry)))?;
+        blocklist.for_each(|found| in_use = in_use.and(OwnerMask::from_entry(&found.entry)))?;
         store.register_owner(owner, in_use)
     }
 
-    /// Stores the holds of entries that other owners have as well, in one transaction.
+    /// Stores the holds of entries with several owners, in one transaction.
     ///
     /// # Errors
     ///
@@ -129,7 +129,7 @@ impl OwnerStore {
         self.write(&changes, &now)
     }
 
-    /// The holds of all owners of live entries, as they are now.
+    /// For each of these live entries, the holds of all its owners at `now`.
     ///
     /// # Errors
     ///
@@ -139,7 +139,7 @@ impl OwnerStore {
         live: &HashMap<Target, Entry>,
         now: &BootTime,
     ) -> Result<HashMap<Target, Vec<OwnerHold>>> {
-        let is_shared = |entry: &Entry| OwnerMask::of(entry).is_shared();
+        let is_shared = |entry: &Entry| OwnerMask::from_entry(entry).is_shared();
         let store = match live.values().any(is_shared) {
             true => self.existing()?,
             false => None,
@@ -147,8 +147,8 @@ impl OwnerStore {
         read_holds(store.as_deref(), live, now)
     }
 
-    /// As [`OwnerStore::holds_of`]. If the database cannot be read, that is said once,
-    /// and every owner holds an entry as long as it lasts.
+    /// As [`OwnerStore::holds_of`]. If the database cannot be read, a warning is logged
+    /// once, and the hold of each owner is taken to last as long as the entry.
     pub fn holds_or_ends(
         &mut self,
         live: &HashMap<Target, Entry>,
@@ -157,8 +157,10 @@ impl OwnerStore {
         self.holds_of(live, now).unwrap_or_else(|error| {
             self.warn(&error);
             let ends = |entry: &Entry| {
-                let owners = OwnerMask::of(entry).each();
-                owners.map(|owner| (owner, Hold::of(entry))).collect()
+                let owners = OwnerMask::from_entry(entry).each();
+                owners
+                    .map(|owner| (owner, Hold::from_entry(entry)))
+                    .collect()
             };
             let each = live.iter();
             each.map(|(target, entry)| (*target, ends(entry))).collect()
@@ -172,7 +174,8 @@ impl OwnerStore {
         self.open()?.change_holds(changes, &now.boot)
     }
 
-    /// Says an error once: the entry blocks without its rows.
+    /// Stores holds. An error is only logged, and only once, because an entry blocks
+    /// without its rows in the database.
     pub(super) fn write_or_warn(&mut self, changes: &[HoldChange], now: &BootTime) {
         if let Err(error) = self.write(changes, now) {
             self.warn(&error);
@@ -182,14 +185,15 @@ impl OwnerStore {
     fn warn(&mut self, error: &Error) {
         if !std::mem::replace(&mut self.has_warned, true) {
             log::warn!(
-                "the ends of owners are not in the database, so an entry may stay blocked for longer \
-                 after one of its owners has let go: {error:#}"
+                "cannot use the database of owners, so an entry with several owners may stay \
+                 blocked for longer than they want: {error:#}"
             );
         }
     }
 }
 
-/// The holds of all owners of live entries, as they are now.
+/// For each of these live entries, the holds of all its owners at `now`. Without `store`,
+/// no holds are stored.
 ///
 /// # Errors
 ///
@@ -199,7 +203,7 @@ pub fn read_holds(
     live: &HashMap<Target, Entry>,
     now: &BootTime,
 ) -> Result<HashMap<Target, Vec<OwnerHold>>> {
-    let is_shared = |entry: &Entry| OwnerMask::of(entry).is_shared();
+    let is_shared = |entry: &Entry| OwnerMask::from_entry(entry).is_shared();
     let shared = live.iter().filter(|(_, entry)| is_shared(entry));
     let shared = shared.map(|(target, _)| target);
     let stored = store.map(|store| store.holds(shared, now)).transpose()?;

@@ -13,9 +13,9 @@ use spamdrop_core::target::Target;
 use crate::kernel::blocklist::Found;
 use crate::lock::WriteLock;
 
-/// The entries of some targets, which were read without the write lock. As long as no
-/// other process has had the lock since, they are not read again: that takes two system
-/// calls each. By default nothing was read.
+/// The entries of some targets, which were read without the write lock. They are valid as
+/// long as no other process has had the lock since. Valid ones are not read again, which
+/// would take two system calls for each. The default is not valid, so entries are looked up.
 #[derive(Debug, Default)]
 pub struct ReadEntries {
     entries: HashMap<Target, Entry>,
@@ -23,7 +23,7 @@ pub struct ReadEntries {
 }
 
 impl ReadEntries {
-    /// To be called before the entries are read.
+    /// Begins a read. It must be called before the entries are read.
     ///
     /// # Errors
     ///
@@ -42,7 +42,7 @@ impl ReadEntries {
         self.entries.insert(found.target, found.entry);
     }
 
-    /// Whether one of these targets has an entry of which this is true, as it was read.
+    /// Whether `is_such` is true of an entry that was added for one of these targets.
     pub fn any<'a>(
         &self,
         mut targets: impl Iterator<Item = &'a Target>,
@@ -52,9 +52,9 @@ impl ReadEntries {
             && targets.any(|target| self.entries.get(target).is_some_and(&is_such))
     }
 
-    /// Takes the live entries of these owners alone, of which only the hits since they
-    /// were read are not known. Returns them, and the targets that have to be looked up.
-    /// Each target is asked for once: one that was not added has no entry.
+    /// Takes the live entries that have only these owners. Hits since they were read are
+    /// missing in them. Returns these entries, and the targets that must be looked up. A
+    /// target that was not added has no entry, so a target can be taken only once.
     pub(super) fn take_own(
         &mut self,
         lock: &WriteLock,
@@ -71,8 +71,8 @@ impl ReadEntries {
             let Some(entry) = self.entries.remove(target) else {
                 continue;
             };
-            let is_own = OwnerMask::of(&entry).without(owners).is_empty();
-            // A slide that only the cache has may have kept it alive.
+            let is_own = OwnerMask::from_entry(&entry).without(owners).is_empty();
+            // An entry that is over may have a later end in the filter's cache.
             if is_own && is_live(entry.expires, now) {
                 own.insert(*target, entry);
             } else {

@@ -2,23 +2,23 @@
 
 use spamdrop_core::target::Target;
 
-/// The entries that an owner has let go.
+/// The entries from which owners were taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Released {
-    /// Entries that nobody else wanted.
+    /// Entries without a further owner, which were removed.
     pub removed: Vec<Target>,
-    /// Entries that others still hold.
+    /// Entries that remain, because they have other owners.
     pub kept: Vec<Target>,
 }
 
 impl Released {
-    /// Whether nothing was let go.
+    /// Whether no entry has changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.removed.is_empty() && self.kept.is_empty()
     }
 
-    /// Adds others.
+    /// Adds the entries of another release.
     pub fn add(&mut self, others: Self) {
         self.removed.extend(others.removed);
         self.kept.extend(others.kept);

@@ -21,9 +21,9 @@ pub struct Allowed {
     /// The address or prefix: `"192.0.2.1"`, `"2001:db8::/32"`.
     #[serde(rename = "addr", serialize_with = "as_text")]
     pub net: IpNet,
-    /// `"file"`: on the administrator's list; otherwise why it is allowed
-    /// without being there, such as `"own"` or `"gateway"`; `"filter"`: only the filter
-    /// has it, as an entry whose end has passed while no daemon runs.
+    /// `"file"`: on the administrator's list. `"own"`, `"gateway"` and others: why
+    /// it is protected automatically. `"filter"`: only the filter's allowlist has it,
+    /// for instance because its end passed while no daemon ran.
     pub by: &'static str,
     /// Its end, in seconds since 1970; absent: it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,12 +41,12 @@ pub struct Allowed {
     pub comment: Option<String>,
 }
 
-/// Whether a prefix is allowed. `allow check --json` prints one.
+/// Whether a prefix is allowed: the object that `allow check --json` prints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AllowCheckResult {
     /// The address or prefix.
     pub addr: String,
-    /// Whether it is allowed as a whole, by the filter, too, if there is one.
+    /// Whether all of it is allowed and, if there is a filter, `in_filter` is true.
     #[serde(rename = "allowed")]
     pub is_allowed: bool,
     /// The prefixes that allow it, as in `allow list --json`, the longest first.
@@ -72,7 +72,7 @@ impl Allowed {
     /// An entry of the file.
     #[must_use]
     pub fn by_file(item: AllowItem<'_>, now: UnixSeconds) -> Self {
-        let end = item.end.at();
+        let end = item.end.time();
         Self {
             until_unix_s: end.map(UnixSeconds::get),
             expires_in: end.map(|end| end.elapsed_since(now)),
@@ -82,7 +82,7 @@ impl Allowed {
     }
 }
 
-/// A comment as it is shown.
+/// A comment, escaped for display; `None` if it is empty.
 #[must_use]
 pub fn comment(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| escape(text.as_bytes()))
@@ -112,8 +112,9 @@ pub fn sort(allowed: &mut [Allowed]) {
     allowed.sort_by_key(|allowed| allowed.net);
 }
 
-/// Writes a table of the administrator's prefixes, and one of the others.
-pub fn text(out: &mut impl Write, style: Style, allowed: &[Allowed]) -> io::Result<()> {
+/// Writes a table of the administrator's prefixes, and below it one of the prefixes
+/// that are allowed for another reason.
+pub fn write_text(out: &mut impl Write, style: Style, allowed: &[Allowed]) -> io::Result<()> {
     let is_own = |allowed: &Allowed| allowed.by == "file";
     let all = allowed.iter().cloned();
     let (own, automatic): (Vec<Allowed>, Vec<Allowed>) = all.partition(is_own);
@@ -131,7 +132,7 @@ pub fn check_text(out: &mut impl Write, result: &AllowCheckResult) -> io::Result
         let list = match allowed.by {
             "file" => "on the allowlist".into(),
             "filter" => format!(
-                "which only the filter has; `spamdrop allow remove {}` takes it off",
+                "which only the filter has; `spamdrop allow remove {}` removes it there",
                 shown(allowed.net)
             ),
             by => format!("protected automatically ({by})"),
@@ -203,7 +204,7 @@ mod tests {
     #[test]
     fn own_entries_stand_apart_and_json_is_one_array() {
         assert_eq!(
-            written(|out| text(out, Style::Plain, &some())),
+            written(|out| write_text(out, Style::Plain, &some())),
             r"ADDRESS       EXPIRES  COMMENT
 192.0.2.0/24  7d       backup \x1bMX
 2001:db8::1   -
@@ -242,7 +243,7 @@ PROTECTED    BY
 192.0.2.1 is allowed by 192.0.2.1, on the allowlist
 192.0.2.1 is allowed by 192.0.2.0/24, on the allowlist for another 2d: office
 192.0.2.1 is allowed by 192.0.0.0/16, protected automatically (gateway)
-192.0.2.1 is allowed by 192.0.0.0/8, which only the filter has; `spamdrop allow remove 192.0.0.0/8` takes it off
+192.0.2.1 is allowed by 192.0.0.0/8, which only the filter has; `spamdrop allow remove 192.0.0.0/8` removes it there
 "
         );
         result.by.clear();

@@ -16,7 +16,7 @@ pub struct Checked {
 }
 
 /// Writes the result of the check.
-pub fn text(out: &mut impl Write, checked: &Checked) -> io::Result<()> {
+pub fn write_text(out: &mut impl Write, checked: &Checked) -> io::Result<()> {
     match &checked.config {
         Some(path) => writeln!(out, "{}: valid", path.display())?,
         None => writeln!(out, "no configuration file: the defaults apply")?,
@@ -43,13 +43,13 @@ mod tests {
             }],
         };
         let mut out = Vec::new();
-        text(&mut out, &checked).unwrap();
+        write_text(&mut out, &checked).unwrap();
         json::object(&mut out, &checked).unwrap();
         checked = Checked {
             config: None,
             warnings: vec![],
         };
-        text(&mut out, &checked).unwrap();
+        write_text(&mut out, &checked).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             r#"/etc/spamdrop/spamdrop.toml: valid

@@ -17,7 +17,7 @@ const COLUMNS: [Column<CounterRow>; 3] = [
 ];
 
 /// Writes every counter, drops first, and the totals.
-pub fn text(out: &mut impl Write, style: Style, counters: &Counters) -> io::Result<()> {
+pub fn write_text(out: &mut impl Write, style: Style, counters: &Counters) -> io::Result<()> {
     let mut reasons = Reason::ALL.to_vec();
     reasons.sort_by_key(|reason| !reason.is_drop());
     let mut rows: Vec<CounterRow> = reasons
@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn drops_come_first_and_totals_last() {
         let mut out = Vec::new();
-        text(&mut out, Style::Plain, &COUNTED).unwrap();
+        write_text(&mut out, Style::Plain, &COUNTED).unwrap();
         let text = String::from_utf8(out).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(

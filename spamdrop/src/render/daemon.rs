@@ -13,7 +13,7 @@ use super::trust;
 use spamdrop_core::duration::human;
 
 /// Writes the state; `age` is the time since the daemon wrote it.
-pub fn text(out: &mut impl Write, state: &DaemonState, age: Duration) -> io::Result<()> {
+pub fn write_text(out: &mut impl Write, state: &DaemonState, age: Duration) -> io::Result<()> {
     if age > FRESH {
         let age = human(age);
         writeln!(
@@ -116,7 +116,7 @@ fn write_gate(out: &mut impl Write, gate: &GateState) -> io::Result<()> {
     };
     writeln!(
         out,
-        "  gate: {verb} {refused} SYNs of strangers; meanwhile {known_or_allowed} of known senders passed"
+        "  gate: {verb} {refused} SYNs of strangers; meanwhile {known_or_allowed} of known or allowlisted senders passed"
     )?;
     Ok(())
 }
@@ -135,7 +135,7 @@ fn write_fifo(out: &mut impl Write, fifo: &FifoState) -> io::Result<()> {
     writeln!(
         out,
         "  {path}: {added} added, {removed} removed, {flushed} flushed; \
-         refused {protected} protected, {malformed} malformed, {failed} failed"
+         not executed: {protected} protected, {malformed} malformed, {failed} failed"
     )
 }
 
@@ -150,7 +150,7 @@ fn write_responder(out: &mut impl Write, responder: &ResponderState) -> io::Resu
     writeln!(
         out,
         "  responder: {connections} connections, at most {peak} so far; {answered} recipients \
-         refused, {limited} connections ended by a limit, {lost_lines} log lines lost"
+         rejected, {limited} connections ended by a limit, {lost_lines} log lines lost"
     )
 }
 
@@ -234,7 +234,7 @@ pub(crate) mod tests {
     #[test]
     fn text_says_everything() {
         let mut out = Vec::new();
-        text(&mut out, &state(), Duration::from_secs(6)).unwrap();
+        write_text(&mut out, &state(), Duration::from_secs(6)).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "  warning: the daemon has not been responding for 6s
@@ -244,11 +244,11 @@ pub(crate) mod tests {
   protected: 1
   near miss, its stamp is not a time: 4
   releases: 2 pending, 10 connections ended
-  /run/spamdrop/recent: 5 added, 4 removed, 3 flushed; refused 2 protected, 1 malformed, 0 failed
+  /run/spamdrop/recent: 5 added, 4 removed, 3 flushed; not executed: 2 protected, 1 malformed, 0 failed
   settings of postfix: read 3h ago
   gate: observe, 31 of 40 slots in use, 250 known senders
-  gate: would have refused 321 SYNs of strangers; meanwhile 120 of known senders passed
-  responder: 3 connections, at most 75 so far; 900 recipients refused, 20 connections ended by a limit, 1 log lines lost
+  gate: would have refused 321 SYNs of strangers; meanwhile 120 of known or allowlisted senders passed
+  responder: 3 connections, at most 75 so far; 900 recipients rejected, 20 connections ended by a limit, 1 log lines lost
   blocking pauses: 6001 new blocks in a minute
   warning: /var/log/b.log is absent
 "
@@ -269,7 +269,7 @@ pub(crate) mod tests {
             ..DaemonState::default()
         };
         let mut out = Vec::new();
-        text(&mut out, &state, FRESH).unwrap();
+        write_text(&mut out, &state, FRESH).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "  journal: reading, trusted, 0 lines read, 0 too long, 2 not from syslog, 0 bytes behind
@@ -282,7 +282,7 @@ pub(crate) mod tests {
     #[test]
     fn a_fresh_state_is_no_warning() {
         let mut out = Vec::new();
-        text(&mut out, &DaemonState::default(), FRESH).unwrap();
+        write_text(&mut out, &DaemonState::default(), FRESH).unwrap();
         assert_eq!(out, b"  releases: 0 pending, 0 connections ended\n");
     }
 

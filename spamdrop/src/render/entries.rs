@@ -25,7 +25,7 @@ pub struct LiveEntry {
     /// `expires_in_s`: seconds until it expires if no packet extends it.
     #[serde(rename = "expires_in_s", serialize_with = "json::seconds")]
     pub expires_in: Duration,
-    /// `hard_limit_in_s`: seconds beyond which no packet extends it;
+    /// `hard_limit_in_s`: seconds until the time beyond which no packet extends it;
     /// `null`: there is no limit.
     #[serde(rename = "hard_limit_in_s", serialize_with = "json::optional_seconds")]
     pub hard_limit_in: Option<Duration>,
@@ -57,19 +57,19 @@ pub enum EntryState {
     Sealed,
 }
 
-/// The source of an entry.
+/// Where an entry comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EntryOrigin {
     /// The daemon, because of a line of the mail log.
     Log,
-    /// The administrator.
+    /// Any other owner: the administrator, the FIFO, an imported list or a jail.
     Hand,
 }
 
 impl LiveEntry {
-    /// `open` or `sealed`, and whether it is fixed; `allowed` if it has no
-    /// effect.
+    /// The text of the column STATE: `allowed` if the entry has no effect, otherwise
+    /// `open` or `sealed`, and `fixed` if no packet extends the entry.
     #[must_use]
     pub fn state(&self) -> &'static str {
         if self.allowed {
@@ -118,7 +118,7 @@ pub fn sort(entries: &mut [LiveEntry]) {
 }
 
 /// Writes entries as a table.
-pub fn text(out: &mut impl Write, style: Style, entries: &[LiveEntry]) -> io::Result<()> {
+pub fn write_text(out: &mut impl Write, style: Style, entries: &[LiveEntry]) -> io::Result<()> {
     table::write(out, style, &COLUMNS, entries)
 }
 
@@ -175,7 +175,7 @@ pub(in crate::render) mod tests {
         let mut entries = some();
         sort(&mut entries);
         let mut out = Vec::new();
-        text(&mut out, Style::Plain, &entries).unwrap();
+        write_text(&mut out, Style::Plain, &entries).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "\

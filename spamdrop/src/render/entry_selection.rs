@@ -22,9 +22,9 @@ pub enum StateWord {
     Open,
     /// Every packet is dropped.
     Sealed,
-    /// No packet extends it.
+    /// No packet extends the entry.
     Fixed,
-    /// It has no effect.
+    /// The allowlist covers the entry, so that it has no effect.
     Allowed,
 }
 
@@ -51,8 +51,7 @@ pub enum EntryOrder {
     Hits,
     /// The next to expire first.
     Expires,
-    /// The newest block first; at the end those of which it is not known when they
-    /// began.
+    /// The newest block first. Blocks whose beginning is unknown come last.
     Since,
 }
 
@@ -72,14 +71,15 @@ impl EntryOrder {
     }
 }
 
-/// A prefix whose entries are asked for.
+/// A prefix that the command line names, and whether an entry was selected in it or
+/// around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct AskedNet {
     net: IpNet,
     is_found: bool,
 }
 
-/// Takes the entries that are asked for.
+/// Selects the entries that `list` shows, while all entries are read one by one.
 #[derive(Clone, Debug, Default)]
 pub struct EntrySelection {
     nets: Vec<AskedNet>,
@@ -93,8 +93,9 @@ pub struct EntrySelection {
 }
 
 impl EntrySelection {
-    /// Selects the entries in these prefixes or around one of them, if there are
-    /// some, which have all of these words; the first `most` of the order.
+    /// Selects the entries whose column STATE has all of `states`. If `nets` is not
+    /// empty, an entry must also lie in one of `nets` or contain one. Of these
+    /// entries, the first `most` in `order` are kept; `None`: all.
     #[must_use]
     pub fn new(
         nets: impl IntoIterator<Item = IpNet>,
@@ -121,18 +122,20 @@ impl EntrySelection {
         self.order == EntryOrder::Since
     }
 
-    /// Tells when blocks began, before any entry is taken.
+    /// Sets when blocks began. Must precede the first [`EntrySelection::take`].
     pub fn set_since(&mut self, since: FirstBlocked) {
         self.since = since;
     }
 
-    /// Counts a live entry. Returns whether it is where entries are asked for.
+    /// Counts a live entry. Returns whether it passes the condition on `nets` of
+    /// [`EntrySelection::new`].
     pub fn is_asked(&mut self, target: Target) -> bool {
         self.all += 1;
         self.nets.is_empty() || self.nets.iter().any(|asked| asked.is_near(target.net()))
     }
 
-    /// Takes an entry that is asked for, if its state fits.
+    /// Selects an entry for which [`EntrySelection::is_asked`] was true, if its column
+    /// STATE has all of `states`.
     pub fn take(&mut self, entry: LiveEntry) {
         if !self.states.iter().all(|word| word.is_of(&entry)) {
             return;
@@ -143,7 +146,7 @@ impl EntrySelection {
         }
         self.fitting += 1;
         self.entries.push(entry);
-        // Each entry is compared with a constant number of others.
+        // To cut only at twice the number keeps the cost per entry constant.
         if self
             .most
             .is_some_and(|most| self.entries.len() >= most.saturating_mul(2))
@@ -152,7 +155,7 @@ impl EntrySelection {
         }
     }
 
-    /// Leaves out the entries that are certainly not among the first ones.
+    /// Drops the entries that are not among the first `most`.
     fn cut(&mut self) {
         if let Some(most) = self.most.filter(|most| self.entries.len() > *most) {
             let (order, since) = (self.order, &self.since);
@@ -195,7 +198,7 @@ impl AskedNet {
 pub struct SelectedEntries {
     /// The entries, in their order.
     pub entries: Vec<LiveEntry>,
-    /// The prefixes without an entry that fits.
+    /// The prefixes of the command line for which no entry was selected.
     pub missing: Vec<IpNet>,
     since: FirstBlocked,
     fitting: usize,

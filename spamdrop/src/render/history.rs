@@ -16,18 +16,19 @@ use super::table::{self, Column, Style, left, right};
 /// beginning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HistoryRow {
-    /// When it, or the first of several, happened.
+    /// When the event happened; if the row combines several, when the first did.
     pub first_unix_s: u64,
-    /// When the last of several happened.
+    /// When the last event of the row happened.
     pub last_unix_s: u64,
     /// `"blocked"`, `"ended"`, `"released"`, `"refused"`, `"observed"` (the gate would have
     /// refused it), `"promoted"`, `"demoted"` or `"command"`.
     pub event: &'static str,
     /// The address or prefix; `null`: all, or too many to name.
     pub addr: Option<ShownNet>,
-    /// How many there were: offences, connections, SYNs; of a command, addresses.
+    /// Number of the row's offences, connections or SYNs; of a command, number of
+    /// addresses.
     pub count: u64,
-    /// The start of the wave in which the gate refused it; `null`: of no wave.
+    /// The start of the wave in which the gate refused the address; `null`: no wave.
     pub wave_unix_s: Option<u64>,
     /// The user who gave the command, or `fifo`; empty: the daemon.
     pub by: String,
@@ -80,7 +81,7 @@ const COLUMNS: [Column<ShownEvent>; 7] = [
 ];
 
 /// Writes events as a table, with times in `zone`.
-pub fn text(
+pub fn write_text(
     out: &mut impl Write,
     style: Style,
     rows: &[HistoryRow],
@@ -130,7 +131,7 @@ mod tests {
     #[test]
     fn text_and_json() {
         let mut out = Vec::new();
-        text(&mut out, Style::Plain, &some(), &TimeZone::UTC).unwrap();
+        write_text(&mut out, Style::Plain, &some(), &TimeZone::UTC).unwrap();
         json::array(&mut out, some()).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),

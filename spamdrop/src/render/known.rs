@@ -24,8 +24,8 @@ pub struct KnownSender {
     pub last_accepted_unix_s: Option<u64>,
     /// When it last accepted a message from this server; null: never.
     pub last_delivered_unix_s: Option<u64>,
-    /// Until when it stays known without new evidence; null unless it is known
-    /// for its mail alone.
+    /// Until when it stays known without new evidence; null: it is not known, or it
+    /// was added by hand.
     pub known_until_unix_s: Option<u64>,
     /// When it was last demoted or removed by hand; null: never.
     pub last_demoted_unix_s: Option<u64>,
@@ -64,7 +64,7 @@ const COLUMNS: [Column<KnownSender>; 5] = [
 ];
 
 /// Writes senders as a table. Dates are in UTC.
-pub fn text(out: &mut impl Write, style: Style, senders: &[KnownSender]) -> io::Result<()> {
+pub fn write_text(out: &mut impl Write, style: Style, senders: &[KnownSender]) -> io::Result<()> {
     table::write(out, style, &COLUMNS, senders)
 }
 
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn text_and_json() {
         let mut out = Vec::new();
-        text(&mut out, Style::Plain, &some()).unwrap();
+        write_text(&mut out, Style::Plain, &some()).unwrap();
         json::array(&mut out, some()).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),

@@ -7,13 +7,17 @@ use super::entries::{EntryOrigin, LiveEntry};
 use spamdrop_core::owners::EntryOwner;
 use spamdrop_core::target::Target;
 
-/// Writes one line for each entry, and with `names_owners` the owner of each that has
-/// one, unless that is the log or the hand or has lost its name. Times are rounded down
-/// to whole seconds, but to at least 1, the minimum that `import` accepts.
-pub fn text(out: &mut impl Write, entries: &[LiveEntry], names_owners: bool) -> io::Result<()> {
+/// Writes one line for each entry. With `names_owners`, a line has `owner=` if the FIFO,
+/// an imported list or a jail alone wants the entry, and its name is known. Times are
+/// rounded down to whole seconds, but to at least 1, the minimum that `import` accepts.
+pub fn write_text(
+    out: &mut impl Write,
+    entries: &[LiveEntry],
+    names_owners: bool,
+) -> io::Result<()> {
     for entry in entries {
-        // A prefix stays blocked to the end of its last second, so export one
-        // second less.
+        // `import` blocks a prefix to the end of its last second, so one second less
+        // is exported.
         let whole = Duration::from_secs(matches!(entry.target, Target::Net(_)).into());
         let left = entry.expires_in.saturating_sub(whole);
         write!(out, "{} {}", entry.target, seconds(left))?;
@@ -76,7 +80,7 @@ mod tests {
         let mut out = Vec::new();
         let (network, alone) = (entry("2001:db8::1"), entry("2001:db8::1/128"));
         let entries = [prefix, ending, from_log, network, alone];
-        text(&mut out, &entries, false).unwrap();
+        write_text(&mut out, &entries, false).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "\
@@ -135,7 +139,7 @@ mod tests {
             ),
         ];
         let mut text = Vec::new();
-        super::text(&mut text, &entries, true).unwrap();
+        write_text(&mut text, &entries, true).unwrap();
         let text = String::from_utf8(text).unwrap();
         assert_eq!(text.lines().count(), entries.len());
         for (line, expected) in text.lines().zip(&entries) {

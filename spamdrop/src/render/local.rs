@@ -3,7 +3,8 @@
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
-/// Steps of seconds: the usual divisions of a clock, and days.
+/// Round lengths of time in seconds, for axes and tables: divisions of the minute,
+/// the hour and the day, and numbers of days.
 pub(super) const CLOCK: [u64; 25] = [
     1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1_200, 1_800, 3_600, 7_200, 10_800, 21_600,
     43_200, 86_400, 172_800, 432_000, 864_000, 8_640_000, 86_400_000,
@@ -21,7 +22,7 @@ pub fn day(unix_s: u64, zone: &TimeZone) -> String {
     format(unix_s, zone, "%m-%d")
 }
 
-/// A time in the format of strftime(3); `?` if there is no such year.
+/// A time in the format of strftime(3); `?` if its year is out of range.
 #[must_use]
 pub fn format(unix_s: u64, zone: &TimeZone, format: &str) -> String {
     let time = time(unix_s, zone);
@@ -52,7 +53,7 @@ pub fn format_within(start: u64, end: u64, has_seconds: bool, zone: &TimeZone) -
     format!("{day}%H:%M{seconds}{offset}")
 }
 
-/// The time, if there is such a year.
+/// The time; `None` if its year is out of range.
 #[must_use]
 pub fn time(unix_s: u64, zone: &TimeZone) -> Option<Zoned> {
     let stamp = Timestamp::from_second(i64::try_from(unix_s).ok()?).ok()?;

@@ -24,9 +24,9 @@ pub struct LookedUp<'a> {
     /// The verdict of the zones and the host name; `null`: there is no verdict.
     #[serde(serialize_with = "standing_name")]
     pub standing: Option<Standing>,
-    /// The zone that lists it; `null` unless it is listed.
+    /// The zone that lists the address; `null` unless it is listed.
     pub by: Option<Cow<'a, str>>,
-    /// The text of its rejection, without the code; `null` unless it is listed.
+    /// The text of the rejection, without the code; `null` unless it is listed.
     pub text: Option<&'a str>,
     /// Seconds for which the verdict holds.
     pub ttl_s: u64,
@@ -67,7 +67,7 @@ impl<'a> LookedUp<'a> {
             addr,
             standing: findings.standing(),
             by,
-            text: findings.text(),
+            text: findings.rejection_text(),
             ttl_s: findings.decision.ttl.as_secs(),
             zones: zones
                 .map(|(rule, reply)| ZoneReply { rule, reply })
@@ -94,7 +94,7 @@ impl FoundName {
 }
 
 impl ZoneReply<'_> {
-    /// The zone's finding: its name in JSON, its word in text, and a remark.
+    /// The zone's finding: its name in JSON, its words in the text, and a remark.
     fn finding(&self) -> (&'static str, &'static str, Option<String>) {
         match &self.reply.said {
             Said::No => ("absent", "no", None),
@@ -104,7 +104,11 @@ impl ZoneReply<'_> {
                 Some("the server exempts the address".into()),
             ),
             Said::Yes(text) => ("present", "yes", Some(text.clone())),
-            Said::Defer => ("present", "yes", Some("its text defers".into())),
+            Said::Defer => (
+                "present",
+                "yes",
+                Some("its text makes the server answer 4xx".into()),
+            ),
             Said::Nothing(trouble) => ("failed", "no answer", Some(trouble.to_string())),
         }
     }
@@ -130,10 +134,11 @@ impl ZoneReply<'_> {
 }
 
 /// Members: `zone`, its name; `effect`, the mail server's reaction to a source
-/// in the zone: `"allow"`, `"reject"` (5xx), `"defer"` (4xx) or `"unsure"` (5xx
-/// or nothing, depending on its version); `finding`: `"absent"`, `"present"` or
-/// `"failed"`; `addresses`, the zone's answers for the source; `remark`, its
-/// text or the error.
+/// in the zone: `"allow"`, `"reject"` (5xx), `"defer"` (4xx), `"weigh"` (5xx if the
+/// weights of all zones reach a threshold) or `"unsure"` (5xx or nothing);
+/// `finding`: `"absent"`, `"present"`, `"failed"` or `"exempt"` (the server does not
+/// ask the zone about the source); `addresses`, the zone's answers for the source;
+/// `remark`, the zone's text or the error.
 impl Serialize for ZoneReply<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (finding, _, remark) = self.finding();
@@ -149,7 +154,7 @@ impl Serialize for ZoneReply<'_> {
 }
 
 /// Writes each address and, below it, the replies.
-pub fn text(out: &mut impl Write, looked_up: &[LookedUp<'_>]) -> io::Result<()> {
+pub fn write_text(out: &mut impl Write, looked_up: &[LookedUp<'_>]) -> io::Result<()> {
     for one in looked_up {
         let LookedUp { addr, ttl_s, .. } = one;
         match (one.standing, &one.by, one.text) {
@@ -201,8 +206,8 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
     use crate::render::json;
-    use spamdrop_core::dnsbl::answer::Failure;
     use spamdrop_core::dnsbl::decision::Decision;
+    use spamdrop_core::dnsbl::response::Failure;
     use spamdrop_core::dnsbl::rule::Text;
     use spamdrop_core::dnsbl::zone::Trouble;
     use std::time::Duration;
@@ -260,7 +265,7 @@ mod tests {
             LookedUp::new(two, &unsure, &unknown),
         ];
         let mut out = Vec::new();
-        text(&mut out, &looked_up).unwrap();
+        write_text(&mut out, &looked_up).unwrap();
         json::array(&mut out, &looked_up[..2]).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),

@@ -11,7 +11,8 @@ pub type Attribute<'a> = (&'a str, &'a dyn Display);
 pub struct Markup(String);
 
 impl Markup {
-    /// Adds text as it is, such as a style sheet of the program.
+    /// Adds text without escaping it. It must be text of the program itself, such as
+    /// a style sheet.
     pub fn raw(&mut self, text: &str) {
         self.0.push_str(text);
     }
@@ -77,7 +78,7 @@ impl Markup {
     }
 }
 
-/// Whether a reader would not see the character, but its effect on others.
+/// Whether the character is invisible, but can change how others are shown.
 fn is_hidden(character: char) -> bool {
     character.is_control()
         || matches!(

@@ -25,7 +25,7 @@ const TIMESTAMP: Metric = gauge(
 );
 const UP: Metric = gauge(
     "spamdrop_up",
-    "Whether the daemon runs and responds. What only the daemon knows is left out while it does not.",
+    "Whether the daemon runs and responds. While it does not, the metrics that only the daemon knows are left out.",
 );
 const HEALTH: Metric = gauge(
     "spamdrop_health",
@@ -61,7 +61,7 @@ const PACKETS: Metric = counter(
 );
 const SYNS: Metric = counter(
     "spamdrop_gate_syns_total",
-    "SYNs at the gate. Refused by the class of the stranger, 0 is the best; in observe mode these were also admitted.",
+    "SYNs at the gate. Refused ones have the class of the stranger as a label; class 0 is refused last. In observe mode, refused ones were admitted all the same.",
 );
 const KNOWN_SYNS: Metric = counter(
     "spamdrop_gate_known_syns_total",
@@ -72,7 +72,7 @@ const STARVATION_SYNS: Metric = counter(
     "Part of the admitted SYNs: of the strangers that had waited longest.",
 );
 
-/// The figures of a moment.
+/// The facts of one moment from which the metrics are made.
 #[derive(Clone, Copy, Debug)]
 pub struct Figures<'a> {
     /// As `spamdrop status` shows it.
@@ -93,7 +93,7 @@ pub struct FilterCounters {
 }
 
 /// Writes every metric.
-pub fn text(out: &mut impl Write, figures: Figures<'_>) -> io::Result<()> {
+pub fn write_text(out: &mut impl Write, figures: Figures<'_>) -> io::Result<()> {
     let Figures {
         status,
         filter,
@@ -191,8 +191,8 @@ fn write_filter(out: &mut impl Write, filter: &FilterCounters) -> io::Result<()>
     };
     let refused = gate.refused.iter().enumerate();
     let refused = refused.map(|(class, &number)| syns(number, &class.to_string(), "refused"));
-    // No difference of two counters: they are read while the filter counts, so
-    // a difference could fall.
+    // The filter has a counter of admitted SYNs. A difference of two counters could
+    // fall, because they are not read at the same instant; a counter must not.
     let admitted = syns(gate.admitted, "all", "admitted");
     metric(out, SYNS, [admitted].into_iter().chain(refused))?;
     metric(out, KNOWN_SYNS, [MetricValue::new(gate.known_or_allowed)])?;

@@ -1,7 +1,7 @@
 //! Renders results as text or JSON into a writer, whose errors the functions
 //! return.
 //!
-//! Nothing here reads maps, clocks or files: a verb gathers the values. The
+//! Nothing here reads maps, clocks or files: the commands gather the values. The
 //! structs that derive `Serialize` are the output of `--json`, and their
 //! documentation is that of the JSON.
 

@@ -1,9 +1,9 @@
 //! `report --html`: the table and the pictures as one page.
 //!
-//! The page has no script and refers to nothing. Its policy allows its own style
-//! sheet alone, by its hash, so that even text that were not escaped could do
-//! nothing. Where a web server's policy refuses the style sheet, the page is
-//! readable without it. It is well-formed as XML, too.
+//! The page has no script and loads no other file. Its Content-Security-Policy allows
+//! only its own style sheet, by hash: even text that is not escaped can do no harm.
+//! If a web server's own policy refuses the style sheet, the page is readable
+//! without it. The page is also well-formed XML.
 
 use std::fmt;
 
@@ -17,11 +17,12 @@ use super::table::{Align, Column};
 use super::wave_detail::figures;
 use super::waves::{LEFT_OUT, NumberedWave, WaveReport, WaveRow, columns, count, rows, summary};
 
-/// The number of columns that a narrow page leaves out.
+/// A narrow page leaves out this many columns, the first ones of [`LEFT_OUT`].
 const MINOR: usize = 7;
 
-/// The style sheet, without the colours. A part that a style shows
-/// in one width only is `hidden` in the other where styles are refused.
+/// The style sheet, without the colours. A wide screen shows the pictures of class
+/// `wide`, a narrow one those of class `narrow`. The latter also have the attribute
+/// `hidden`, so that a browser that refuses the style sheet shows each picture once.
 const STYLE: &str = "
 :root { color-scheme: light dark }
 body { margin: 0 auto; padding: 16px; max-width: 1080px; font: 16px/1.45 sans-serif;
@@ -198,7 +199,8 @@ impl ReportPage<'_> {
     }
 }
 
-/// The classes of a column: numbers, and what a narrow page leaves out.
+/// The CSS classes of a column: `number` for numbers, `minor` if a narrow page leaves
+/// the column out.
 fn class(column: &Column<WaveRow<'_>>) -> &'static str {
     let is_minor = LEFT_OUT[..MINOR].contains(&column.heading);
     match (column.align, is_minor) {

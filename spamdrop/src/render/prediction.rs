@@ -25,14 +25,16 @@ pub struct Predicted {
     pub overlong: u64,
     /// The values of `--set`, as they were given.
     pub changes: Vec<String>,
-    /// By the configuration and, if there are changes, by the changed one.
+    /// The prediction by the configuration and, if there are changes, the one by the
+    /// changed configuration.
     pub predictions: Vec<Prediction>,
-    /// The counts of an attached filter's gate in that time.
+    /// The counts of the attached filter's gate during a dry run; `None`: no filter is
+    /// attached, or a log is replayed.
     pub gate: Option<GateStats>,
 }
 
 /// Writes the figures, the lists and the notes.
-pub fn text(out: &mut impl Write, predicted: &Predicted, shown: &Shown) -> io::Result<()> {
+pub fn write_text(out: &mut impl Write, predicted: &Predicted, shown: &Shown) -> io::Result<()> {
     let Some(first) = predicted.predictions.first() else {
         return Ok(());
     };
@@ -44,14 +46,14 @@ pub fn text(out: &mut impl Write, predicted: &Predicted, shown: &Shown) -> io::R
     }
     blocks(out, first, shown)?;
     if let [configured, changed] = predicted.predictions.as_slice() {
-        super::prediction_difference::text(out, configured, changed, shown)?;
+        super::prediction_difference::write_text(out, configured, changed, shown)?;
     }
     notes(out, first, shown)?;
     if let Some(gate) = &predicted.gate {
         let [best, middle, worst] = gate.refused;
         writeln!(
             out,
-            "the attached filter's gate meanwhile: {} SYNs admitted; {best}/{middle}/{worst} refused, or counted with `admit = \"observe\"`, from the best class to the worst",
+            "the attached filter's gate meanwhile: {} SYNs admitted; {best}/{middle}/{worst} of class 0/1/2 refused (with `admit = \"observe\"`: only counted)",
             gate.admitted
         )?;
     }
@@ -92,7 +94,7 @@ fn heading(
     Ok(())
 }
 
-/// A figure of each prediction.
+/// A label, and the value of this figure in each prediction.
 type Figure = (String, Vec<String>);
 
 const ONE: [Column<Figure>; 2] = [
@@ -127,7 +129,7 @@ fn figures(out: &mut impl Write, predicted: &Predicted, style: Style) -> io::Res
             row.1.resize(index + 1, "0".to_owned());
         }
     }
-    // A row of zeroes tells nothing, except where a zero is what must be.
+    // Rows of zeroes are left out, except those in which a zero is a result.
     let is_told = |row: &Figure| {
         super::prediction_figures::MUST_BE_SHOWN.contains(&row.0.as_str())
             || row.1.iter().any(|value| value != "0")
@@ -139,8 +141,8 @@ fn figures(out: &mut impl Write, predicted: &Predicted, style: Style) -> io::Res
     }
 }
 
-/// Writes what would have gone wrong: every known sender, every pause, every
-/// outage.
+/// Writes what would have gone wrong: outages of blocklists, pauses of blocking,
+/// proxies, blocked known senders, and mail accepted from blocked addresses.
 fn dangers(
     out: &mut impl Write,
     prediction: &Prediction,
@@ -201,7 +203,7 @@ fn dangers(
     more(out, numbers, "accepted messages", shown)
 }
 
-/// Writes the blocks that the log shows to matter most, or all.
+/// Writes the blocks with the most rejections and dropped connections, or all.
 fn blocks(out: &mut impl Write, prediction: &Prediction, shown: &Shown) -> io::Result<()> {
     if prediction.blocks.is_empty() {
         return Ok(());
@@ -225,7 +227,7 @@ fn notes(out: &mut impl Write, prediction: &Prediction, shown: &Shown) -> io::Re
         out,
         "note: each packet of a blocked sender extends its block; a log shows rejections and new connections only, so real blocks last longer"
     )?;
-    let gate = "a packet's TTL, host names and repeated SYNs are not in a log: `admit = \"observe\"` measures the rest of the gate";
+    let gate = "a packet's TTL, host names and repeated SYNs are not in a log, so only `admit = \"observe\"` shows whom the gate would refuse";
     let ends = match prediction.slots.ends {
         Some(ConnectionEnds::Logged) => "the log tells when connections begin and end".to_owned(),
         Some(ConnectionEnds::Counted) => "the log has the server's own count of connections".into(),
@@ -242,7 +244,7 @@ fn notes(out: &mut impl Write, prediction: &Prediction, shown: &Shown) -> io::Re
     if !shown.is_live {
         writeln!(
             out,
-            "note: whether a blocklist was broken shows in an old log by the texts of rejections only"
+            "note: in an old log, only the texts of rejections show whether a blocklist was broken"
         )?;
     }
     Ok(())

@@ -11,7 +11,7 @@ use super::table::{Column, Style, left, right};
 use spamdrop_core::engine::PredictedBlock;
 use spamdrop_core::time::unix_seconds;
 
-/// Entries of a list that are shown without `--all`.
+/// The most entries of a list that are shown without `--all`.
 pub(super) const SHOWN: usize = 20;
 
 /// How the text is shown.
@@ -19,7 +19,7 @@ pub(super) const SHOWN: usize = 20;
 pub struct Shown {
     /// Whether lists are shown in full.
     pub all: bool,
-    /// Whether the logs were read while they were written.
+    /// Whether the logs were read while they were written, as by `run --dry-run`.
     pub is_live: bool,
     /// How headings are shown.
     pub style: Style,

@@ -8,8 +8,8 @@ use super::table;
 use spamdrop_core::engine::{PredictedBlock, Prediction};
 use spamdrop_core::target::Target;
 
-/// Writes which sources differ.
-pub(super) fn text(
+/// Writes the sources that only one of the two predictions blocks.
+pub(super) fn write_text(
     out: &mut impl Write,
     configured: &Prediction,
     changed: &Prediction,
@@ -21,10 +21,10 @@ pub(super) fn text(
     let lost = only_in(configured, changed);
     let gained = only_in(changed, configured);
     for (blocks, words) in [
-        (gained, "blocked only with the changes"),
-        (lost, "no longer blocked with the changes"),
+        (gained, "have been blocked only with the changes"),
+        (lost, "no longer have been blocked with the changes"),
     ] {
-        writeln!(out, "{} sources would have been {words}", blocks.len())?;
+        writeln!(out, "{} sources would {words}", blocks.len())?;
         if blocks.is_empty() {
             continue;
         }

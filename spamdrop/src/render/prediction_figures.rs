@@ -22,7 +22,7 @@ pub(super) fn figures(prediction: &Prediction) -> Vec<(String, String)> {
         prediction.dropped_connections,
     );
     add(
-        "rejections in these, which would not have happened",
+        "rejections in these connections, which would not have happened",
         prediction.prevented,
     );
     add(KNOWN, prediction.known_blocked);
@@ -35,7 +35,7 @@ pub(super) fn figures(prediction: &Prediction) -> Vec<(String, String)> {
         prediction.held_connections,
     );
     add(
-        "seconds of slots that these held",
+        "seconds for which these connections held their slots",
         prediction.held.as_secs(),
     );
     for (reason, count) in &prediction.ignored {

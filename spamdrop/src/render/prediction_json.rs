@@ -33,7 +33,7 @@ enum PredictionRecord<'a> {
         #[serde(flatten)]
         hit: &'a HitSender,
     },
-    /// The rest.
+    /// The figures and the shorter lists of a prediction.
     Prediction {
         run: &'a str,
         files: &'a [String],
@@ -77,13 +77,13 @@ pub fn json(out: &mut impl Write, predicted: &Predicted) -> io::Result<()> {
     Ok(())
 }
 
-/// The counts of an attached filter's gate in that time.
+/// The counts of the attached filter's gate during a dry run.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct MeanwhileGate {
     /// SYNs that were admitted.
     admitted: u64,
-    /// Those that were refused, or counted with `admit = "observe"`, from the
-    /// best class to the worst.
+    /// SYNs that were refused, or only counted with `admit = "observe"`: of classes 0,
+    /// 1 and 2.
     refused: [u64; 3],
 }
 

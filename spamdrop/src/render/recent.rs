@@ -18,7 +18,7 @@ impl Jiffies {
     /// The counter at a time of `CLOCK_MONOTONIC`. It starts five minutes
     /// before 2³² (`INITIAL_JIFFIES`), on 64-bit kernels too.
     #[must_use]
-    pub fn at(self, time: Duration) -> u64 {
+    pub fn count_at(self, time: Duration) -> u64 {
         let ticks = time.as_nanos() * u128::from(self.hz) / 1_000_000_000;
         let initial = (1 << 32) - u128::from(self.hz) * 300;
         u64::try_from(initial + ticks).unwrap_or(u64::MAX)
@@ -29,14 +29,14 @@ impl Jiffies {
 /// counterpart. Returns the number of prefixes, which the format cannot express
 /// and which are left out.
 ///
-/// - `src` of an IPv6 entry is the first address of its /64, or the address that
-///   is blocked without it.
+/// - `src` of an IPv6 entry is the first address of its /64, or the address itself if
+///   it is blocked without its /64.
 /// - `last_seen` is the expiry minus one ttl: the last packet that extended the
 ///   block, within a second. For a fixed entry the configured `ttl` is used.
 ///   The value is never later than `now` (`CLOCK_MONOTONIC`).
 /// - `oldest_pkt` is 1, because `last_seen` is the only known time stamp.
 /// - `ttl`, the hop limit of the last packet, is 0, as in entries made by hand.
-pub fn text(
+pub fn write_text(
     out: &mut impl Write,
     entries: &[LiveEntry],
     now: Duration,
@@ -54,7 +54,7 @@ pub fn text(
             seconds => Duration::from_secs(seconds.into()),
         };
         let seen = (now + entry.expires_in).saturating_sub(ttl).min(now);
-        let seen = jiffies.at(seen);
+        let seen = jiffies.count_at(seen);
         writeln!(
             out,
             "src={src} ttl: 0 last_seen: {seen} oldest_pkt: 1 {seen}"
@@ -86,7 +86,7 @@ mod tests {
 
     fn shown(entries: &[LiveEntry]) -> (String, usize) {
         let mut out = Vec::new();
-        let left_out = text(&mut out, entries, NOW, TTL, HZ).unwrap();
+        let left_out = write_text(&mut out, entries, NOW, TTL, HZ).unwrap();
         (String::from_utf8(out).unwrap(), left_out)
     }
 

@@ -8,8 +8,8 @@ use spamdrop_core::gate::ConnectionEnds;
 
 /// The shortest log that tells something about wanted mail.
 const A_DAY: Duration = Duration::from_secs(86_400);
-/// The shortest log from which a recommendation about the gate follows: a log of
-/// a week lacks some hours of it.
+/// The shortest log from which a recommendation about the gate follows. It is less
+/// than a week, because logs of a week often lack some hours.
 const ALMOST_A_WEEK: Duration = Duration::from_secs(6 * 86_400);
 
 /// A sentence about the blocks, and one about the gate.

@@ -90,7 +90,7 @@ impl Serialize for NearMisses {
 
 /// Writes the result for a file. The text of a near miss is cut so that its
 /// line has at most `columns` columns.
-pub fn text(out: &mut impl Write, scanned: &Scanned, columns: usize) -> io::Result<()> {
+pub fn write_text(out: &mut impl Write, scanned: &Scanned, columns: usize) -> io::Result<()> {
     let Scanned { file, lines, .. } = scanned;
     let matches: u64 = scanned.matches.values().sum();
     writeln!(out, "{file}: {lines} lines, {matches} would block")?;
@@ -131,7 +131,7 @@ pub fn text(out: &mut impl Write, scanned: &Scanned, columns: usize) -> io::Resu
 
 const ELLIPSIS: &str = "...";
 
-/// Cuts `text`, which must be ASCII.
+/// Cuts `text`, which must be ASCII, to `columns` bytes; a cut text ends with dots.
 fn cut(mut text: String, columns: usize) -> String {
     if text.len() > columns {
         text.truncate(columns.saturating_sub(ELLIPSIS.len()));
@@ -202,7 +202,7 @@ mod tests {
     fn text_has_totals_and_the_first_near_misses() {
         let text = |columns| {
             let mut out = Vec::new();
-            text(&mut out, &scanned(), columns).unwrap();
+            write_text(&mut out, &scanned(), columns).unwrap();
             String::from_utf8(out).unwrap()
         };
         assert_eq!(

@@ -1,4 +1,4 @@
-//! `settings`: what is understood of the mail server's settings.
+//! `settings`: the mail server's settings, as far as spamdrop understands them.
 
 use std::io::{self, Write};
 
@@ -8,7 +8,8 @@ use spamdrop_core::dnsbl::rule::{Effect, Rule};
 use spamdrop_core::escape::escape;
 use spamdrop_core::server_settings::{AuthSetting, ServerSettings, SettingsFile, SlotSetting};
 
-/// The settings without keys of zones. `settings --json` prints this.
+/// The settings with the access keys in names of zones masked. `settings --json`
+/// prints this.
 #[must_use]
 pub fn masked(file: &SettingsFile) -> SettingsFile {
     let mut masked = file.clone();
@@ -21,7 +22,7 @@ pub fn masked(file: &SettingsFile) -> SettingsFile {
 }
 
 /// Writes the settings of each server.
-pub fn text(out: &mut impl Write, file: &SettingsFile) -> io::Result<()> {
+pub fn write_text(out: &mut impl Write, file: &SettingsFile) -> io::Result<()> {
     for settings in &file.servers {
         server(out, settings)?;
     }
@@ -80,7 +81,7 @@ fn zone(out: &mut impl Write, rule: &Rule) -> io::Result<()> {
         Effect::Defer => "answers 4xx".into(),
         Effect::Unsure => "may reject".into(),
         Effect::Weigh { weight, threshold } => {
-            format!("weighs {weight}, and {threshold} reject")
+            format!("weighs {weight}; a sum of {threshold} rejects")
         }
     };
     let zone = mask(&rule.zone);
@@ -97,14 +98,14 @@ fn exempt(out: &mut impl Write, table: &ClientTable) -> io::Result<()> {
     };
     writeln!(
         out,
-        "  exempt: {}: {} networks let in, {} treated otherwise",
+        "  exempt: {}: {} networks skip the zones, {} are refused or treated in a way that is not understood",
         clean(&table.source),
         count(Says::Permit),
         count(Says::Other)
     )
 }
 
-/// Without keys and control characters.
+/// Masks the access keys in names of zones, and escapes control characters.
 fn clean(text: &str) -> String {
     mask(&escape(text.as_bytes())).into_owned()
 }
@@ -147,7 +148,7 @@ smtpd_client_restrictions = permit_mynetworks, permit_dnswl_client list.dnswl.or
     #[test]
     fn the_text_says_what_is_understood_and_what_is_not() {
         let mut out = Vec::new();
-        text(&mut out, &file()).unwrap();
+        write_text(&mut out, &file()).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "\
@@ -159,8 +160,8 @@ postfix
   zone: list.dnswl.org: lets in
   zone: ***.zen.dq.spamhaus.net=127.0.0.[2..11]: rejects
   zone: b.example: may reject
-  exempt: mynetworks: 2 networks let in, 0 treated otherwise
-  not understood or unwise: smtpd_client_restrictions: check_policy_service unix:x: a policy service may accept any mail, so the zones behind it in smtpd_client_restrictions do not reject for certain; name those that do in `zones`
+  exempt: mynetworks: 2 networks skip the zones, 0 are refused or treated in a way that is not understood
+  not understood or unwise: smtpd_client_restrictions: check_policy_service unix:x: a policy service may accept any mail, so it is uncertain whether the zones after it in smtpd_client_restrictions reject; name those that do in `zones`
 "
         );
     }

@@ -6,8 +6,9 @@ use std::path::Path;
 use spamdrop_core::escape::escape;
 use spamdrop_core::setup::{ConfigChange, Proposal, Step};
 
-/// Writes the changes, each with its reason, and what has to be set by hand.
-pub fn text(
+/// Writes the changes, each with its reason, and the keys that stay as they are or have
+/// to be set by hand.
+pub fn write_text(
     out: &mut impl Write,
     path: &Path,
     proposals: &[Proposal],
@@ -66,7 +67,7 @@ mod tests {
             &proposals,
         );
         let mut out = Vec::new();
-        text(&mut out, Path::new("/etc/x.toml"), &proposals, &changes).unwrap();
+        write_text(&mut out, Path::new("/etc/x.toml"), &proposals, &changes).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "\

@@ -24,8 +24,8 @@ pub struct AddressDetail {
     pub allowed_by: Option<String>,
     /// The entries that cover it, as in `list --json`, the narrowest first.
     pub entries: Vec<LiveEntry>,
-    /// The ends of the owners of each entry with several; empty: there is none, or
-    /// they are unknown.
+    /// For each entry with several owners, the end of each owner. Empty: no entry has
+    /// several owners, or the ends are unknown.
     pub ends: Vec<OwnerEnd>,
     /// The origins of the blocked addresses: of the address itself, or of the
     /// addresses in its /64; and those of the prefixes.
@@ -33,7 +33,7 @@ pub struct AddressDetail {
 }
 
 impl AddressDetail {
-    /// Whether it has an entry.
+    /// Whether an entry covers the address, even one without effect.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         !self.entries.is_empty()
@@ -48,13 +48,14 @@ pub struct OwnerEnd {
     pub target: Target,
     /// The owner, by name.
     pub owner: String,
-    /// `expires_in_s`: as that of the entry.
+    /// `expires_in_s`: seconds until the end if no packet extends it.
     #[serde(rename = "expires_in_s", serialize_with = "json::seconds")]
     pub expires_in: Duration,
-    /// `hard_limit_in_s`: as that of the entry.
+    /// `hard_limit_in_s`: seconds until the time beyond which no packet extends the end;
+    /// `null`: there is no limit.
     #[serde(rename = "hard_limit_in_s", serialize_with = "json::optional_seconds")]
     pub hard_limit_in: Option<Duration>,
-    /// Seconds from a packet to the end; 0: it does not slide.
+    /// Seconds from a packet to the end; 0: packets do not extend it.
     pub ttl_s: u32,
 }
 
@@ -83,7 +84,7 @@ pub struct BlockOrigin {
 }
 
 /// Writes the details, with times in `zone`.
-pub fn text(out: &mut impl Write, detail: &AddressDetail, zone: &TimeZone) -> io::Result<()> {
+pub fn write_text(out: &mut impl Write, detail: &AddressDetail, zone: &TimeZone) -> io::Result<()> {
     for entry in &detail.entries {
         let passes = detail.allowed_by.as_ref().map(|_| detail.addr.as_str());
         write_entry(out, entry, &detail.ends, passes)?;
@@ -234,7 +235,7 @@ mod tests {
     fn text_says_everything() {
         let mut out = Vec::new();
         let zone = TimeZone::fixed(jiff::tz::offset(1));
-        text(&mut out, &detail(), &zone).unwrap();
+        write_text(&mut out, &detail(), &zone).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "\
@@ -277,7 +278,7 @@ mod tests {
             end("import:drop", 7_200, None, 0),
         ];
         let mut out = Vec::new();
-        text(&mut out, &detail, &TimeZone::UTC).unwrap();
+        write_text(&mut out, &detail, &TimeZone::UTC).unwrap();
         let shown = String::from_utf8(out).unwrap();
         let expected = "\
   expires        in 9m 12s, 10m after the peer's last packet

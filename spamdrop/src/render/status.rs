@@ -66,7 +66,8 @@ pub struct InterfaceStatus {
     pub state: FilterPlace,
     /// The id of the XDP program on it, as bpftool shows it; `null`: none.
     pub program_id: Option<u32>,
-    /// The name that the interface of the pinned link has now.
+    /// The new name of the interface to which the filter was attached under `name`;
+    /// absent: the interface was not renamed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renamed: Option<String>,
     /// How to remove a hidden filter.
@@ -121,7 +122,7 @@ fn is_zero(number: &usize) -> bool {
 pub struct Fill {
     /// Entries that have not expired.
     pub live: usize,
-    /// Those of them that are open.
+    /// Number of live entries that are open.
     pub open: usize,
     /// Capacity of the map.
     pub capacity: u32,
@@ -154,7 +155,7 @@ pub struct DaemonStatus {
 }
 
 impl Status {
-    /// The state of a daemon that runs and responds.
+    /// The state of the daemon; `None` if it does not run or does not respond.
     #[must_use]
     pub fn responding(&self, now: UnixSeconds) -> Option<&DaemonState> {
         let state = self.daemon.as_ref()?.state.as_ref()?;
@@ -198,7 +199,7 @@ fn age(state: &DaemonState, now: UnixSeconds) -> Duration {
 }
 
 impl FilterPlace {
-    /// Whether the filter runs there.
+    /// Whether the filter runs on the interface.
     #[must_use]
     pub fn is_filtered(self) -> bool {
         matches!(self, Self::Native | Self::Generic)
@@ -252,14 +253,14 @@ pub fn check(out: &mut impl Write, status: Result<&Status, &Error>) -> io::Resul
     Ok(code)
 }
 
-/// Whether less than a fifth of the map is free.
+/// Whether at most a fifth of the map is free.
 #[must_use]
 pub fn is_nearly_full(fill: Fill) -> bool {
     fill.live as u64 * 5 >= u64::from(fill.capacity) * 4
 }
 
 /// Writes the status at `now`, with times in `zone`.
-pub fn text(
+pub fn write_text(
     out: &mut impl Write,
     status: &Status,
     zone: &TimeZone,
@@ -267,18 +268,18 @@ pub fn text(
 ) -> io::Result<()> {
     writeln!(out, "{}", status.report)?;
     for interface in &status.interfaces {
-        line(out, &interface.name, &on(interface))?;
+        write_line(out, &interface.name, &on(interface))?;
     }
     if let Some(maps) = status.maps {
-        line(out, "IPv4", &fill(maps.v4, "capacity4"))?;
-        line(out, "IPv6", &fill(maps.v6, "capacity6"))?;
+        write_line(out, "IPv4", &fill(maps.v4, "capacity4"))?;
+        write_line(out, "IPv6", &fill(maps.v6, "capacity6"))?;
         if maps.v6_addresses.live > 0 {
             let addresses = fill(maps.v6_addresses, "capacity6");
-            line(out, "IPv6 addresses", &addresses)?;
+            write_line(out, "IPv6 addresses", &addresses)?;
         }
-        line(out, "prefixes", &maps.prefixes.to_string())?;
+        write_line(out, "prefixes", &maps.prefixes.to_string())?;
         let ports: Vec<String> = status.ports.iter().map(u16::to_string).collect();
-        line(out, "ports", &ports.join(", "))?;
+        write_line(out, "ports", &ports.join(", "))?;
     }
     let AllowlistSizes {
         path,
@@ -290,9 +291,9 @@ pub fn text(
         None => format!("{file} in {}, {automatic} automatic", path.display()),
         Some(reason) => format!("{automatic} automatic; {reason}"),
     };
-    line(out, "allowlist", &allowed)?;
+    write_line(out, "allowlist", &allowed)?;
     if let Some(wave) = &status.wave {
-        line(out, "wave", &wave::line(wave, zone))?;
+        write_line(out, "wave", &wave::format_line(wave, zone))?;
     }
     let Some(DaemonStatus {
         pid,
@@ -300,16 +301,16 @@ pub fn text(
         unreadable,
     }) = &status.daemon
     else {
-        return line(out, "daemon", "not running; start it with `spamdrop run`");
+        return write_line(out, "daemon", "not running; start it with `spamdrop run`");
     };
     let Some(state) = state else {
         let reason = unreadable.as_deref().unwrap_or(NO_STATE);
-        return line(out, "daemon", &format!("running (pid {pid}); {reason}"));
+        return write_line(out, "daemon", &format!("running (pid {pid}); {reason}"));
     };
     let since = local_time(UnixSeconds::new(state.since_unix_s), zone);
-    line(out, "daemon", &format!("running (pid {pid}) since {since}"))?;
+    write_line(out, "daemon", &format!("running (pid {pid}) since {since}"))?;
     let age = now.get().abs_diff(state.written_unix_s);
-    daemon::text(out, state, Duration::from_secs(age))
+    daemon::write_text(out, state, Duration::from_secs(age))
 }
 
 fn on(interface: &InterfaceStatus) -> String {
@@ -344,7 +345,7 @@ fn fill(fill: Fill, key: &str) -> String {
     format!("{live} of {capacity} entries, {percent} %{warning}")
 }
 
-fn line(out: &mut impl Write, name: &str, value: &str) -> io::Result<()> {
+fn write_line(out: &mut impl Write, name: &str, value: &str) -> io::Result<()> {
     writeln!(out, "{name:<15}  {value}")
 }
 

@@ -124,7 +124,7 @@ fn widths<Row>(columns: &[Column<Row>], rows: &[Row]) -> io::Result<Vec<usize>> 
     Ok(widths)
 }
 
-/// A line without the blanks at its end, as much of it as fits.
+/// Cuts a line to `width` characters, and removes the blanks at its end.
 fn cut(line: &str, width: usize) -> &str {
     let line = line.trim_end();
     if line.len() <= width {
@@ -164,7 +164,7 @@ mod tests {
         left("NAME", |row, text| text.write_str(row.0)),
     ];
 
-    fn text(style: Style, rows: &[(&'static str, u32)]) -> String {
+    fn format_rows(style: Style, rows: &[(&'static str, u32)]) -> String {
         let mut out = Vec::new();
         write(&mut out, style, &COLUMNS, rows).unwrap();
         String::from_utf8(out).unwrap()
@@ -173,10 +173,10 @@ mod tests {
     #[test]
     fn numbers_end_and_words_begin_evenly() {
         assert_eq!(
-            text(Style::Plain, &[("a", 7), ("bc", 12345)]),
+            format_rows(Style::Plain, &[("a", 7), ("bc", 12345)]),
             " HITS  NAME\n    7  a\n12345  bc\n"
         );
-        assert_eq!(text(Style::Plain, &[]), "HITS  NAME\n");
+        assert_eq!(format_rows(Style::Plain, &[]), "HITS  NAME\n");
     }
 
     #[test]
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn a_terminal_gets_bold_headings() {
         assert_eq!(
-            text(Style::Coloured, &[("a", 7)]),
+            format_rows(Style::Coloured, &[("a", 7)]),
             "\x1b[1mHITS  NAME\x1b[0m\n   7  a\n"
         );
     }

@@ -37,7 +37,7 @@ pub struct TopSnapshot {
     pub gate: TopGate,
     /// The connections, SYNs and packets of the last minute.
     pub figures: TopFigures,
-    /// The blocked sources of the most hits per second, as in `list --json`; at most
+    /// The blocked sources with the most hits per second, as in `list --json`; at most
     /// 100.
     pub sources: Vec<TopRow>,
     /// The newest events except refusals at the gate, those that ended last first, as
@@ -60,12 +60,12 @@ pub struct TopGate {
     /// The connections that the server holds; `null`: unknown, because the gate is
     /// off or no daemon counts them.
     pub open: Option<u32>,
-    /// The connections that it can serve at once; 0: unknown.
+    /// The connections that the server can serve at once; 0: unknown.
     pub slots: u32,
 }
 
-/// The course of the last minute, a number for each second, the oldest first, and
-/// the counters behind it; `null`: not measured.
+/// The last minute, a number for each second, the oldest first (`null`: not
+/// measured); and the totals of two of these figures.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TopFigures {
     /// Connections that the server held.
@@ -76,7 +76,7 @@ pub struct TopFigures {
     pub dropped_per_s: Vec<Option<u64>>,
     /// All SYNs that were refused, or would have been, since the filter was attached.
     pub refused: u64,
-    /// All packets that were dropped because of a block.
+    /// All packets that were dropped because of a block, as in `stats`.
     pub dropped: u64,
 }
 
@@ -104,15 +104,15 @@ fn tenths<S: Serializer>(rate: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64((rate * 10.0).round() / 10.0)
 }
 
-/// A figure with its course.
+/// A figure of which `top` shows the value and draws the last minute.
 pub struct TopFigure<'a> {
     /// Its name.
     pub name: &'static str,
     /// Its value now.
     pub now: String,
-    /// Its points.
+    /// Its course: a value for each second, the oldest first; `None`: not measured.
     pub points: &'a [Option<u64>],
-    /// The value of a full bar; 0: the highest point.
+    /// The value for which a bar has its full height; 0: the highest of `points`.
     pub full: u64,
 }
 
@@ -134,7 +134,7 @@ impl TopSnapshot {
         self.sources.sort_by(|a, b| order.compare(&key(a), &key(b)));
     }
 
-    /// The figures with a course.
+    /// The figures whose last minute is drawn: slots, refused and dropped.
     #[must_use]
     pub fn list_figures(&self) -> [TopFigure<'_>; 3] {
         let TopFigures {
@@ -180,7 +180,8 @@ impl TopSnapshot {
         let refused = self.figures.refused;
         match mode {
             "off" if refused == 0 => state,
-            // The filter counts both alike, and the mode may have changed.
+            // The filter counts refused SYNs and those only observed together, and the
+            // mode may have changed meanwhile.
             _ => format!("{state}; {refused} SYNs were refused or would have been"),
         }
     }
@@ -189,12 +190,12 @@ impl TopSnapshot {
     #[must_use]
     pub fn describe_wave(&self, zone: &TimeZone) -> String {
         match &self.status.wave {
-            Some(wave) => wave::line(wave, zone),
+            Some(wave) => wave::format_line(wave, zone),
             None => self.describe_absence().into(),
         }
     }
 
-    /// The words in place of a wave or of events.
+    /// The words that are shown if there is no wave, or if there are no events.
     fn describe_absence(&self) -> &'static str {
         match self.is_database_read {
             true => "none was recorded",
@@ -202,8 +203,8 @@ impl TopSnapshot {
         }
     }
 
-    /// The title of the list: the entries among which its sources are. `filter`
-    /// chooses among the sources that were read.
+    /// The title of the list of sources. It says how many entries there are, of which
+    /// the list shows the top ones, and whether only those that match `filter`.
     #[must_use]
     pub fn describe_sources(&self, filter: &SourceFilter) -> String {
         let Some((maps, ago)) = self.status.maps.zip(self.entries_read) else {
@@ -238,7 +239,7 @@ const COLUMNS: [Column<TopRow>; 8] = [
 ];
 
 /// Writes the snapshot as text, with times in `zone`.
-pub fn text(
+pub fn write_text(
     out: &mut impl Write,
     style: Style,
     snapshot: &TopSnapshot,
@@ -261,7 +262,7 @@ pub fn text(
     table::write(out, style, &COLUMNS, &snapshot.sources)?;
     writeln!(out, "\nrecent events")?;
     match snapshot.is_database_read {
-        true => history::text(out, style, &snapshot.events, zone),
+        true => history::write_text(out, style, &snapshot.events, zone),
         false => writeln!(out, "{}", snapshot.describe_absence()),
     }
 }
@@ -270,7 +271,7 @@ fn write_field(out: &mut impl Write, name: &str, value: &str) -> io::Result<()> 
     writeln!(out, "{name:<8} {value}")
 }
 
-/// The line of one second of `status --watch`, after its time.
+/// The line that `status --watch` writes each second, without the time before it.
 #[must_use]
 pub fn watch_line(snapshot: &TopSnapshot) -> String {
     let mut line = snapshot.status.report.to_string();

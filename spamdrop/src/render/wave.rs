@@ -9,7 +9,8 @@ use super::show::local_time;
 use spamdrop_core::duration::{Human, human};
 use spamdrop_core::wave::{News, Wave};
 
-/// Describes an event for the log of `run`.
+/// Describes the beginning, the long duration or the end of a wave for the log of
+/// `run`.
 #[must_use]
 pub fn news(news: &News) -> String {
     match news {
@@ -29,7 +30,7 @@ pub fn news(news: &News) -> String {
         }
         News::Lasts(wave) => format!(
             "the wave has refused strangers for ten minutes: {}; \
-             `spamdrop report` shows what became of them; `spamdrop known add ADDR` lets one pass; \
+             `spamdrop report` shows what became of them; `spamdrop known add ADDR` lets a sender pass; \
              if the machine can serve more connections, raise the server's slots (Courier's MAXDAEMONS)",
             figures(wave)
         ),
@@ -41,7 +42,7 @@ pub fn news(news: &News) -> String {
 
 /// Describes a wave for `status`.
 #[must_use]
-pub fn line(wave: &Wave, zone: &TimeZone) -> String {
+pub fn format_line(wave: &Wave, zone: &TimeZone) -> String {
     let (start, length, figures) = (
         local_time(UnixSeconds::new(wave.start_unix_s), zone),
         length(wave),
@@ -136,11 +137,11 @@ mod tests {
     fn the_line_of_status() {
         let zone = TimeZone::UTC;
         assert_eq!(
-            line(&wave(), &zone),
+            format_line(&wave(), &zone),
             format!("last one at 2026-11-23 00:00:00 +00:00, for 11m 3s: {FIGURES}")
         );
         assert_eq!(
-            line(&observed(), &zone),
+            format_line(&observed(), &zone),
             format!("since 2026-11-23 00:00:00 +00:00, for 11m 3s so far: {WOULD}")
         );
     }

@@ -33,7 +33,7 @@ pub struct WaveDetail {
     pub points: Vec<Point>,
 }
 
-/// Some seconds of the course.
+/// A row of the course: a number of seconds, combined into one point.
 struct CourseRow {
     time: String,
     point: Point,
@@ -85,7 +85,7 @@ pub(super) fn figures(numbered: &NumberedWave, zone: &TimeZone) -> Vec<(&'static
         "had"
     };
     let mode = match wave.observed {
-        true => "observe: nobody was refused, the numbers say who would have been",
+        true => "observe: nobody was refused, the numbers count SYNs that would have been",
         false => "on",
     };
     let [best, middle, worst] = limits(wave.slots);
@@ -148,7 +148,7 @@ pub(super) fn figures(numbered: &NumberedWave, zone: &TimeZone) -> Vec<(&'static
         (
             "blocked",
             format!(
-                "{} by log lines; {} of their packets dropped, {} connections ended",
+                "{} blocks by log lines; {} packets of all blocked sources dropped, {} of their connections ended",
                 totals.blocked, totals.dropped, totals.released
             ),
         ),
@@ -157,7 +157,8 @@ pub(super) fn figures(numbered: &NumberedWave, zone: &TimeZone) -> Vec<(&'static
     figures
 }
 
-/// The longest waits: of the listed, and of those whose mail was accepted.
+/// The longest waits of wanted mail and of listed senders; empty for a wave in observe
+/// mode, because nobody waited.
 fn waits(wave: &Wave) -> Vec<(&'static str, String)> {
     if wave.observed {
         return Vec::new();
@@ -189,7 +190,8 @@ fn waits(wave: &Wave) -> Vec<(&'static str, String)> {
     lines
 }
 
-/// The course in a few lines of equal length.
+/// The course of a wave in at most `LINES` rows. Each row covers the same span of
+/// time; spans without data are left out.
 fn course(wave: &Wave, points: &[Point], zone: &TimeZone) -> Vec<CourseRow> {
     let CourseColumns {
         every_s: least,

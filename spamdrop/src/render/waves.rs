@@ -24,7 +24,7 @@ pub struct WaveReport {
     pub since_unix_s: u64,
     /// Its end.
     pub until_unix_s: u64,
-    /// Whether the end was chosen; else the period goes on until now.
+    /// Whether the command line gives the end; otherwise the period ends now.
     #[serde(skip)]
     pub has_end: bool,
     /// The waves that ended after the start or are ongoing, and that began before
@@ -32,7 +32,7 @@ pub struct WaveReport {
     pub waves: Vec<NumberedWave>,
 }
 
-/// A wave of the database.
+/// A wave, with its number in the database.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct NumberedWave {
     /// Its number, which it keeps.
@@ -61,7 +61,7 @@ pub(super) const LEFT_OUT: [&str; 10] = [
     "LENGTH",
     "WAIT",
 ];
-/// Takes the place of a course.
+/// Shown in place of the course of a wave that has none.
 pub(super) const NO_COURSE: &str =
     "its course was deleted; only those of the newest 50 waves are kept";
 /// The width from which on the start of a wave has a year and seconds.
@@ -132,8 +132,7 @@ pub(super) fn rows<'a>(
 }
 
 /// Writes the waves as a table and their totals, with times in the reader's
-/// zone. No line is wider than `width`; a table for which that is too little has
-/// fewer columns.
+/// zone. No line is wider than `width`: the table leaves out columns if needed.
 pub fn write_report(
     out: &mut impl Write,
     style: Style,
@@ -189,12 +188,14 @@ pub(super) fn summary(report: &WaveReport, zone: &TimeZone) -> Vec<String> {
 pub(super) fn known_senders(delayed: u64) -> String {
     match delayed {
         0 => "no known sender had to wait".into(),
-        number => format!("warning: {number} SYNs of known senders had to wait; it must be 0"),
+        number => {
+            format!("warning: {number} SYNs of known senders had to wait; the number must be 0")
+        }
     }
 }
 
-/// The totals of the waves with refusals, or of those in which refusals were only
-/// counted; nothing without waves.
+/// A sentence with the totals of `waves`; `None` if there are no waves. `observed`: the
+/// gate only counted the SYNs that it would have refused.
 fn sums<'a>(waves: impl Iterator<Item = &'a Wave>, observed: bool) -> Option<String> {
     let zero = (SourceCounts::default(), Totals::default(), 0.0_f64);
     let mut waves = waves.peekable();
@@ -224,7 +225,7 @@ fn sums<'a>(waves: impl Iterator<Item = &'a Wave>, observed: bool) -> Option<Str
     ))
 }
 
-/// The longest wait of wanted mail, if the gate made senders wait.
+/// The longest wait of wanted mail; `None` if the gate only observed, or none waited.
 pub(super) fn longest_wait_s(wave: &Wave) -> Option<f64> {
     wave.longest_wait_s.filter(|_| !wave.observed)
 }

@@ -17,7 +17,7 @@ use super::known::KnownSender;
 use super::lookup::LookedUp;
 use super::show::AddressDetail;
 
-pub use sentences::text;
+pub use sentences::write_text;
 
 /// An address and everything that decides about it. `why --json` prints an array
 /// of these, in the order of the command line.
@@ -25,11 +25,11 @@ pub use sentences::text;
 pub struct Explanation<'a> {
     /// The address.
     pub addr: IpAddr,
-    /// The filter that decides.
+    /// Whether there is a filter.
     pub filter: FilterPresence,
     /// The fate of its next connection to port 25 now; `null`: unknown.
     pub next: Option<NextConnection>,
-    /// The commands that change that.
+    /// Commands that would change this fate, with their effects.
     pub changes: Vec<Change>,
     /// The entries that cover it, as `show --json` prints them; `null`: unknown.
     pub block: Option<AddressDetail>,
@@ -46,18 +46,19 @@ pub struct Explanation<'a> {
     pub history: Vec<HistoryRow>,
     /// The parts that could not be read, and why.
     pub unknown: Vec<String>,
-    /// Whether `allowed` and `known` may be `null` because they are among them.
+    /// Whether `allowed` and `known` are `null` because they could not be read.
     #[serde(skip)]
     pub unread: Unread,
     /// Which packets extend a block.
     #[serde(skip)]
     pub refresh: Refresh,
-    /// The end of its last block, of which `history` tells; only where none covers it.
+    /// The end of its last block, derived from `history`; `None`: unknown, or an entry
+    /// covers the address now.
     #[serde(skip)]
     pub ended: Option<EndedBlock>,
 }
 
-/// The parts of which nothing can be said.
+/// For each part, whether it could not be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unread {
     /// The allowlist.
@@ -127,14 +128,14 @@ pub struct GatePlace {
     /// Its class as a stranger.
     #[serde(flatten)]
     pub class: StrangerClass,
-    /// The connections from which it waits if it runs Windows.
+    /// The number of connections from which on it waits if it runs Windows.
     pub waits_from_of_windows: u32,
     /// Whether the filter has a verdict of the zones on it.
     pub has_verdict: bool,
     /// SYNs of it that the gate refused, in the time of the history.
     pub refused: u64,
-    /// SYNs that the gate refused without their sources being recorded, in the time
-    /// of the history; there were too many sources.
+    /// SYNs that the gate refused, in the time of the history, whose sources were not
+    /// recorded because there were too many of them.
     pub refused_without_source: u64,
 }
 

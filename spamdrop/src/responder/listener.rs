@@ -29,7 +29,7 @@ pub fn listen() -> io::Result<Vec<TcpListener>> {
     match bind((Ipv6Addr::LOCALHOST, 0).into()) {
         Ok(listener) => listeners.push(listener),
         Err(error) => {
-            log::info!(target: "spamdrop::answer", "no IPv6 on the loopback interface ({error}): IPv6 senders are not answered here")
+            log::info!(target: "spamdrop::answer", "no IPv6 on the loopback interface ({error}), so the mail server answers listed IPv6 senders")
         }
     }
     Ok(listeners)
@@ -50,9 +50,9 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Raises the process's descriptor limit, so that it has one for each of
-/// `connections` beside its others. Returns the number of connections for which
-/// the limit suffices.
+/// Raises the process's limit of open files, so that it suffices for `connections`
+/// beside the other descriptors. Returns the number of connections for which the limit
+/// suffices.
 #[must_use]
 pub fn make_room(connections: usize) -> usize {
     let wanted = OTHERS + connections as u64;

@@ -1,9 +1,9 @@
 //! The responder: rejects listed senders in the mail server's place, so that
 //! they take no slot.
 //!
-//! The kernel steers their connections to it (`attach::steer`). `tail` reads
-//! the responder's log lines like the mail server's, and the block follows from
-//! them.
+//! The kernel steers the connections of listed senders to the responder
+//! (`attach::steer`). The responder logs its rejections as the mail server does.
+//! `tail` reads these lines, which then lead to the blocks.
 
 mod listener;
 mod server;

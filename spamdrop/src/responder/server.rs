@@ -132,7 +132,7 @@ async fn accept(
                 }
             }
             Err(error) if is_shortage(&error) => {
-                log::warn!(target: "spamdrop::answer", "cannot accept: {error}");
+                log::warn!(target: "spamdrop::answer", "the responder cannot accept connections: {error}");
                 sleep(PAUSE).await;
             }
             // The error concerns this connection only.

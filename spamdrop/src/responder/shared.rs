@@ -68,7 +68,7 @@ pub struct Counts {
     pub leaving: usize,
     /// The maximum of `connections` so far.
     pub peak: usize,
-    /// Recipients that were refused with a 511.
+    /// Recipients that were rejected with 511.
     pub answered: u64,
     /// Connections that were closed because of a limit.
     pub limited: u64,
@@ -89,7 +89,7 @@ struct State {
     counts: Counts,
 }
 
-/// Counts a connection until it is dropped.
+/// The right to hold a connection. The connection is counted until the permit is dropped.
 pub(super) struct Permit {
     pub shared: Arc<Shared>,
     source: Target,
@@ -113,7 +113,7 @@ impl Shared {
         change(&mut self.state().counts);
     }
 
-    /// Counts a new connection; `None` if it exceeds a limit.
+    /// Counts a new connection from `addr`; `None` if it exceeds a limit.
     pub fn permit(self: &Arc<Self>, addr: IpAddr) -> Option<Permit> {
         let limits = self.setting.limits;
         let source = Target::from(addr);

@@ -18,8 +18,8 @@ use crate::clock;
 /// Maximum number of queued lines.
 const WAITING: usize = 1024;
 /// Queue length from which connection lines are dropped. A peer that opens
-/// thousands of connections must not crowd out refusals, from which the blocks
-/// follow.
+/// thousands of connections must not crowd out rejections, from which the
+/// blocks follow.
 const ENOUGH: usize = WAITING / 2;
 /// Maximum time for syslog to accept a line.
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -30,7 +30,7 @@ const MAIL: u8 = 2 << 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Severity {
-    /// A refusal.
+    /// A rejected recipient.
     Error = 3,
     /// A connection.
     Info = 6,
@@ -61,7 +61,7 @@ impl Syslog {
     }
 
     /// Queues a message. If the queue is full, the message is counted as lost;
-    /// if it is half full, only refusals are queued.
+    /// if it is half full, only rejections are queued.
     pub fn write(&self, severity: Severity, message: &[u8]) {
         let waiting = WAITING - self.waiting.capacity();
         if severity == Severity::Info && waiting >= ENOUGH {

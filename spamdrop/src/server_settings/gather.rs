@@ -48,7 +48,7 @@ impl Default for Places {
     }
 }
 
-/// Gathers the settings of a server; `None` if they are not gathered.
+/// Gathers the settings of a server; `None` for a server other than Postfix and Exim.
 ///
 /// # Errors
 ///
@@ -134,7 +134,8 @@ fn text_of(path: &Path, tool: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// The files that the settings name, as they are read.
+/// Collects the files from which the settings come, with their modification times, so
+/// that a later change can be detected.
 #[derive(Default)]
 struct Files(RefCell<Vec<SourceFile>>);
 

@@ -28,13 +28,14 @@ pub use gather::{Places, gather};
 /// The next step where the file is missing or out of date.
 pub const HOW_TO_WRITE: &str = "run `spamdrop settings --write` as root";
 
-/// Whether the server's settings come from the file.
+/// Whether the daemon reads the settings of this server from [`FILE`], which root
+/// writes.
 #[must_use]
 pub fn are_gathered(server: MailServer) -> bool {
     matches!(server, MailServer::Postfix | MailServer::Exim)
 }
 
-/// The content of a file of this program, gathered now.
+/// The content of a new settings file, with the current version and time.
 #[must_use]
 pub fn file_of(servers: Vec<ServerSettings>) -> SettingsFile {
     SettingsFile {
@@ -44,7 +45,7 @@ pub fn file_of(servers: Vec<ServerSettings>) -> SettingsFile {
     }
 }
 
-/// Only the version of the file.
+/// The version of the file, read first, because other versions may have other fields.
 #[derive(Deserialize)]
 struct FileVersion {
     #[serde(default)]
@@ -58,11 +59,12 @@ const LONGEST: u64 = 64 << 20;
 ///
 /// # Errors
 ///
-/// It cannot be read, or has another version.
+/// The file cannot be read, or has another version.
 pub fn read(run_dir: &Path) -> Result<Option<SettingsFile>> {
     let path = run_dir.join(FILE);
     let cannot = || format!("cannot read {}; {HOW_TO_WRITE}", path.display());
-    // The directory is the daemon's, so the file may be a link to anything.
+    // The daemon's account owns the directory, so the file may be a link to a file that
+    // the account may not read.
     let _acting = account::act_as_daemon()?;
     let text = match read_regular(&path, LONGEST) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -92,7 +94,8 @@ pub fn write(run_dir: &Path, settings: &SettingsFile) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The daemon's account owns the directory, so no name in it is followed.
+/// Replaces the file in `run_dir`. The daemon's account owns this directory, so no link in
+/// it is followed.
 fn replace(run_dir: &Path, text: &[u8]) -> Result<()> {
     let new = format!("{FILE}.new");
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -10,7 +10,8 @@ use anyhow::{Context as _, Result, bail};
 ///
 /// # Errors
 ///
-/// It cannot be started, or fails; the message has its own words.
+/// The tool cannot be started, or fails. The message has the first line of its error
+/// output.
 pub fn output(program: &str, args: &[impl AsRef<OsStr>]) -> Result<Option<String>> {
     let mut command = Command::new(program);
     command.args(args).env("LC_ALL", "C").stdin(Stdio::null());
@@ -20,7 +21,7 @@ pub fn output(program: &str, args: &[impl AsRef<OsStr>]) -> Result<Option<String
     };
     if !output.status.success() {
         let words = String::from_utf8_lossy(&output.stderr);
-        let words = words.lines().next().unwrap_or("it says nothing");
+        let words = words.lines().next().unwrap_or("no error message");
         bail!("{program} failed ({}): {words}", output.status);
     }
     Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()))

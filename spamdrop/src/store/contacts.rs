@@ -11,7 +11,7 @@ use super::Store;
 use super::columns::{number, seconds};
 
 /// `network` is the number of a [`Network`]. All other columns are seconds since
-/// 1970. `watched` has one row: the time for which the log was read.
+/// 1970. `watched` has one row: the period in which the log was read.
 pub(super) const TABLES: &str = "
 CREATE TABLE contacts (
     network INTEGER PRIMARY KEY,
@@ -27,7 +27,7 @@ CREATE TABLE watched (
 const KEPT: Duration = Duration::from_secs(8 * 86_400);
 
 impl Store {
-    /// The contacts of the last days.
+    /// All stored contacts, and the period in which the log was read.
     ///
     /// # Errors
     ///
@@ -51,7 +51,7 @@ impl Store {
         })
     }
 
-    /// Deletes the contacts of these networks. Returns their number.
+    /// Deletes the contacts of these networks. Returns the number of deleted contacts.
     ///
     /// # Errors
     ///
@@ -68,8 +68,8 @@ impl Store {
         })
     }
 
-    /// Adds contacts, and deletes old ones; all, if they are more than
-    /// [`CONTACTS`].
+    /// Adds contacts, and deletes those that are older than eight days. If more than
+    /// [`CONTACTS`] remain, all are deleted.
     ///
     /// # Errors
     ///
@@ -93,7 +93,8 @@ impl Store {
             tx.execute("DELETE FROM contacts WHERE last < ?1", [oldest])?;
             let count: u32 = tx.query_row("SELECT count(*) FROM contacts", [], |row| row.get(0))?;
             if count as usize > CONTACTS {
-                // As in memory: all are forgotten, and a new week begins.
+                // The contacts in memory are cleared in the same way. The log then counts
+                // as read only from now on.
                 tx.execute_batch("DELETE FROM contacts; UPDATE watched SET since = until")?;
             }
             Ok(())

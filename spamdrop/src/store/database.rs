@@ -37,7 +37,7 @@ pub struct Schema {
 pub struct SchemaStep {
     /// The version before the step.
     pub from: i32,
-    /// Statements that change its tables.
+    /// Statements that change the tables of that version into those of the next.
     pub changes: &'static [&'static str],
 }
 
@@ -110,13 +110,13 @@ impl Database {
         self.read(|db| check(db, Some(table)))
     }
 
-    /// Runs a read.
+    /// Runs a read, as the daemon's account.
     pub fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let _acting = account::act_as_daemon()?;
         read(&self.db).map_err(|error| explain(error, &self.path, self.remedy))
     }
 
-    /// Runs a change in one transaction.
+    /// Runs a change in one transaction, as the daemon's account.
     pub fn change<T>(&mut self, change: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
         let _acting = account::act_as_daemon()?;
         transact(&mut self.db, change).map_err(|error| explain(error, &self.path, self.remedy))
@@ -142,12 +142,13 @@ pub fn connect(path: &Path, wait: Duration) -> Result<Connection> {
     db.busy_timeout(wait)?;
     // The schema of a foreign file must not run functions.
     db.pragma_update(None, "trusted_schema", false)?;
-    // Otherwise a power cut may undo the last transaction: its journal would be back
-    // in the directory.
+    // Syncs the directory after the deletion of the journal. Otherwise a power cut may
+    // bring the journal back, and SQLite would undo the last transaction.
     db.pragma_update(None, "synchronous", "EXTRA")?;
     // Otherwise deleted addresses stay in the file until their place is used again.
     db.pragma_update(None, "secure_delete", true)?;
-    // The daemon can make files in its own directories only.
+    // SQLite's temporary files stay in memory, because the daemon can make files in its
+    // own directories only.
     db.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(db)
 }
@@ -165,7 +166,7 @@ pub fn check(db: &Connection, table: Option<&str>) -> Result<()> {
     }
 }
 
-/// The finding of SQLite's check.
+/// The damage that SQLite's `quick_check` has found, in its words.
 #[derive(Debug)]
 pub struct Damage(String);
 
@@ -283,11 +284,12 @@ pub fn is_locked(error: &Error) -> bool {
     codes.any(|code| matches!(code, ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
-/// Adds the remedy to an error.
+/// Adds to an error the path, and the next step: the remedy, or to wait for the process
+/// that has locked the file.
 pub fn explain(error: Error, path: &Path, remedy: &str) -> Error {
     let file = path.display();
     if is_locked(&error) {
-        let holder = holder::of(path).unwrap_or_else(|| "another process".into());
+        let holder = holder::describe(path).unwrap_or_else(|| "another process".into());
         return error.context(format!(
             "{file} is locked by {holder}; try again when that has finished"
         ));

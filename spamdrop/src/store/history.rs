@@ -14,20 +14,20 @@ use super::Store;
 
 pub(super) use rows::TABLES;
 
-/// Which events are asked for.
+/// Selects events of the history.
 #[derive(Clone, Copy, Debug)]
 pub struct HistoryQuery {
-    /// The address that they concern; `None`: every event.
+    /// Only events that concern this address; `None`: all events.
     pub addr: Option<IpAddr>,
-    /// They ended at this time or later.
+    /// Only events that ended at this time or later.
     pub since: UnixSeconds,
-    /// They began before this time, if it is given.
+    /// Only events that began before this time; `None`: no limit.
     pub until: Option<UnixSeconds>,
 }
 
 impl Store {
-    /// Writes events, and deletes the oldest beyond [`MOST`]: refusals at the gate
-    /// and other events beyond half of it each.
+    /// Writes events. Then keeps the newest refusals at the gate and the newest other
+    /// events, at most half of [`MOST`] of each.
     ///
     /// # Errors
     ///
@@ -41,7 +41,8 @@ impl Store {
         })
     }
 
-    /// Writes the ends of blocks, of those that the history has.
+    /// Records that blocks have ended. An end is recorded only if the history has a block
+    /// of exactly this prefix without an end.
     ///
     /// # Errors
     ///
@@ -69,14 +70,14 @@ impl Store {
         })
     }
 
-    /// Keeps the memory of this connection small, for the daemon: it writes a few
-    /// hundred rows at once.
+    /// Limits the page cache of this connection to 256 KiB. That suffices for the daemon,
+    /// which writes a few hundred rows at a time.
     ///
     /// # Errors
     ///
     /// SQLite refuses it.
     pub fn limit_memory(&self) -> Result<()> {
-        // Negative: KiB.
+        // SQLite takes a negative number as KiB.
         self.0
             .read(|db| Ok(db.pragma_update(None, "cache_size", -256)?))
     }
@@ -99,8 +100,8 @@ impl Store {
         self.0.read(|db| rows::select(db, query))
     }
 
-    /// The newest events except refusals at the gate and the ends of blocks, those that
-    /// ended last first; of the 2,000 that began last.
+    /// The newest events, those that ended last first. Refusals at the gate and the ends
+    /// of blocks are left out. Only the 2,000 events that began last are searched.
     ///
     /// # Errors
     ///
@@ -136,8 +137,8 @@ impl Store {
         self.0.read(|db| rows::exists(db, net))
     }
 
-    /// Deletes the events about the addresses of these prefixes, except those
-    /// about wider ones. Returns their number.
+    /// Deletes the events about addresses and prefixes in `nets`. Events about a wider
+    /// prefix stay. Returns the number of deleted events.
     ///
     /// # Errors
     ///

@@ -15,9 +15,10 @@ pub(super) use rows::{TABLE, UPGRADE_1};
 /// The outcome of a merge.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct MergedSenders {
-    /// The records that were not stored.
+    /// The records that were not stored, because they have no positive evidence and the
+    /// source has no record.
     pub unstored: Records,
-    /// The senders that the evidence made known (`true`), or unknown again.
+    /// The senders that the evidence made known (`true`), or unknown again (`false`).
     pub changed: Vec<(Target, bool)>,
 }
 

@@ -37,8 +37,8 @@ pub(super) fn files(path: &Path) -> [PathBuf; 2] {
 
 /// Imports the content of the old files, if they exist.
 ///
-/// Waves that cannot be read are set aside, so that they do not prevent the
-/// import of the known senders.
+/// A damaged `waves.db` is renamed, so that it does not prevent the import of the
+/// known senders.
 ///
 /// # Errors
 ///
@@ -70,7 +70,7 @@ pub(super) fn take_over(database: &mut Database, wait: Duration) -> Result<()> {
     for path in [known.map(LegacyFile::remove), waves.map(LegacyFile::remove)] {
         if let Some(path) = path.transpose()? {
             log::info!(
-                "took over {} into {}",
+                "imported {} into {}, and removed the old file",
                 path.display(),
                 database.path().display()
             );
@@ -130,7 +130,8 @@ impl<T> LegacyFile<T> {
 }
 
 fn senders(db: &Connection, version: i32) -> Result<Vec<(Target, Record)>> {
-    // Version 2 added the deliveries; the one database has added more.
+    // Version 2 of `known.db` added one column, the deliveries. The database that
+    // replaced the file added `NEW_COLUMNS` more. The missing ones are read as 0.
     let missing = known::rows::NEW_COLUMNS + usize::from(version < 2);
     let columns = format!("*{}", ", 0".repeat(missing));
     known::rows::select(db, &format!("SELECT {columns} FROM known"))
@@ -193,7 +194,7 @@ fn set_aside(path: &Path, error: &Error) -> Result<()> {
     fs::rename(path, &aside)
         .with_context(|| format!("cannot rename {} to {}", path.display(), aside.display()))?;
     log::warn!(
-        "cannot take over the waves of an older version, and renamed their file to {}: {error:#}",
+        "cannot import the waves of an older version; their file was renamed to {}: {error:#}",
         aside.display()
     );
     Ok(())

@@ -31,10 +31,10 @@ pub const FILE: &str = "spamdrop.db";
 /// How long the daemon waits for another process's transaction. It is short
 /// because the daemon has logs to read; it tries again later.
 pub const DAEMON_WAIT: Duration = Duration::from_millis(100);
-/// How long `status` waits for another process's transaction. A monitoring
-/// system asks it, and the database has only the last wave to tell.
+/// How long a verb that only shows something waits for another process's transaction.
+/// It is short, because the rest of its output does not need the database.
 pub const STATUS_WAIT: Duration = Duration::from_millis(100);
-/// How long another verb waits for another process's transaction.
+/// How long any other verb waits for another process's transaction.
 pub const VERB_WAIT: Duration = Duration::from_secs(5);
 
 /// The remedy for a damaged file.
@@ -72,7 +72,7 @@ const SCHEMA: Schema = Schema {
     remedy: REMEDY,
 };
 
-/// The open file.
+/// The open database file, [`FILE`].
 #[derive(Debug)]
 pub struct Store(Database);
 
@@ -121,8 +121,8 @@ impl Store {
     }
 }
 
-/// Begins to act as the daemon's account in the file's directory, which is its
-/// own.
+/// Acts as the daemon's account until the result is dropped. Before, if root owns the
+/// file's directory, gives the directory to that account.
 fn act_as_daemon(path: &Path) -> Result<ActingAsDaemon> {
     directory::adopt(&directory::of_file(path), Owned::State)?;
     account::act_as_daemon()

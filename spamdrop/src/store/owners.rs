@@ -1,9 +1,9 @@
-//! The owners of entries: the bits of those with a name, and the holds of entries
-//! with several.
+//! The tables of owners: the bit of each owner with a name, and the holds of entries
+//! with several owners. A hold is the time until which one owner wants an entry.
 //!
-//! A row of `holds` counts only while its entry has that owner and another one.
-//! Whoever makes an entry shared writes the rows of all its owners, so rows of an
-//! earlier entry do no harm.
+//! A row of `holds` counts only while its entry has that owner and another one. The
+//! process that adds a second owner to an entry writes the rows of both, so rows that
+//! an earlier entry has left do no harm.
 
 use std::collections::HashMap;
 
@@ -24,7 +24,7 @@ use crate::clock;
 
 /// `target` is the key of an entry, as in the file of saved blocks. `ends` and `set_at`
 /// are nanoseconds of the monotonic clock of the boot `boot`, so that a step of the wall
-/// clock moves no end and reorders no changes; `hard_until` is in seconds of it.
+/// clock moves no end and reorders no changes; `hard_until` is seconds of that clock.
 /// `set_unix` is the wall clock at `set_at`, for the next boot.
 pub(super) const TABLES: &str = "
 CREATE TABLE owners (
@@ -44,8 +44,8 @@ CREATE TABLE holds (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX holds_by_end ON holds (boot, ends);";
 
-/// Stores a hold. One that was decided on later stays. `?9`: of the same boot, a later
-/// end stays.
+/// Stores a hold, unless the stored one was decided on later. With `?9`, the later of
+/// both ends is stored, if they are of the same boot.
 const WRITE: &str = "
 INSERT INTO holds VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
 ON CONFLICT (target, bit) DO UPDATE SET
@@ -55,7 +55,7 @@ ON CONFLICT (target, bit) DO UPDATE SET
     set_at = excluded.set_at, set_unix = excluded.set_unix
 WHERE boot <> excluded.boot OR excluded.set_at >= set_at";
 
-/// A time of a boot, on both clocks.
+/// A moment on the monotonic and on the wall clock, and the boot that it is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BootTime {
     /// The id of the boot.
@@ -64,14 +64,14 @@ pub struct BootTime {
     pub clocks: Clocks,
 }
 
-/// The extent of a [`HoldChange`].
+/// Which stored holds of an entry a [`HoldChange`] replaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HoldChangeKind {
-    /// These are all its holds: those of other owners are deleted.
+    /// All: the holds of other owners are deleted.
     All,
-    /// The holds of these owners.
+    /// Those of the given owners.
     Some,
-    /// A renewal by these owners, of which each keeps a later end.
+    /// Those of the given owners. If the stored end is later, it stays.
     Renewal,
 }
 
@@ -82,9 +82,9 @@ pub struct HoldChange {
     pub target: Target,
     /// The holds, by the monotonic clock.
     pub holds: Vec<OwnerHold>,
-    /// Whether other holds of the entry stay.
+    /// Which stored holds they replace.
     pub kind: HoldChangeKind,
-    /// When that was decided on.
+    /// When the change was decided on.
     pub set: Clocks,
 }
 
@@ -112,7 +112,8 @@ impl Store {
         self.0.read(names)
     }
 
-    /// The bit of an owner. A new name gets one that no entry has.
+    /// The bit of an owner. A new name gets a bit that is not in `in_use`, the owners
+    /// of all entries.
     ///
     /// # Errors
     ///
@@ -186,8 +187,9 @@ impl Store {
         })
     }
 
-    /// The entries with a stored hold that is over, unless a hit has extended it. Holds
-    /// of an earlier boot are stored anew before, by the clock of this one.
+    /// The entries with a stored hold whose end has passed. A hit may have extended such
+    /// a hold; extensions are not stored. Holds of an earlier boot are first converted
+    /// to the clock of this boot.
     ///
     /// # Errors
     ///
@@ -217,7 +219,8 @@ impl Store {
         if old.is_empty() {
             return Ok(());
         }
-        // Whatever was decided on in this boot is newer.
+        // The converted holds count as set at the start of this boot, so that every
+        // change during this boot is newer.
         let since_boot = now.clocks.mono.elapsed_since(MonotonicNs::default());
         let set = Clocks {
             unix: now.clocks.unix.minus(since_boot),
@@ -249,8 +252,8 @@ impl Store {
         })
     }
 
-    /// Deletes the holds of these entries that were decided on before. Returns the
-    /// number of entries that had some.
+    /// Deletes these entries' holds that were set at `before` or earlier; those of
+    /// another boot count as earlier. Returns the number of entries that lost a hold.
     ///
     /// # Errors
     ///
@@ -273,7 +276,7 @@ impl Store {
         })
     }
 
-    /// Deletes all holds that were decided on before.
+    /// Deletes all holds that were set at `before` or earlier, and all of another boot.
     ///
     /// # Errors
     ///
@@ -310,7 +313,8 @@ fn write_hold(
     Ok(())
 }
 
-/// The hold in a row, of which the first columns are left out.
+/// Reads the hold from a row, whose column `first` has the bit. A hold of an earlier boot
+/// is converted to the clock of this one.
 fn read_hold(row: &Row<'_>, first: usize, now: &BootTime) -> rusqlite::Result<OwnerHold> {
     let hold = Hold {
         ends: MonotonicNs::from_ns(number(row, first + 2)?),

@@ -1,8 +1,8 @@
 //! The file of saved blocks: entries, the reasons for them, and the counters, as
 //! they were at the last save.
 //!
-//! It is a file of its own, because it can be spared: if it is damaged, it is
-//! set aside, and the known senders of [`super::Store`] are not concerned.
+//! It is a file of its own, because a damaged one can be renamed and made anew
+//! without a loss of the known senders, which are in [`super::Store`].
 
 mod changes;
 mod rows;
@@ -45,9 +45,9 @@ pub struct Blocks {
     pub origins: Vec<(IpAddr, SavedOrigin)>,
     /// The counters, by name.
     pub counters: Vec<(String, u64)>,
-    /// When they were saved.
+    /// The time of the last save.
     pub saved: UnixSeconds,
-    /// The kernel's id of the boot.
+    /// The kernel's id of the boot in which the blocks were saved or restored last.
     pub boot: String,
 }
 
@@ -81,8 +81,7 @@ impl SavedBlocks {
         exists.then(|| Self::open(path, wait)).transpose()
     }
 
-    /// All that is saved; `None` if nothing was saved yet. The file is first
-    /// checked for damage.
+    /// Reads the whole file, after a check for damage; `None` if nothing was saved yet.
     ///
     /// # Errors
     ///
@@ -105,7 +104,8 @@ impl SavedBlocks {
         self.0.change(|tx| changes::write(tx, blocks))
     }
 
-    /// Names another boot, so that the blocks are not restored once more in it.
+    /// Stores the id of the boot in which the blocks were restored, so that they are not
+    /// restored again in it.
     ///
     /// # Errors
     ///

@@ -7,8 +7,8 @@ use rusqlite::types::Type;
 use rusqlite::{Error, Result, Row};
 use spamdrop_core::target::Target;
 
-/// The key of an entry: a byte for its kind, and its bytes. The keys have the
-/// order of the targets.
+/// The key of an entry: a byte for the kind of target, the address, and the length of
+/// a prefix. Keys have the order of their targets.
 pub(super) fn key(target: &Target) -> Vec<u8> {
     let with_length = |kind: u8, addr: &[u8], net: &IpNet| {
         let mut bytes = [&[kind], addr].concat();

@@ -143,7 +143,7 @@ fn known(delivered: u64) -> (Target, Record) {
         recent: [at(200_009), at(200_008), at(200_007)],
         earlier_day: at(100_006),
         last_accepted: at(200_010),
-        deliveries: Deliveries::of(at(delivered), Recipient::of(None)),
+        deliveries: Deliveries::single(at(delivered), Recipient::from_mailbox(None)),
         demoted: at(5),
         by_hand: at(11),
         removed: at(0),
@@ -362,7 +362,7 @@ fn version_1_is_upgraded_without_a_loss() {
     assert_eq!(record.last_delivered(), UnixSeconds::new(12));
     let now = UnixSeconds::new(300_000);
     let later = [(280_000, "a"), (290_000, "b")].map(|(at, to)| {
-        let recipient = Recipient::of(Some(to.as_bytes()));
+        let recipient = Recipient::from_mailbox(Some(to.as_bytes()));
         Record::delivered(UnixSeconds::new(at), recipient)
     });
     for delivered in later {

@@ -17,8 +17,9 @@ const WAVES: u32 = 1_000;
 const COURSES: u32 = 50;
 
 impl Store {
-    /// Writes new and changed waves, and deletes the oldest ones beyond the
-    /// maximum. `base` is added to the recorder's wave numbers.
+    /// Writes new and changed waves, and deletes the oldest ones beyond the maximum.
+    /// `base`: the result of [`Store::begin_waves`], after which this run numbers its
+    /// waves.
     ///
     /// # Errors
     ///

@@ -40,7 +40,7 @@ impl ReadAhead {
         let (sender, chunks) = sync_channel(AHEAD);
         thread::Builder::new().name(name.into()).spawn(move || {
             if let Err(error) = forward(input, &sender, &wake) {
-                warn!(target: "spamdrop::tail", "{name} ends: {error}");
+                warn!(target: "spamdrop::tail", "{name} cannot be read any more: {error}");
             }
             drop(sender);
             wake.notify_one();

@@ -29,16 +29,16 @@ pub(super) struct Packed {
 }
 
 impl Content {
-    /// Opens the regular file at `path`, as it is. A file that can be opened but
-    /// not read is refused.
+    /// Opens the regular file at `path` without decompression. An error of a first read
+    /// is returned as well.
     pub fn open(path: &Path) -> io::Result<(Self, Id)> {
         // Other kinds of files may block or have side effects when opened.
-        Id::at(path)?;
+        Id::from_path(path)?;
         let file = OpenOptions::new()
             .read(true)
             .custom_flags(OFlags::NONBLOCK.bits() as i32)
             .open(path)?;
-        let id = Id::of(&file.metadata()?)?;
+        let id = Id::from_metadata(&file.metadata()?)?;
         file.read_at(&mut [0], 0)?;
         Ok((Self::Plain(file), id))
     }
@@ -51,7 +51,7 @@ impl Content {
         };
         let mut magic = [0; MAGIC];
         let count = file.read_at(&mut magic, 0)?;
-        let content = match Format::of(&magic[..count]) {
+        let content = match Format::recognize(&magic[..count]) {
             Format::Plain => Self::Plain(file),
             format => Self::Packed(Box::new(Packed::open(format, file)?)),
         };
@@ -62,7 +62,8 @@ impl Content {
         matches!(self, Self::Packed(_))
     }
 
-    /// Size in bytes; for a compressed file, what was read of it.
+    /// Size in bytes; for a compressed file, the number of decompressed bytes that were
+    /// read.
     pub fn size(&self) -> u64 {
         match self {
             Self::Plain(file) => file.metadata().map_or(0, |metadata| metadata.len()),
@@ -70,7 +71,7 @@ impl Content {
         }
     }
 
-    /// Reads once. A compressed file is read at [`Content::next`] only.
+    /// Reads once at `offset`, which must be [`Content::next`] for a compressed file.
     pub fn read_at(&mut self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         match self {
             Self::Plain(file) => file.read_at(buffer, offset),
@@ -98,11 +99,11 @@ impl Content {
     /// The fingerprint of the first bytes, up to `length`.
     pub fn head(&self, length: u64) -> io::Result<Head> {
         let length = usize::try_from(length).unwrap_or(MAX);
-        Ok(Head::of(&self.start(length)?))
+        Ok(Head::from_start(&self.start(length)?))
     }
 
-    /// The last bytes before `offset`, at most [`WINDOW`]; none if the file is
-    /// compressed.
+    /// The last bytes before `offset`, at most [`WINDOW`]; always empty for a compressed
+    /// file.
     pub fn before(&self, offset: u64) -> io::Result<Vec<u8>> {
         let Self::Plain(file) = self else {
             return Ok(Vec::new());

@@ -23,7 +23,7 @@ pub(super) enum Progress {
     Bytes(usize),
     /// Bytes searched for the place to read from.
     Searched(usize),
-    /// The file is a copy, and its place is found.
+    /// The file is a copy, and the place to read from is found.
     Found,
     /// The end of the file is reached.
     End,
@@ -38,10 +38,10 @@ pub(super) struct OpenFile {
     head: Head,
     lines: Splitter,
     trace: Trace,
-    /// Whether the file may be a copy of what was read, which is to be checked.
+    /// Whether it is still to be checked if the file is a copy of one that was read.
     is_unknown: bool,
     search: Option<Search>,
-    /// The file as it was seen before the end of the search.
+    /// Size and first bytes of the file, as the search last saw them.
     seen: Seen,
     /// Bytes that were in the file before this run.
     backlog: u64,
@@ -65,14 +65,14 @@ impl OpenFile {
     }
 
     fn at_start(content: Content, id: Id) -> Self {
-        // A compressed file was written before it was found.
+        // A compressed file does not grow, so all its lines are backlog.
         let backlog = if content.is_packed() { u64::MAX } else { 0 };
         Self {
             seen: Seen::default(),
             content,
             id,
             head: Head::EMPTY,
-            lines: Splitter::at(0),
+            lines: Splitter::from_offset(0),
             trace: Trace::default(),
             is_unknown: false,
             search: None,
@@ -124,7 +124,7 @@ impl OpenFile {
             && (self.is_packed() || self.size() <= position.offset || self.has_last(position))
     }
 
-    /// Whether this begins as the file of `position`, which is another one.
+    /// Whether this is another file than that of `position`, but begins like it.
     pub fn resembles(&self, position: &Position) -> bool {
         self.id != position.id && position.head.length >= LEAST && self.begins(position)
     }
@@ -138,14 +138,14 @@ impl OpenFile {
         length >= LEAST && a[..length] == b[..length]
     }
 
-    /// Whether the file lost what was read of it, which the next read will
-    /// notice.
+    /// Whether the first bytes of the file have changed, so that the next read will
+    /// return [`Progress::Replaced`].
     pub fn is_truncated(&self) -> bool {
         !self.begins(&self.position())
     }
 
-    /// Whether this is a copy of `other`, with no line that is not in it. Of a
-    /// compressed file, that is assumed.
+    /// Whether this is a copy of `other` without further lines. A compressed file is
+    /// assumed to be one if both begin with the same bytes.
     pub fn is_part_of(&self, other: &Self) -> bool {
         match self.is_packed() {
             true => self.begins_as(other),
@@ -165,15 +165,15 @@ impl OpenFile {
             .unwrap_or(false)
     }
 
-    /// Whether this mark is at the line end `offset`. Where there is none, or was
-    /// none, the file is not known to differ.
+    /// Whether the line that ends at `offset` has the mark `expected`. Also true if
+    /// either mark is missing, because then nothing shows a difference.
     fn has_mark(&self, expected: Option<Mark>, offset: u64) -> io::Result<bool> {
         let found = mark(&self.content.before(offset)?);
         Ok(expected.is_none() || found.is_none() || found == expected)
     }
 
-    /// Continues at `position`. A copy may have been made before its original
-    /// was read up to there; then it contains nothing new.
+    /// Continues at `position`. A copy that is shorter has no new line, because it was made
+    /// before its original was read up to `position`: it continues at its end.
     pub fn resume(&mut self, position: &Position) {
         self.copy = position.copy || self.id != position.id;
         if !position.is_telling() {
@@ -189,7 +189,7 @@ impl OpenFile {
             true => position.trace.resumed(before),
             false => Trace::after(before),
         };
-        self.lines = Splitter::at(offset);
+        self.lines = Splitter::from_offset(offset);
     }
 
     /// Whether [`OpenFile::recognize`] is due.
@@ -197,21 +197,21 @@ impl OpenFile {
         self.is_unknown
     }
 
-    /// Whether the file has lines of which it is not known yet whether they were
+    /// Whether the file has content, and it is not known yet which of its lines were
     /// read before.
     pub fn is_unrecognized(&self) -> bool {
         (self.is_unknown || self.search.is_some()) && self.size() > 0
     }
 
-    /// Lets the next read search for what was read before. A compressed file is
-    /// read only once, so it is not searched.
+    /// Lets the next read search the file for lines that were read before. A
+    /// compressed file can be read only once, so it is not searched.
     pub fn suspect(&mut self) {
         self.is_unknown = !self.is_packed();
-        self.seen = Seen::of(&self.content).unwrap_or_default();
+        self.seen = Seen::from_content(&self.content).unwrap_or_default();
     }
 
     /// As [`OpenFile::suspect`], for a copy of a file that was read up to
-    /// `position`. A compressed one continues there.
+    /// `position`. A compressed copy continues at `position`.
     pub fn suspect_copy(&mut self, position: &Position) {
         match self.is_packed() {
             true => self.resume(position),
@@ -220,12 +220,12 @@ impl OpenFile {
         self.copy = true;
     }
 
-    /// Records that the file continues in a copy, with its unfinished line.
+    /// Records that a copy continues this file, and has its unfinished line.
     pub fn continues_elsewhere(&mut self) {
         self.copy = true;
     }
 
-    /// Whether the search waits for the file to grow.
+    /// Whether the search has begun and has no result yet.
     pub fn is_undecided(&self) -> bool {
         matches!(&self.search, Some(search) if search.offset() > 0)
     }
@@ -242,7 +242,7 @@ impl OpenFile {
     fn continue_at(&mut self, offset: u64) -> io::Result<()> {
         self.head = self.content.head(offset)?;
         self.trace = Trace::after(self.content.before(offset)?);
-        self.lines = Splitter::at(offset);
+        self.lines = Splitter::from_offset(offset);
         Ok(())
     }
 
@@ -272,7 +272,7 @@ impl OpenFile {
     pub fn restart(&mut self) -> Position {
         let position = self.position();
         self.head = Head::EMPTY;
-        self.lines = Splitter::at(0);
+        self.lines = Splitter::from_offset(0);
         self.trace = Trace::default();
         self.search = None;
         self.seen = Seen::default();
@@ -316,7 +316,7 @@ impl OpenFile {
         Ok(Progress::Bytes(count))
     }
 
-    /// Whether the file holds something else than what was read up to `offset`.
+    /// Whether the file no longer has the bytes that were read up to `offset`.
     fn is_replaced(&self, offset: u64) -> io::Result<bool> {
         if self.size() < offset || self.content.head(self.head.length as u64)? != self.head {
             return Ok(true);
@@ -325,7 +325,7 @@ impl OpenFile {
         Ok(!is_same)
     }
 
-    /// Searches for the known lines; `None` if that is done.
+    /// Searches for the known lines; `None` if no search is under way any more.
     fn search(
         &mut self,
         now: Instant,
@@ -358,13 +358,13 @@ impl OpenFile {
         self.continue_at(offset)?;
         info!(
             target: "spamdrop::tail",
-            "{}: a copy of what was read; continuing at byte {offset}",
+            "{}: this file is a copy of one that was read; continuing at byte {offset}",
             path.display()
         );
         Ok(Some(Progress::Found))
     }
 
-    /// Skips what was read of a compressed file before; `None` if that is done.
+    /// Skips what was read of a compressed file before; `None` if nothing is left of it.
     fn skip(&mut self, buffer: &mut [u8]) -> io::Result<Option<Progress>> {
         let wanted = self.lines.position();
         let Some(at) = self.content.next().filter(|at| *at < wanted) else {
@@ -388,8 +388,8 @@ impl OpenFile {
         self.idle_since = None;
     }
 
-    /// Delivers the unfinished line. In a copy it is discarded, because it
-    /// continues in the original.
+    /// Delivers the unfinished line. If the file is a copy, or continued in one, the
+    /// line is discarded, because it continues in the other file.
     pub fn finish(&mut self, status: &mut FileStatus, on_line: &mut dyn FnMut(Line<'_>)) {
         if !self.copy {
             self.lines

@@ -31,7 +31,7 @@ const CHAIN: usize = 16;
 enum Relation {
     /// It was read to its end, or is open.
     Read,
-    /// It was read up to a position, or in part.
+    /// A part of it was read; [`Follower::relation`] has chosen where it continues.
     Known,
     /// It was never read.
     New,
@@ -56,7 +56,7 @@ impl Follower {
     /// Checks the path for the first time. Without `saved`, reading starts at
     /// the end.
     pub fn new(path: &Path, saved: Option<Vec<Position>>) -> Self {
-        let mut follower = Self::at(path, saved);
+        let mut follower = Self::from_saved(path, saved);
         follower.open.iter_mut().for_each(OpenFile::mark_backlog);
         follower
     }
@@ -64,10 +64,10 @@ impl Follower {
     /// As [`Follower::new`], for a log that appeared or grew during this run, so
     /// that no line is backlog.
     pub fn appeared(path: &Path, saved: Vec<Position>) -> Self {
-        Self::at(path, Some(saved))
+        Self::from_saved(path, Some(saved))
     }
 
-    fn at(path: &Path, saved: Option<Vec<Position>>) -> Self {
+    fn from_saved(path: &Path, saved: Option<Vec<Position>>) -> Self {
         let mut follower = Self {
             path: path.to_owned(),
             open: Vec::new(),
@@ -109,7 +109,7 @@ impl Follower {
 
     /// Checks which file the path names now.
     pub fn look(&mut self) {
-        let id = match Id::at(&self.path) {
+        let id = match Id::from_path(&self.path) {
             Ok(id) => id,
             Err(error) => return self.detach(&error),
         };
@@ -153,7 +153,7 @@ impl Follower {
                     self.open[i].finish(&mut self.status, on_line);
                     self.leave(i, true);
                 }
-                // A newer file may be a copy of what is read of this one.
+                // A newer file may be a copy of this one, so it is not read yet.
                 Ok(Progress::End) if self.open[i].is_undecided() => return 0,
                 Ok(Progress::End) => i += 1,
                 Ok(Progress::Replaced) => self.restart(i),
@@ -193,7 +193,7 @@ impl Follower {
             self.from_end = false;
         }
         let resumed = self.resume_latest(&mut file);
-        // A file of which nothing was read may have been copied and truncated.
+        // If nothing was read of the file, its copy from before a truncation is unread.
         let earlier = self.rotated(resumed && file.position().is_telling());
         if !first && !resumed {
             self.status.rotations += 1;
@@ -205,11 +205,11 @@ impl Follower {
         Ok(())
     }
 
-    /// Looks up the names that rotation gives, such as `PATH.1`. Returns the
-    /// files to read, oldest first: known ones, each from its last position,
-    /// and those newer than the newest known one, which appeared and vanished
-    /// between two checks. If none is known, their age is unknown and they are
-    /// skipped.
+    /// Looks up the names that rotation gives, such as `PATH.1`. Returns the files to read,
+    /// oldest first: those that were read in part, each from its last position, and those
+    /// newer than the newest file that was read, which appeared and vanished between two
+    /// checks. If none of them was read, their age is unknown and all are skipped. `known`:
+    /// whether the file now at the path was read before, so that unread ones are older.
     fn rotated(&mut self, mut known: bool) -> Vec<OpenFile> {
         if self.open.is_empty() && self.left.is_empty() {
             return Vec::new();
@@ -273,8 +273,8 @@ impl Follower {
         if self.open.iter().any(is_open) || self.left.iter().any(is_done) {
             return Relation::Read;
         }
-        // A copy of a file that was read to its end may have taken its place
-        // and grow.
+        // The file may be a copy of an open one that was read to its end. It may
+        // have replaced the original, and may grow.
         if let Some(original) = self.open.iter().find(|open| file.is_part_of(open)) {
             file.resume(&original.position());
             return Relation::Known;
@@ -306,9 +306,9 @@ impl Follower {
         Relation::New
     }
 
-    /// Continues the file at the path at its last position. Returns whether that
-    /// is remembered. If another file was read since, the file may also be a copy
-    /// of that which has got the inode number, so it is searched.
+    /// Continues the file at the path at its remembered position. Returns whether
+    /// there is one. If another file was read since, the inode number may have been
+    /// reused for a copy of that file, so the file is searched instead.
     fn resume_latest(&mut self, file: &mut OpenFile) -> bool {
         let Some(i) = self.left.iter().rposition(|left| file.continues(left)) else {
             return false;
@@ -323,7 +323,7 @@ impl Follower {
         true
     }
 
-    /// Continues a file at its last position, if that is remembered.
+    /// Returns whether `is` accepts a remembered position; the file then continues at it.
     fn resume(&mut self, file: &mut OpenFile, is: impl Fn(&OpenFile, &Position) -> bool) -> bool {
         let Some(i) = self.left.iter().rposition(|left| is(file, left)) else {
             return false;
@@ -344,8 +344,8 @@ impl Follower {
         self.open.splice(i..i, earlier);
     }
 
-    /// Lets an unknown file be searched for the lines that were read from other
-    /// files. Older files come first, so they were read to their ends.
+    /// Starts the search of a file that may be a copy, for the lines of all other
+    /// files. Older files were read to their ends before, so their lines are known.
     fn recognize(&mut self, i: usize) {
         if !self.open[i].is_unknown() {
             return;
@@ -358,7 +358,7 @@ impl Follower {
         self.open[i].recognize(known);
     }
 
-    /// Lets the older files of which a file is a copy continue in it.
+    /// Records for older files that file `i`, which is a copy of them, continues them.
     fn leave_originals(&mut self, i: usize) {
         let (older, copy) = self.open.split_at_mut(i);
         let originals = older.iter_mut().filter(|file| copy[0].begins_as(file));

@@ -36,7 +36,7 @@ impl Head {
     };
 
     /// The fingerprint of a file's first bytes.
-    pub fn of(bytes: &[u8]) -> Self {
+    pub fn from_start(bytes: &[u8]) -> Self {
         let mut head = Self::EMPTY;
         head.extend(0, bytes);
         head

@@ -16,11 +16,11 @@ pub(super) struct Id {
 
 impl Id {
     /// The identity of the regular file at `path`; symlinks are followed.
-    pub fn at(path: &Path) -> io::Result<Self> {
-        Self::of(&fs::metadata(path)?)
+    pub fn from_path(path: &Path) -> io::Result<Self> {
+        Self::from_metadata(&fs::metadata(path)?)
     }
 
-    pub fn of(metadata: &Metadata) -> io::Result<Self> {
+    pub fn from_metadata(metadata: &Metadata) -> io::Result<Self> {
         if let Some(kind) = other_kind(metadata.file_type()) {
             return Err(io::Error::other(format!("it is {kind}, not a file")));
         }

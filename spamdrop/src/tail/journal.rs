@@ -1,8 +1,8 @@
 //! The systemd journal, read through journalctl.
 //!
 //! A line of the journal is more reliable than the same line in a file, because
-//! journald itself records the writer. journalctl selects the entries, only by
-//! such trusted fields, see [`Matches`].
+//! journald itself records the writer, in fields that the writer cannot set. journalctl
+//! selects entries by such fields, see [`Matches`].
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -56,7 +56,7 @@ pub(super) struct Place {
 impl Place {
     /// The end of the journal. It is stored as a time, so that entries written
     /// before journalctl is ready are found.
-    fn at(now: SystemTime, matches: &[String]) -> Self {
+    fn from_time(now: SystemTime, matches: &[String]) -> Self {
         let since = now.duration_since(SystemTime::UNIX_EPOCH);
         Self {
             time_us: u64::try_from(since.unwrap_or_default().as_micros()).unwrap_or(u64::MAX),
@@ -67,7 +67,7 @@ impl Place {
 
     /// Adapts the position to other matches. They may not select the cursor's
     /// entry, so reading continues right after its time.
-    fn with(self, matches: &[String]) -> Self {
+    fn with_matches(self, matches: &[String]) -> Self {
         if self.matches == matches {
             return self;
         }
@@ -165,7 +165,10 @@ impl Journal {
         now: SystemTime,
         wake: Arc<Notify>,
     ) -> Self {
-        let place = place.map_or_else(|| Place::at(now, &matches), |place| place.with(&matches));
+        let place = place.map_or_else(
+            || Place::from_time(now, &matches),
+            |place| place.with_matches(&matches),
+        );
         Self {
             program: program.into(),
             matches,
@@ -289,7 +292,7 @@ impl Journal {
         let place = &mut self.taker.place;
         // journalctl prints "Failed to seek to cursor: Invalid argument".
         if place.cursor.is_some() && reason.contains("cursor") {
-            warn!(target: "spamdrop::tail", "journalctl does not know the cursor; continuing at the time of the last entry");
+            warn!(target: "spamdrop::tail", "journalctl cannot find the entry that was read last; continuing after its time");
             place.cursor = None;
             place.time_us = place.time_us.saturating_add(1);
         }
@@ -319,7 +322,7 @@ impl Taker {
         };
         let known = self.place.cursor.as_ref() == Some(&entry.cursor);
         if std::mem::take(&mut self.resuming) && !known {
-            warn!(target: "spamdrop::tail", "the journal no longer holds the entry that was read last; some may be lost");
+            warn!(target: "spamdrop::tail", "the journal no longer holds the entry that was read last; later entries may be lost");
         }
         if known {
             return;

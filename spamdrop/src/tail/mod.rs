@@ -13,19 +13,19 @@
 //!   found by the names that rotation gives, such as `PATH.1`, also if they are
 //!   compressed.
 //! - replaced by a copy, or rewritten, as by an editor: it is searched for the
-//!   lines that were read before, and read behind the last of them. If the very
-//!   last line is not among them, it must not have grown for 1 s, because the
-//!   copy may be under way.
+//!   lines that were read before, and read from behind the last of them. If the
+//!   line that was read last is not in it, the copy may be under way, so it is
+//!   read only when it has not grown for 1 s, or after 4 s.
 //! - truncated: it is read from its start. Lines that copytruncate removed
 //!   before they were read are found in `PATH.1`; only lines written between
 //!   copy and truncation are lost.
 //! - deleted: it is read as if renamed; then the path is awaited.
 //!
-//! A path whose last part has a wildcard stands for all logs that match. One that
+//! A path whose last part has a wildcard stands for all logs that match. A log that
 //! appears later is read from its beginning; rotated files are read as above.
 //!
-//! A search and a decompression are done in the portions of a read, so that they
-//! delay no other log.
+//! Files are searched and decompressed in portions of the size of a read, so that
+//! a large one delays no other log.
 //!
 //! A file is never seen if it is created between two checks, and deleted or
 //! replaced without a rotated name before the second one.

@@ -27,7 +27,7 @@ impl Pipe {
     ) -> io::Result<Self> {
         Ok(Self {
             input: ReadAhead::spawn("stdin", input, wake)?,
-            lines: Splitter::at(0),
+            lines: Splitter::from_offset(0),
             status: FileStatus::new(path),
         })
     }

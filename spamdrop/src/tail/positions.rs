@@ -37,9 +37,9 @@ pub(super) struct Position {
 }
 
 impl Position {
-    /// Whether the position distinguishes its file from a later one with the
-    /// same inode number. An unread file has no fingerprint, and no position
-    /// worth saving.
+    /// Whether the position has a fingerprint, which distinguishes its file from a
+    /// later one with the same inode number. The position of an unread file has none
+    /// and is not worth saving.
     pub fn is_telling(&self) -> bool {
         self.head.length > 0
     }
@@ -110,7 +110,7 @@ impl Positions {
     ///
     /// # Errors
     ///
-    /// It is no such file, or one of a newer version.
+    /// The file is not a positions file, or a newer version has written it.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let StateVersion { version } =
             serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
@@ -130,7 +130,7 @@ impl Positions {
     pub(super) fn save(&self, path: &Path) -> Result<()> {
         self.replace(path).with_context(|| {
             format!(
-                "cannot keep read positions in {}; make its directory writable for spamdrop",
+                "cannot save read positions in {}; make its directory writable for spamdrop",
                 path.display()
             )
         })
@@ -152,12 +152,12 @@ impl Positions {
         self.paths.keys().map(Path::new)
     }
 
-    /// Adds the paths of others.
+    /// Adds the paths of other positions.
     pub(super) fn extend(&mut self, others: Self) {
         self.paths.extend(others.paths);
     }
 
-    /// Forgets all other paths.
+    /// Forgets all paths but these.
     pub(super) fn retain(&mut self, paths: &[PathBuf]) {
         let keys: Vec<String> = paths.iter().map(|path| key(path)).collect();
         self.paths.retain(|path, _| keys.contains(path));
@@ -167,7 +167,7 @@ impl Positions {
         self.paths.insert(key(path), PathFiles { files });
     }
 
-    /// The positions with silences that change seldom.
+    /// The positions with silences in steps of ten minutes, so that they change seldom.
     pub(super) fn with_coarse_silences(mut self) -> Self {
         for silence in self.silences.values_mut() {
             *silence = silence.saved();

@@ -9,8 +9,8 @@ use std::time::SystemTime;
 
 use spamdrop_core::rotation::newest_first;
 
-/// Maximum number of files that are compared: the directory of logs may hold
-/// anything.
+/// Maximum number of files that are looked at, because the directory of logs may hold
+/// any number.
 const LISTED: usize = 10_000;
 
 /// The rotated files of the log `base`, newest first, at most `most` of them.
@@ -35,8 +35,8 @@ pub(super) fn directory_of(path: &Path) -> &Path {
     named.unwrap_or(Path::new("."))
 }
 
-/// The files whose names are wanted, and when each was written. At most
-/// [`LISTED`] names are read.
+/// The regular files with a wanted name, and when each was written last. At most
+/// [`LISTED`] are looked at.
 pub(super) fn listed(
     directory: &Path,
     is_wanted: impl Fn(&[u8]) -> bool,
@@ -44,7 +44,7 @@ pub(super) fn listed(
     let entries = fs::read_dir(directory)?.filter_map(Result::ok);
     let wanted = entries.filter(|entry| is_wanted(entry.file_name().as_bytes()));
     let written = |entry: DirEntry| {
-        // Of a symlink, its target.
+        // This follows a symlink.
         let metadata = fs::metadata(entry.path()).ok();
         let metadata = metadata.filter(fs::Metadata::is_file)?;
         Some((entry.file_name(), metadata.modified().ok()?))

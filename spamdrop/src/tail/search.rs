@@ -13,12 +13,12 @@ use super::head::{Head, MAX};
 use super::positions::Position;
 use super::trace::{LEAST, Mark, Trace};
 
-/// How long an old file that lacks the last line must not grow until it is taken
-/// as it is: a copy may still be under way.
+/// If a file looks like a copy but lacks the line that was read last, the copy may be
+/// under way. The search ends when the file has not grown for this time.
 const SETTLED: Duration = Duration::from_secs(1);
-/// After this time, it is taken as it is although it grows. The original is
-/// still open then, see `HOLD`.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// After this time, the search ends although the file grows. It is shorter than `HOLD`,
+/// so that the original is still open then.
+const TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The lines that were read from other files of a path, or from the same file
 /// before a truncation.
@@ -50,8 +50,8 @@ impl Known {
     }
 }
 
-/// The size and the first bytes of a file, of which nothing was read yet. If
-/// they change, it was truncated, however much it has grown since.
+/// The size and the first bytes of a file that is searched. If the size shrinks or the
+/// bytes change, the file was truncated, however much it has grown since.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     size: u64,
@@ -59,21 +59,21 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    pub fn of(content: &Content) -> io::Result<Self> {
+    pub fn from_content(content: &Content) -> io::Result<Self> {
         Ok(Self {
             size: content.size(),
             head: content.head(MAX as u64)?,
         })
     }
 
-    /// Whether the file has lost the bytes that were seen. Sees those that are
-    /// new.
+    /// Whether the file was truncated since the last call. If not, records its size and
+    /// first bytes.
     pub fn is_replaced(&mut self, content: &Content) -> io::Result<bool> {
         let is_shorter = content.size() < self.size;
         if is_shorter || content.head(self.head.length as u64)? != self.head {
             return Ok(true);
         }
-        *self = Self::of(content)?;
+        *self = Self::from_content(content)?;
         Ok(false)
     }
 }
@@ -89,7 +89,7 @@ pub(super) struct Search {
     has_pair: bool,
     /// The end of the last known line.
     found: Option<u64>,
-    /// The end of the last line before which all lines are known.
+    /// The end of the last known line before the first unknown one.
     lead: Option<u64>,
     /// Whether there was a line that is not known.
     has_new: bool,
@@ -102,7 +102,7 @@ pub(super) struct Search {
 /// The result of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// It is not known yet.
+    /// The place is not known yet.
     Pending,
     /// All lines of the file are new.
     Start,
@@ -158,11 +158,12 @@ impl Search {
         }
     }
 
-    /// If the file begins as one that was read: the offset up to which that file
-    /// was read, or the greatest of several.
+    /// The greatest offset up to which a file was read that begins as this one; `None` if
+    /// none does. `start`: the first bytes of this file.
     fn old(&self, start: &[u8]) -> Option<u64> {
-        let is_like =
-            |head: &Head| start.len() >= head.length && Head::of(&start[..head.length]) == *head;
+        let is_like = |head: &Head| {
+            start.len() >= head.length && Head::from_start(&start[..head.length]) == *head
+        };
         let like = self.known.heads.iter().filter(|(head, _)| is_like(head));
         like.map(|(_, offset)| *offset).max()
     }
@@ -172,7 +173,7 @@ impl Search {
         let began = *self.began.get_or_insert(now);
         let grew = *self.grew.get_or_insert(now);
         let is_settled = now.saturating_duration_since(grew) >= SETTLED
-            || now.saturating_duration_since(began) >= PATIENCE;
+            || now.saturating_duration_since(began) >= TIMEOUT;
         let old = self.old(start);
         let found = match self.has_pair || old.is_some() {
             true => self.found,
@@ -184,7 +185,7 @@ impl Search {
             (None, None) => Place::Start,
             _ if !is_settled => Place::Pending,
             (Some(found), _) => Place::Behind(found),
-            // It is an old state of the file, as from a backup.
+            // The file is an older state of one that was read, as from a backup.
             (None, Some(read)) => Place::Behind(read.min(self.offset)),
         }
     }

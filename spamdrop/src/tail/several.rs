@@ -25,7 +25,8 @@ pub(super) fn wildcard(path: &Path) -> Option<Wildcard> {
     Wildcard::new(path.file_name()?.to_str()?)
 }
 
-/// The logs that a path names now: itself, unless it has a wildcard.
+/// The logs for which a path stands: those that match its wildcard now, or the path
+/// itself if it has no wildcard.
 #[must_use]
 pub fn named_by(path: &Path) -> Vec<PathBuf> {
     match wildcard(path) {
@@ -51,14 +52,15 @@ pub(super) struct Several {
 
 struct Member {
     log: Follower,
-    /// Since when its directory does not have it.
+    /// Since when the log is gone, or is not one of the [`MOST`] newest; `None`: it
+    /// is one of them.
     missed: Option<Instant>,
 }
 
 impl Several {
-    /// Looks for the logs for the first time. Reading starts at their ends, or
-    /// where `known` tells. If the wildcard was read before, a log that appeared
-    /// since is read from its beginning.
+    /// Looks for the logs for the first time. Reading starts at the positions in
+    /// `known`. A log without a position is read from its end if the wildcard is used
+    /// for the first time; otherwise the log is new, and is read from its beginning.
     pub fn new(path: &Path, wildcard: Wildcard, known: &Positions) -> Self {
         let directory = directory_of(path);
         let was_read = known.paths().any(|path| {
@@ -72,7 +74,7 @@ impl Several {
         let first = logs.by_ref().take(MOST);
         let members = first.map(|log| Member { log, missed: None }).collect();
         let mut rest = Positions::default();
-        logs.for_each(|log| keep(&mut rest, &log));
+        logs.for_each(|log| copy_position(&mut rest, &log));
         let mut several = Self {
             members,
             rest,
@@ -86,7 +88,7 @@ impl Several {
         several
     }
 
-    /// Checks which logs there are, and each of them.
+    /// Lists the logs, at most once every [`INTERVAL`], and checks each one.
     pub fn look(&mut self, now: Instant) {
         let is_due = |at| now.saturating_duration_since(at) >= INTERVAL;
         if self.listed.is_none_or(is_due) {
@@ -119,14 +121,14 @@ impl Several {
             let is_wanted = wanted.iter().any(|path| path == member.log.path());
             member.missed = (!is_wanted).then_some(member.missed.unwrap_or(now));
         }
-        // Its writers may still hold it.
+        // Read a log for a while after it is gone: its writers may still have it open.
         let is_gone = |member: &mut Member| {
             let missed = member.missed;
             missed.is_some_and(|at| now.saturating_duration_since(at) >= HOLD)
         };
         for member in self.members.extract_if(.., is_gone) {
             self.gone.add(member.log.status());
-            keep(&mut self.rest, &member.log);
+            copy_position(&mut self.rest, &member.log);
         }
         Ok(())
     }
@@ -170,7 +172,8 @@ impl Several {
     /// The positions in all logs.
     pub fn positions(&self) -> Positions {
         let mut positions = self.rest.clone();
-        self.logs().for_each(|log| keep(&mut positions, log));
+        self.logs()
+            .for_each(|log| copy_position(&mut positions, log));
         positions
     }
 
@@ -188,15 +191,15 @@ impl Several {
     }
 }
 
-/// Keeps the position in a log.
-fn keep(positions: &mut Positions, log: &Follower) {
+/// Copies the position in a log to `positions`.
+fn copy_position(positions: &mut Positions, log: &Follower) {
     if let Some(files) = log.positions() {
         positions.set(log.path(), files);
     }
 }
 
-/// The logs that `path` names now, those written last first. `read` are the names of those that
-/// are read already.
+/// The logs that match the wildcard of `path` now, those written last first. `read`: the
+/// names of the logs that are followed already, whose rotated files are left out.
 fn logs(path: &Path, wildcard: &Wildcard, read: &[&OsStr]) -> io::Result<Vec<PathBuf>> {
     let directory = directory_of(path);
     let mut files = listed(directory, |name| wildcard.is_match(name))?;

@@ -19,7 +19,7 @@ pub enum Piece<'a> {
     },
     /// A line that is too long; reported once, as soon as its length is known.
     Overlong,
-    /// Unwanted lines.
+    /// Lines without a wanted sequence, see [`Splitter::feed_wanted`].
     Skipped {
         /// Their number.
         lines: u64,
@@ -40,11 +40,11 @@ impl Splitter {
     /// Starts at `offset`, which must be the start of a line, and accepts lines
     /// of up to [`MAX_LINE`] bytes.
     #[must_use]
-    pub fn at(offset: u64) -> Self {
+    pub fn from_offset(offset: u64) -> Self {
         Self::new(offset, MAX_LINE)
     }
 
-    /// As [`Splitter::at`], for lines of up to `limit` bytes.
+    /// As [`Splitter::from_offset`], for lines of up to `limit` bytes.
     #[must_use]
     pub fn new(offset: u64, limit: usize) -> Self {
         Self {
@@ -74,7 +74,7 @@ impl Splitter {
             self.end_line(&bytes[..newline], emit);
             bytes = &bytes[newline + 1..];
         }
-        self.keep(bytes, emit);
+        self.buffer_bytes(bytes, emit);
     }
 
     /// As [`Splitter::feed`], but lines without a wanted sequence are only
@@ -103,19 +103,19 @@ impl Splitter {
             at = start + length + 1;
         }
         self.skip(&bytes[at..whole], emit);
-        self.keep(&bytes[whole..], emit);
+        self.buffer_bytes(&bytes[whole..], emit);
     }
 
     /// Delivers the unfinished line at the end of the stream.
     pub fn finish(&mut self, emit: &mut dyn FnMut(Piece<'_>)) {
         if !self.partial.is_empty() {
-            emit(self.line(&self.partial));
+            emit(self.piece(&self.partial));
         }
         *self = Self::new(self.position, self.limit);
     }
 
     /// Counts whole lines in strides of the maximum line length: a stride
-    /// without a newline belongs to a longer line.
+    /// without a newline belongs to an overlong line.
     fn skip(&mut self, mut bytes: &[u8], emit: &mut dyn FnMut(Piece<'_>)) {
         let mut lines = 0;
         while !bytes.is_empty() {
@@ -137,12 +137,12 @@ impl Splitter {
     fn end_line(&mut self, rest: &[u8], emit: &mut dyn FnMut(Piece<'_>)) {
         if self.partial.is_empty() && !self.skipping && rest.len() <= self.limit {
             self.position += rest.len() as u64 + 1;
-            emit(self.line(rest));
+            emit(self.piece(rest));
         } else {
-            self.keep(rest, emit);
+            self.buffer_bytes(rest, emit);
             self.position += 1;
             if !self.skipping {
-                emit(self.line(&self.partial));
+                emit(self.piece(&self.partial));
             }
         }
         self.partial.clear();
@@ -150,7 +150,7 @@ impl Splitter {
         self.start = self.position;
     }
 
-    fn keep(&mut self, bytes: &[u8], emit: &mut dyn FnMut(Piece<'_>)) {
+    fn buffer_bytes(&mut self, bytes: &[u8], emit: &mut dyn FnMut(Piece<'_>)) {
         self.position += bytes.len() as u64;
         if self.skipping || bytes.is_empty() {
             return;
@@ -167,7 +167,7 @@ impl Splitter {
         self.partial.extend_from_slice(bytes);
     }
 
-    fn line<'a>(&self, bytes: &'a [u8]) -> Piece<'a> {
+    fn piece<'a>(&self, bytes: &'a [u8]) -> Piece<'a> {
         Piece::Line {
             bytes: bytes.strip_suffix(b"\r").unwrap_or(bytes),
             start: self.start,

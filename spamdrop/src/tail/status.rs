@@ -89,8 +89,8 @@ impl FileStatus {
         }
     }
 
-    /// Adds time during which the source was watched. A source that cannot be
-    /// read is not silent.
+    /// Adds time during which the source was watched. Time during which it could not be
+    /// read does not count as silence.
     pub(super) fn watch(&mut self, elapsed_s: u64) {
         if self.state == State::Reading {
             self.silence
@@ -116,7 +116,7 @@ impl FileStatus {
         self.add(other);
     }
 
-    /// A phrase if no lines come where some are expected.
+    /// A phrase about missing lines; `None` if lines come, or none is expected yet.
     pub fn trouble(&self) -> Option<String> {
         let empty = || {
             "no entry of the last seven days matches; does the mail server log to the journal? \

@@ -1,4 +1,4 @@
-//! The last lines of a file, as they are recognized in a copy of it.
+//! Hashes of the last lines of a file, by which they are recognized in a copy of it.
 
 use std::collections::VecDeque;
 
@@ -10,20 +10,21 @@ use serde::{Deserialize, Serialize};
 pub(super) const WINDOW: usize = 1024;
 /// Minimum number of bytes that identify a copy, which has another inode.
 pub(super) const LEAST: usize = 64;
-/// Line ends of which marks are kept. An editor that saves a log, or a copy that
+/// Number of lines whose marks are kept. An editor that saves a log, or a copy that
 /// is made while the log grows, may lack its last lines.
 const KEPT: usize = 1024;
-/// Line ends of which marks are saved: no line came after the last one when the
-/// reader stopped.
+/// Number of lines whose marks are saved. Few are enough: a copy that is made after the
+/// reader has stopped does not lack the last lines that were read.
 const SAVED: usize = 16;
 
 /// Hashes that identify a line, each of at most [`WINDOW`] bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "(u64, u64)", into = "(u64, u64)")]
 pub(super) struct Mark {
-    /// Of the line and the one before it. This alone shows that a file is a copy.
+    /// Hash of the line and the one before it. A known pair shows that a file is a copy;
+    /// a single known line may be there by chance.
     pub pair: u64,
-    /// Of the line alone; 0 if it is too short.
+    /// Hash of the line alone; 0 if it is shorter than [`LEAST`].
     pub line: u64,
 }
 
@@ -133,8 +134,9 @@ impl Trace {
     }
 }
 
-/// The mark of the last line in `window`; `None` if it and the line before it are
-/// too short, or if it is too long: without its stamp, it may be like another.
+/// The mark of the last line in `window`. `None`: it is too short, even with the line
+/// before it; or it does not fit into the window. Without its start, which has the time,
+/// it may be equal to another line.
 pub(super) fn mark(window: &[u8]) -> Option<Mark> {
     let last = line_start(window, window.len());
     if last == 0 && window.len() == WINDOW {

@@ -12,7 +12,7 @@ use spamdrop_lab::Site;
 use spamdrop_lab::forger::Forger;
 use spamdrop_lab::frame::{FrameSpec, tcp_frame};
 use spamdrop_lab::site::SERVER4;
-use spamdrop_lab::strangers::{Pace, banners, seconds};
+use spamdrop_lab::strangers::{Arrivals, banners, seconds};
 
 use crate::machine::Cores;
 use crate::packets::say;
@@ -28,9 +28,9 @@ const RATES: [u32; 8] = [
 const STRANGERS: u8 = 12;
 /// A flood keeps strangers out if one of them waits longer.
 const LONGEST: Duration = Duration::from_secs(5);
-const PACE: Pace = Pace {
+const ARRIVALS: Arrivals = Arrivals {
     apart: Duration::from_millis(250),
-    patience: LONGEST,
+    timeout: LONGEST,
 };
 /// Time from the start of a flood to the first stranger.
 const HEAD_START: Duration = Duration::from_secs(2);
@@ -101,7 +101,7 @@ fn attack(cores: Cores, mode: &str, rate: u32) -> Result<(f64, Vec<Option<Durati
         let flood = scope.spawn(stream);
         thread::sleep(HEAD_START);
         let strangers = (1..=STRANGERS).map(|number| IpAddr::from([100, 65, number, 7]));
-        let waits = banners(&site, strangers.collect(), PACE);
+        let waits = banners(&site, strangers.collect(), ARRIVALS);
         drop(stop);
         let sent = flood.join().map_err(|_| anyhow!("the flood panicked"))?;
         let sent = sent.context("the flood")? as f64 / start.elapsed().as_secs_f64();

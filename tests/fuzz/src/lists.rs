@@ -87,7 +87,7 @@ fn check_allowlist(text: &str) {
         assert!(item.is_some(), "{net} {term:?}: {list}");
         let is_new = added.added.contains(&net) || added.changed.contains(&net);
         if let Some(item) = item.filter(|_| is_new) {
-            assert_eq!(item.end.at(), term.until, "{net}: {list}");
+            assert_eq!(item.end.time(), term.until, "{net}: {list}");
             assert!(term.comment.is_none_or(|comment| comment == item.comment));
         }
     }

@@ -37,7 +37,7 @@ fn check_state(state: &DaemonState) {
     let written = serde_json::to_vec(state).expect("JSON");
     let read: DaemonState = serde_json::from_slice(&written).expect("what was written");
     assert_eq!(read, *state);
-    daemon::text(&mut Vec::new(), state, Duration::MAX).expect("a vector takes all");
+    daemon::write_text(&mut Vec::new(), state, Duration::MAX).expect("a vector takes all");
     let facts = HealthFacts {
         filtered: &["eth0".to_owned()],
         unfiltered: &[],
@@ -56,7 +56,7 @@ fn check_wave(stored: &Wave) {
     // A fraction of a second may be rounded.
     serde_json::from_slice::<Wave>(&written).expect("what was written");
     let zone = TimeZone::UTC;
-    assert!(!wave::line(stored, &zone).is_empty());
+    assert!(!wave::format_line(stored, &zone).is_empty());
     assert!(stored.end_unix_s() >= stored.start_unix_s);
     let numbered = |number| NumberedWave {
         number,

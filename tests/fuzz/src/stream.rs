@@ -28,7 +28,7 @@ pub fn check(data: &[u8]) {
         Piece::Overlong => found.overlong += 1,
         Piece::Skipped { .. } => panic!("everything is wanted"),
     };
-    let mut splitter = Splitter::at(0);
+    let mut splitter = Splitter::from_offset(0);
     for portion in portions.cut(&stream) {
         splitter.feed(portion, &mut take);
     }
@@ -57,7 +57,7 @@ fn check_wanted(portions: &Portions<'_>, stream: &[u8], expected: &Lines) {
         Piece::Overlong => lines += 1,
         Piece::Skipped { lines: skipped } => lines += skipped,
     };
-    let mut splitter = Splitter::at(0);
+    let mut splitter = Splitter::from_offset(0);
     for portion in portions.cut(stream) {
         let mut next = |at| memchr::memchr(WANTED, &portion[at..]).map(|found| at + found);
         splitter.feed_wanted(portion, &mut next, &mut take);

@@ -42,7 +42,7 @@ pub fn check(data: &[u8]) {
     let mut access = Access::default();
     access.add(data);
     for addr in addrs() {
-        let _ = access.of(addr);
+        let _ = access.entry_for(addr);
     }
 }
 

@@ -9,25 +9,29 @@ use crate::site::{Site, dest};
 
 /// How senders connect.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
+pub struct Arrivals {
     /// Time between two senders.
     pub apart: Duration,
     /// How long each tries.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 /// The time from each source's `connect()` to its banner; `None` if there was
 /// none in time.
 #[must_use]
-pub fn banners<S: Sync>(site: &Site<S>, sources: Vec<IpAddr>, pace: Pace) -> Vec<Option<Duration>> {
+pub fn banners<S: Sync>(
+    site: &Site<S>,
+    sources: Vec<IpAddr>,
+    arrivals: Arrivals,
+) -> Vec<Option<Duration>> {
     let start = Instant::now();
     let ended = scope(|scope| {
         let threads: Vec<_> = sources
             .into_iter()
             .zip(0_u32..)
             .map(|(source, number)| {
-                thread::sleep((pace.apart * number).saturating_sub(start.elapsed()));
-                scope.spawn(move || banner(site, source, pace.patience))
+                thread::sleep((arrivals.apart * number).saturating_sub(start.elapsed()));
+                scope.spawn(move || banner(site, source, arrivals.timeout))
             })
             .collect();
         threads
@@ -38,9 +42,9 @@ pub fn banners<S: Sync>(site: &Site<S>, sources: Vec<IpAddr>, pace: Pace) -> Vec
     ended.into_iter().map(Result::unwrap_or_default).collect()
 }
 
-fn banner<S>(site: &Site<S>, source: IpAddr, patience: Duration) -> Option<Duration> {
+fn banner<S>(site: &Site<S>, source: IpAddr, timeout: Duration) -> Option<Duration> {
     let start = Instant::now();
-    let connected = Client::connect(&site.world, Some(source), dest(source), patience);
+    let connected = Client::connect(&site.world, Some(source), dest(source), timeout);
     let mut client = connected.ok()?;
     client.read_reply().ok()?;
     let wait = start.elapsed();

@@ -220,16 +220,16 @@ fn instruments(story: &mut Story, stage: &Stage) -> Result<()> {
 /// Checks that all listed entries are in the dump, which may also contain
 /// expired ones.
 fn same_entries(stage: &Stage, dump: &str) -> Result<String> {
-    let dump: Value = serde_json::from_str(dump).context("its fields have no types")?;
+    let dump: Value = serde_json::from_str(dump).context("no type information in the map")?;
     let list = stage.json("list")?;
     let listed: Vec<_> = list.as_array().into_iter().flatten().collect();
     for entry in &listed {
         let addr: Ipv4Addr = serde_json::from_value(entry["addr"].clone())?;
         let mut dumped = dump.as_array().into_iter().flatten();
         let found = dumped.find(|dumped| dumped["key"] == json!(addr.octets()));
-        let found = found.with_context(|| format!("{addr} is missing"))?;
+        let found = found.with_context(|| format!("bpftool shows no {addr}"))?;
         let agree = found["value"]["hits"] == entry["hits"];
-        ensure!(agree, "{found}, but {entry}");
+        ensure!(agree, "bpftool: {found}, spamdrop: {entry}");
     }
     Ok(format!("{} entries, with the same hits", listed.len()))
 }

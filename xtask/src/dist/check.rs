@@ -25,7 +25,7 @@ const DEPENDENCIES: [&str; 3] = [
 ///
 /// # Errors
 ///
-/// The faults of a package.
+/// The package breaks a rule, or a tool that checks it fails.
 pub fn package(path: &Path) -> Result<()> {
     lintian(path)?;
     dependencies(path)?;
@@ -38,11 +38,12 @@ pub fn package(path: &Path) -> Result<()> {
     glibc(&program)?;
     let list = crates::read(&program)?;
     let count = list["packages"].as_array().map_or(0, Vec::len);
-    ensure!(count > 100, "the program lists {count} crates only");
+    ensure!(count > 100, "the program's list has only {count} crates");
     Ok(())
 }
 
-/// A tag is hidden only by spamdrop.lintian-overrides, with a reason.
+/// Fails for every tag of lintian, except those that spamdrop.lintian-overrides hides
+/// with a reason.
 fn lintian(path: &Path) -> Result<()> {
     let mut lintian = Command::new("lintian");
     lintian.args(["--allow-root", "--pedantic"]);

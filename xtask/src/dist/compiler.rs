@@ -2,7 +2,8 @@
 //!
 //! Cargo hashes the flags that it has for the compiler into the names of symbols and
 //! directories, so flags with the machine's paths would make two builds differ.
-//! Therefore cargo starts this program as a wrapper of the compiler, which adds them.
+//! Therefore cargo starts this program as a wrapper of the compiler, which adds the
+//! flags.
 
 use std::env;
 use std::io;
@@ -20,8 +21,8 @@ use crate::setup;
 const FLAGS: &str = "SPAMDROP_COMPILER_FLAGS";
 const SEPARATOR: char = '\x1f';
 
-/// Replaces this process by the compiler if cargo started it as a wrapper. Returns
-/// only if that is not so, or the error.
+/// Replaces this process by the compiler, and does not return, if cargo started it as a
+/// wrapper. `None`: cargo did not. The error says why the compiler cannot be started.
 pub fn become_compiler() -> Option<io::Error> {
     let flags = env::var(FLAGS).ok()?;
     let mut arguments = env::args_os().skip(1);
@@ -31,7 +32,7 @@ pub fn become_compiler() -> Option<io::Error> {
     Some(compiler.exec())
 }
 
-/// Makes cargo replace the directories of this machine.
+/// Makes cargo build a program that names fixed directories in place of this machine's.
 ///
 /// # Errors
 ///

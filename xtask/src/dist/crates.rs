@@ -62,7 +62,7 @@ struct Crate {
     is_registered: bool,
 }
 
-/// How cargo prints a crate: its depth, then its name, version and source.
+/// The list of the program's crates, from the output of `cargo tree`.
 fn list_json() -> Result<Value> {
     let tree = |edges| {
         let mut tree = cargo(["tree", "--package", "spamdrop", "--charset", "ascii"]);
@@ -76,7 +76,7 @@ fn list_json() -> Result<Value> {
 
 type Edges = BTreeMap<Crate, BTreeSet<Crate>>;
 
-/// Reads `cargo tree --prefix depth`.
+/// Reads from `cargo tree --prefix depth` which crates each crate uses.
 fn edges(tree: &str) -> Result<Edges> {
     let mut edges = Edges::new();
     let mut above: Vec<Crate> = Vec::new();
@@ -96,7 +96,7 @@ fn edges(tree: &str) -> Result<Edges> {
     Ok(edges)
 }
 
-/// `name v1.0.0`, with a path behind it if the crate is in this workspace.
+/// Parses `name v1.0.0`. A path follows if the crate is in this workspace.
 fn package_of(text: &str) -> Option<Crate> {
     let mut words = text.split(' ').filter(|word| *word != "(proc-macro)");
     Some(Crate {
@@ -106,7 +106,7 @@ fn package_of(text: &str) -> Option<Crate> {
     })
 }
 
-/// A crate that only building needs has the kind `build`.
+/// Makes the list. A crate that only the build scripts use has the kind `build`.
 fn list(program: &Edges, built: &Edges) -> Value {
     let index: BTreeMap<&Crate, usize> = built.keys().zip(0..).collect();
     let packages = built.iter().map(|(package, uses)| {

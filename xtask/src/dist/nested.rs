@@ -10,11 +10,11 @@ use super::package::built_in;
 use crate::command::{output, run};
 
 /// Builds the package from the commit's own sources, in `directory/source` and
-/// `directory/target`, which is removed then. Returns `directory/spamdrop.deb`. `cargo`
-/// runs cargo; it gets further arguments.
+/// `directory/target`. Then removes `target`, and returns `directory/spamdrop.deb`.
+/// `cargo` is a command that runs cargo; arguments are added to it.
 ///
-/// The directory must not lie in cargo's target directory: what is built there shares the
-/// objects of the filter, and cargo takes those of another version for fresh.
+/// The directory must not lie in cargo's target directory. All builds there share the
+/// objects of the filter, and cargo would use those of another version as up to date.
 ///
 /// # Errors
 ///
@@ -35,7 +35,7 @@ pub fn build(commit: &str, directory: &Path, profile: &str, mut cargo: Command) 
 ///
 /// # Errors
 ///
-/// git does not know it.
+/// git does not know the commit.
 pub fn commit(name: &str) -> Result<String> {
     let id = output(Command::new("git").args(["rev-parse", "--verify", name]))?;
     Ok(id.trim().to_owned())

@@ -51,7 +51,7 @@ pub struct Built {
 /// A source tree for dpkg-buildpackage.
 pub struct Package {
     tree: PathBuf,
-    /// The level of xz, from 0; `None`: that of dpkg-deb.
+    /// The level of xz, from 0; `None`: the default of dpkg-deb.
     level: Option<u8>,
 }
 
@@ -70,15 +70,15 @@ impl Package {
         for (from, to) in SOURCES {
             copy(Path::new(from), &tree.join(to))?;
         }
-        // Its own source pages are built.
+        // The package has the built man pages, not their sources.
         fs::remove_dir_all(tree.join("docs/man"))?;
         let package = Self { tree, level: None };
         package.add(built)?;
         Ok(package)
     }
 
-    /// The same with the least compression, for tests: a program that is not
-    /// optimised takes a minute to compress.
+    /// Sets the least compression, for tests: otherwise, it would take a minute to
+    /// compress a program that is not optimised.
     pub fn compressed_fast(self) -> Self {
         let level = Some(0);
         Self { level, ..self }
@@ -100,7 +100,7 @@ impl Package {
         crates::embed(&program)
     }
 
-    /// The directory of the tree, which is not built.
+    /// Returns the directory of the source tree. No Debian package is built from it.
     pub fn into_tree(self) -> PathBuf {
         self.tree
     }
@@ -135,7 +135,7 @@ impl Package {
     /// The output of the command, if it fails.
     pub fn build_with(&self, mut build: Command) -> Result<PathBuf> {
         build.current_dir(&self.tree).stdin(Stdio::null());
-        // Its variables tell debhelper to leave parts out.
+        // These variables could make debhelper leave parts out, or change the package.
         build.env_remove("DEB_BUILD_OPTIONS");
         build.env_remove("DEB_BUILD_PROFILES");
         build.env_remove("DPKG_DEB_COMPRESSOR_LEVEL");

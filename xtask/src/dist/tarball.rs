@@ -63,7 +63,7 @@ pub fn build(built: &Built, directory: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// A static program needs no library, and no loader of a C library.
+/// Checks that the program needs no shared library and no dynamic loader.
 fn ensure_static(program: &Path) -> Result<()> {
     let headers = output(Command::new("objdump").arg("-p").arg(program))?;
     let mut needs = headers.lines().map(str::trim_start);

@@ -1,4 +1,5 @@
-//! The package is the same, byte for byte, whoever builds it, where and when.
+//! Checks that the package does not depend on the user, the place and the time of its
+//! build: it must be the same, byte for byte.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -12,8 +13,8 @@ use crate::command::{cargo, run};
 use super::package::{Built, Package};
 use super::{cargo_home, directory, nested};
 
-/// The user `nobody`, as which the second package is built where this process is
-/// root.
+/// The user `nobody`. If this process is root, it builds the second package as this
+/// user.
 const NOBODY: u32 = 65534;
 
 /// The profile of cargo with which whole builds are compared.
@@ -33,7 +34,7 @@ pub fn compare(built: &Built, first: &Path) -> Result<()> {
     let directory = tempfile::Builder::new()
         .prefix("spamdrop-dist-")
         .tempdir()?;
-    // `nobody` must be able to enter it.
+    // Outside of the target directory, which `nobody` may be unable to enter.
     let directory = directory.path().join("with a longer name").join("package");
     let second = build_elsewhere(built, &directory)?;
     ensure_equal(first, &second)
@@ -57,7 +58,7 @@ pub fn compare_whole() -> Result<()> {
     let elsewhere = elsewhere.path().join("with a longer name");
     let home = elsewhere.join("cargo");
     fs::create_dir_all(&home)?;
-    // A copy, because the compiler resolves a link.
+    // A copy and no symbolic link, because the compiler would resolve a link.
     let registry = cargo_home()?.join("registry");
     run(Command::new("cp").arg("-r").arg(registry).arg(&home))?;
     let mut other = cargo([]);
@@ -73,14 +74,15 @@ fn ensure_equal(first: &Path, second: &Path) -> Result<()> {
         is_equal,
         "two builds of the package differ: {} and {}; `diffoscope` shows where",
         first.display(),
-        keep(first, second)?.display()
+        copy_second(first, second)?.display()
     );
     Ok(())
 }
 
 fn build_elsewhere(built: &Built, directory: &Path) -> Result<PathBuf> {
     let package = Package::new(built, directory)?.compressed_fast();
-    // At another time: dpkg-deb gives files that are newer than the changelog its date.
+    // The files get another time. It must not matter, because dpkg-deb replaces times
+    // after the changelog's by that of the changelog.
     let tree = directory.join("tree");
     let mut touch = Command::new("find");
     touch
@@ -108,8 +110,8 @@ fn build_elsewhere(built: &Built, directory: &Path) -> Result<PathBuf> {
     package.build_with(build)
 }
 
-/// Keeps the second package beside the first.
-fn keep(first: &Path, second: &Path) -> Result<PathBuf> {
+/// Copies the second package beside the first, so that it is kept. Returns the copy.
+fn copy_second(first: &Path, second: &Path) -> Result<PathBuf> {
     let kept = first.with_extension("second.deb");
     fs::copy(second, &kept).with_context(|| format!("cannot copy {}", second.display()))?;
     Ok(kept)

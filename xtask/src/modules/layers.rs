@@ -1,5 +1,5 @@
-//! The layers, as described in DESIGN's section on the house: a module names
-//! only modules of lower layers or of its own.
+//! The layers of the product's modules. A module may name only modules of its own
+//! layer and of lower ones.
 
 /// A crate of the product.
 #[derive(Debug)]

@@ -76,7 +76,7 @@ fn what_names_only_what_is_below_or_beside_is_right() {
 
 #[test]
 fn an_arrow_upwards_is_found() {
-    let expected = "modules:\nfloor.rs:2: low::floor is below low::roof";
+    let expected = "modules:\nfloor.rs:2: low::floor names the higher low::roof";
     for text in [
         "\nuse crate::roof::R;",
         "\nuse super::roof;",
@@ -147,5 +147,8 @@ fn a_lower_crate_names_no_higher_one_and_every_module_has_a_layer() {
     );
     let upside_down = [&LAYERS[1], &LAYERS[0]].map(|krate| Crate { ..*krate });
     let error = verdict(&graph, &upside_down).unwrap_err().to_string();
-    assert!(error.contains("high::sky is below low::ground"), "{error}");
+    assert!(
+        error.contains("high::sky names the higher low::ground"),
+        "{error}"
+    );
 }

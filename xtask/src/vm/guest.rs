@@ -10,8 +10,8 @@ use crate::{command::each_line, say, tally::Tally};
 /// Number of the console's lines that are shown when a guest dies.
 const LAST_LINES: usize = 40;
 
-/// Makes a command that ends with this program, and at the latest after the
-/// timeout.
+/// Makes a command that runs another one, which the caller adds as arguments. Both end
+/// when this program ends, and at the latest after the timeout.
 pub fn ending(timeout: Duration) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "TERM", "--", "timeout"]);
@@ -20,8 +20,8 @@ pub fn ending(timeout: Duration) -> Command {
     command
 }
 
-/// Runs a guest whose output is the command's. A guest that gives no result is
-/// one failure.
+/// Runs a guest by a command that prints the guest's output. A guest that gives no
+/// result is one failure.
 pub fn run(name: &str, qemu: anyhow::Result<Command>, console: &Path) -> Tally {
     let mut tally = Tally::default();
     let outcome = qemu.and_then(|mut qemu| {
@@ -37,7 +37,8 @@ pub fn run(name: &str, qemu: anyhow::Result<Command>, console: &Path) -> Tally {
     counted(name, tally, console)
 }
 
-/// Seconds after the start of Linux, from which a panic is no fault of the emulator.
+/// A panic counts from this many seconds after the start of Linux. An earlier one may
+/// be a fault of the emulator.
 const STARTED: f64 = 10.0;
 
 /// The tally of a guest that has ended. If it gave no result, or if Linux panicked,

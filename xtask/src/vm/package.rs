@@ -17,7 +17,8 @@ use super::{SCRIPTS, guest};
 
 mod cuts;
 
-/// Without dbus, logind and udev, which take a third of the time of a boot.
+/// The packages of each server, beside a minimal Debian. dbus, logind and udev are left
+/// out, because they take a third of the time of a boot.
 const PACKAGES: &str = "apt,init-system-helpers,iproute2,kmod,netbase,procps,rbldnsd,systemd,systemd-sysv,busybox-static";
 
 /// The content of the script that makes a mail server of a new Debian.
@@ -49,7 +50,7 @@ struct Server {
     package: &'static str,
     /// The argument of server.sh.
     kind: &'static str,
-    /// Whether it is left out unless everything is tested.
+    /// Whether it is tested only with `--full`.
     is_extra: bool,
 }
 
@@ -91,16 +92,17 @@ const SERVERS: [Server; 5] = [
     },
 ];
 
-/// The page of the guide with a row for each of them. Each guest looks for its own.
+/// The page of the guide with a table row for each server. Each guest checks that its
+/// own row is there.
 const GUIDE: &str = "spamdrop/docs/install.md";
 
-/// At most this many guests run at once, because test.sh limits a time.
+/// At most this many guests run at once, because a step of test.sh has a time limit.
 const AT_ONCE: usize = 2;
 
 /// The size of the disk with the packages.
 const JOB_SIZE: &str = "150M";
 
-/// A guest that is still running then is ended. It usually takes a fifth.
+/// A guest that still runs after this time is ended. It usually needs a fifth of it.
 const TIMEOUT: Duration = Duration::from_secs(1200);
 
 /// The packages that are installed.
@@ -154,7 +156,8 @@ pub fn test(packages: &Packages) -> Result<Tally> {
     Ok(tally)
 }
 
-/// Checks that the guide's table has no row that no guest looks for.
+/// Checks that the guide's table has as many rows as there are servers, so that each
+/// row is tested by a guest.
 fn has_a_row_for_each() -> Result<()> {
     let guide = fs::read_to_string(GUIDE).context(GUIDE)?;
     let rows = guide.lines().filter(|line| line.starts_with("| Debian "));
@@ -187,7 +190,7 @@ impl Server {
         let start = Instant::now();
         let console = directory.join(format!("{name}.console"));
         let kernel = system.join(self.release.kernel);
-        // A snapshot lasts until QEMU ends.
+        // With a snapshot, the guest's writes are discarded when QEMU ends.
         let disk = format!("file={},snapshot=on", system.join("image").display());
         let qemu = boot_command(TIMEOUT, &kernel, &disk, job, &console);
         let tally = guest::run(name, Ok(qemu), &console);
@@ -214,7 +217,7 @@ fn job(directory: &Path, script: &str, packages: &Packages) -> Result<PathBuf> {
     Ok(job)
 }
 
-/// The command that boots a mail server. Further arguments are for QEMU.
+/// The command that boots a mail server. The caller may add arguments for QEMU.
 fn boot_command(
     timeout: Duration,
     kernel: &Path,

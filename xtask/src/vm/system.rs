@@ -77,7 +77,7 @@ impl System<'_> {
     }
 
     /// Everything on which the built system depends. Backports get a new kernel every
-    /// few weeks, so the month counts.
+    /// few weeks, so for them the recipe includes the month.
     fn recipe(&self) -> Result<String> {
         let (suite, packages, kernels) = (&self.suite, self.packages, self.kernels);
         let (change, script) = self.change;

@@ -18,28 +18,28 @@ use crate::time::UnixSeconds;
 const UNTIL: &str = "until=";
 /// The longest comment that a command writes, in bytes.
 const LONGEST_COMMENT: usize = 200;
-/// How long the line of an entry stays in the file after its end. A wall clock that is
-/// ahead by less removes no line too soon.
+/// How long the line of an entry stays in the file after its end. So a wall clock that
+/// is ahead by less than this removes no line too soon.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
-/// 2026-11-01. The wall clock of a machine that does not know the time is before it.
+/// 2026-11-01. A wall clock that shows an earlier time has not been set yet.
 const EARLIEST: UnixSeconds = UnixSeconds::new(1_793_491_200);
 
 /// The end of an entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum AllowEnd {
-    /// It has none.
+    /// The entry has no end.
     #[default]
     Never,
-    /// The first second in which it is not allowed any more.
+    /// The first second in which the entry is no longer allowed.
     At(UnixSeconds),
-    /// It cannot be read, so the entry is allowed without one.
+    /// The end cannot be read, so the entry is allowed without one.
     Unreadable,
 }
 
 impl AllowEnd {
     /// The time, if there is one.
     #[must_use]
-    pub fn at(self) -> Option<UnixSeconds> {
+    pub fn time(self) -> Option<UnixSeconds> {
         match self {
             Self::At(at) => Some(at),
             Self::Never | Self::Unreadable => None,
@@ -69,7 +69,7 @@ pub(super) struct AllowLine {
     comment: String,
 }
 
-/// A word that should be an end.
+/// An entry whose comment has a word that begins as an end, but cannot be read.
 pub(super) struct EndMistake<'a> {
     net: IpNet,
     comment: &'a str,
@@ -78,7 +78,8 @@ pub(super) struct EndMistake<'a> {
 impl AllowLine {
     /// The error is the word that is not a prefix.
     pub(super) fn parse(text: &str) -> Result<Self, &str> {
-        // Before a line feed, the last of them would be part of the line's end.
+        // Before the `\n` of a rewritten line, a last `\r` would become part of the
+        // line's end.
         let text = text.trim_end_matches('\r');
         let (word, comment) = text.split_once('#').unwrap_or((text, ""));
         let word = word.trim();
@@ -121,7 +122,7 @@ impl AllowLine {
     /// The line of the same prefix with another end, and another comment if one is
     /// given.
     pub(super) fn replaced(&self, net: IpNet, term: AllowTerm<'_>) -> Self {
-        // Words that look like an end would be one again.
+        // A word that looks like an end would be read as one again.
         let kept: Vec<&str> = words(&self.comment).filter(|word| !is_end(word)).collect();
         let kept = match self.end {
             AllowEnd::Unreadable => kept.join(" "),
@@ -143,21 +144,21 @@ impl AllowLine {
         &self.comment
     }
 
-    /// Whether its entry, if it has one, has not ended at `now`.
+    /// Whether the line's entry has not ended at `now`; true without an entry.
     pub(super) fn is_live(&self, now: UnixSeconds) -> bool {
-        self.end.at().is_none_or(|end| now < end)
+        self.end.time().is_none_or(|end| now < end)
     }
 
-    /// Whether its entry, if it has one, ended long ago.
+    /// Whether the line's entry ended [`KEPT`] ago or earlier.
     pub(super) fn is_over(&self, now: UnixSeconds) -> bool {
-        self.end.at().is_some_and(|end| end.plus(KEPT) <= now)
+        self.end.time().is_some_and(|end| end.plus(KEPT) <= now)
     }
 
-    /// Whether it has this end and comment already.
+    /// Whether the line has this end and comment already.
     pub(super) fn fits(&self, term: AllowTerm<'_>) -> bool {
         let is_end = match self.end {
             AllowEnd::Unreadable => false,
-            end => end.at() == term.until,
+            end => end.time() == term.until,
         };
         is_end && term.comment.is_none_or(|comment| comment == self.comment)
     }
@@ -189,7 +190,7 @@ impl EndMistake<'_> {
     }
 }
 
-/// The comment of an entry that a command writes.
+/// Checks and trims the comment that a command is to write into an entry.
 ///
 /// # Errors
 ///
@@ -225,8 +226,8 @@ pub fn end_after(term: Duration, now: UnixSeconds) -> Result<UnixSeconds, Invali
     Ok(now.plus(term))
 }
 
-/// The end in a comment, and the rest of it. With an end that cannot be read, the
-/// whole comment.
+/// Splits a comment into the end that it sets and the rest. If that end cannot be
+/// read, the rest is the whole comment.
 fn split(comment: &str) -> (AllowEnd, String) {
     let mut ends = words(comment).filter(|word| is_end(word));
     let Some(end) = ends.next() else {
@@ -243,7 +244,7 @@ fn split(comment: &str) -> (AllowEnd, String) {
     }
 }
 
-/// The text before and after a word of it.
+/// The text before and after `word`; `None`: the text does not have this word.
 fn around<'a>(text: &'a str, word: &str) -> Option<[&'a str; 2]> {
     let is_of_word = |char: char| !char.is_whitespace();
     text.match_indices(word).find_map(|(at, _)| {

@@ -34,7 +34,7 @@ fn an_entry_is_allowed_until_its_end() {
     );
     let items: Vec<(Option<u64>, &str)> = list
         .items()
-        .map(|item| (item.end.at().map(UnixSeconds::get), item.comment))
+        .map(|item| (item.end.time().map(UnixSeconds::get), item.comment))
         .collect();
     let now = NOW.get();
     assert_eq!(

@@ -21,8 +21,8 @@ pub type SplitWords = fn(&[u8]) -> Vec<Vec<u8>>;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     values: HashMap<Vec<u8>, Vec<u8>>,
-    /// The words of `BLACKLISTS`. The script passes its value to a second
-    /// shell.
+    /// The value of `BLACKLISTS`, split into words once more, because Courier's start
+    /// script expands it into a command that a second shell parses.
     blacklists: Vec<Vec<u8>>,
 }
 
@@ -119,7 +119,7 @@ fn tarpit(release: ReleaseMode) -> Warning {
     let sleepers = match release {
         ReleaseMode::Terminate => "",
         ReleaseMode::Destroy | ReleaseMode::Off => {
-            ", and a process asleep in it keeps its slot when its connection is ended"
+            ", and the sleeping process keeps its slot when its connection is ended"
         }
     };
     let advice = match release {
@@ -211,7 +211,7 @@ TCPDOPTS=\"-haproxy=1.2.3.4 -noidentlookup\"
         assert_eq!(
             about(script, ReleaseMode::Destroy),
             [
-                "TARPIT is not 0: a 511 is logged 8 s late, and a process asleep in it keeps its slot when its connection is ended; set TARPIT=0, or release = \"terminate\" in spamdrop's configuration",
+                "TARPIT is not 0: a 511 is logged 8 s late, and the sleeping process keeps its slot when its connection is ended; set TARPIT=0, or release = \"terminate\" in spamdrop's configuration",
                 "BLACKLISTS -block=zen.spamhaus.org never rejects on Courier 1.0.14 to 1.1.2; write -block=zen.spamhaus.org,BLOCK,*",
                 "BLACKLISTS -block=b.example,BLOCK never rejects on Courier 1.0.14 to 1.1.2; write -block=b.example,BLOCK,*",
                 "BLACKLISTS the text for c.example begins with 550, so Courier's rejections by it carry no 511 and block nobody; write the text without a code",

@@ -27,7 +27,7 @@ pub fn refused(peer: SocketAddr, sender: &[u8], recipient: &[u8], reply: &str) -
     [start.as_bytes(), sender, b",to=", recipient, b": ", &reply].concat()
 }
 
-/// An address in the logged form, in angle brackets. A truncated one has no
+/// An address in the logged form, in angle brackets. A truncated address has no
 /// `>`.
 #[must_use]
 pub fn mailbox(address: &[u8]) -> Vec<u8> {
@@ -72,19 +72,19 @@ mod tests {
     use crate::event::Kind;
     use crate::log::{Parsed, Parser, ParserSettings};
 
-    fn line(peer: &str, sender: &[u8], recipient: &[u8], reply: &str) -> Vec<u8> {
+    fn refused_line(peer: &str, sender: &[u8], recipient: &[u8], reply: &str) -> Vec<u8> {
         let peer = peer.parse().unwrap();
         refused(peer, &mailbox(sender), &mailbox(recipient), reply)
     }
 
-    fn text(line: Vec<u8>) -> String {
+    fn into_text(line: Vec<u8>) -> String {
         String::from_utf8(line).unwrap()
     }
 
     #[test]
     fn lines_are_those_of_courier() {
         assert_eq!(
-            text(line(
+            into_text(refused_line(
                 "192.0.2.1:40112",
                 b"a@example.net",
                 b"b@example.com",
@@ -93,11 +93,11 @@ mod tests {
             "error,relay=::ffff:192.0.2.1,port=40112,from=<a@example.net>,to=<b@example.com>: 511 Blocked"
         );
         assert_eq!(
-            text(line("[2001:db8::66]:1", b"", b"b@c", "511-x")),
+            into_text(refused_line("[2001:db8::66]:1", b"", b"b@c", "511-x")),
             "error,relay=2001:db8::66,port=1,from=<>,to=<b@c>: 511-x"
         );
         assert_eq!(
-            text(started("[::ffff:192.0.2.1]:7".parse().unwrap())),
+            into_text(started("[::ffff:192.0.2.1]:7".parse().unwrap())),
             "started,ip=[::ffff:192.0.2.1],port=[7]"
         );
     }
@@ -107,13 +107,13 @@ mod tests {
     fn strings_are_cut_as_courier_cuts_them() {
         let long = [b'a'; 500];
         let cut = format!("<{}...", "a".repeat(127));
-        assert_eq!(text(mailbox(&long)), cut);
+        assert_eq!(into_text(mailbox(&long)), cut);
         assert_eq!(
-            text(mailbox(&long[..126])),
+            into_text(mailbox(&long[..126])),
             format!("<{}>", "a".repeat(126))
         );
         let reply = format!("511 {}", "t".repeat(125));
-        let logged = text(line("192.0.2.1:1", b"", b"", &reply));
+        let logged = into_text(refused_line("192.0.2.1:1", b"", b"", &reply));
         assert!(logged.ends_with(&format!(": 511 {}...", "t".repeat(124))));
     }
 
@@ -134,7 +134,7 @@ mod tests {
             (&long, &long),
             (b"\r\n\0", b"..."),
         ] {
-            let message = line("192.0.2.1:40112", sender, recipient, "511 Listed");
+            let message = refused_line("192.0.2.1:40112", sender, recipient, "511 Listed");
             let stamp = b"Nov 23 08:50:54 mx1 courieresmtpd: ";
             let whole = [&stamp[..], &message].concat();
             let mut parser = Parser::new(ParserSettings::default());

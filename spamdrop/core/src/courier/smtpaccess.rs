@@ -44,7 +44,7 @@ impl Access {
     /// The decision about a source. The line with the longest matching key
     /// decides, or `*` if no other key matches.
     #[must_use]
-    pub fn of(&self, addr: IpAddr) -> Entry {
+    pub fn entry_for(&self, addr: IpAddr) -> Entry {
         let (mut key, separator) = match addr.to_canonical() {
             IpAddr::V4(addr) => (addr.to_string(), '.'),
             IpAddr::V6(addr) => (groups(addr), ':'),
@@ -107,7 +107,7 @@ no tab
 ";
 
     fn says(table: &Access, addr: &str) -> Entry {
-        table.of(addr.parse().unwrap())
+        table.entry_for(addr.parse().unwrap())
     }
 
     #[test]

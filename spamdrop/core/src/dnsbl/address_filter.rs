@@ -19,14 +19,14 @@ type OctetPattern = [Octet; 4];
 struct Octet(Vec<(u8, u8)>);
 
 impl AddressFilter {
-    /// The filter by which one address counts.
+    /// A filter that matches only this address.
     #[must_use]
     pub fn one(address: Ipv4Addr) -> Self {
         let octets = address.octets().map(|octet| Octet(vec![(octet, octet)]));
         Self(vec![octets])
     }
 
-    /// The filter by which each address counts that has all bits of the mask
+    /// A filter that matches each address in which all bits of the mask are set
     /// (Exim's `&`).
     #[must_use]
     pub fn with_bits(mask: Ipv4Addr) -> Self {
@@ -37,14 +37,14 @@ impl AddressFilter {
         Self(vec![octets])
     }
 
-    /// The filter by which an address counts if it counts by one of both.
+    /// A filter that matches each address that `self` or `other` matches.
     #[must_use]
     pub fn or(mut self, other: Self) -> Self {
         self.0.extend(other.0);
         self
     }
 
-    /// Whether the address counts.
+    /// Whether the address counts as a listing.
     #[must_use]
     pub fn matches(&self, address: Ipv4Addr) -> bool {
         let octets = address.octets();

@@ -1,12 +1,13 @@
 //! Texts with which a blocklist complains about the query instead of listing a
-//! source, and texts of lists that list nobody bad.
+//! source, and texts of allow-lists.
 
 use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
 use memchr::memmem;
 
-/// A mail server that treats any answer as a listing logs these as a rejection.
+/// Texts that are no listings. A mail server that treats any answer as a listing rejects
+/// the source and logs such a text as the reason.
 ///
 /// - `open resolver`, `returnc`: Spamhaus's error codes 127.255.255.254 and
 ///   127.255.255.255, <https://www.spamhaus.org/news/article/788/>

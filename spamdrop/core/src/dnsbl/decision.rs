@@ -1,11 +1,11 @@
-//! The replies of all zones → whether the mail server rejects the source.
+//! Decides from the replies of all zones whether the mail server rejects the source.
 //!
 //! A server asks its zones in order, and the first that lists the source decides:
 //! in Courier it sets `BLOCK`, in Postfix it ends the restrictions. Postfix and
-//! Exim have several lists, and an allow-list ends only its own; postscreen adds
-//! up the weights of a list. spamdrop asks all zones at once. A source counts as
-//! listed only if the server answers 5xx regardless of the answers that are
-//! missing.
+//! Exim have several lists, and an allow-list ends only the list that it is in;
+//! postscreen adds up the weights of a list. spamdrop asks all zones at once. A
+//! source counts as listed only if the server answers 5xx regardless of the answers
+//! that are missing.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use super::{LONGEST, RETRY, SHORTEST};
 pub enum Outcome {
     /// The server rejects the source, because of the rule with this index.
     Listed(usize),
-    /// The server accepts the source.
+    /// No zone makes the server reject the source.
     Unlisted,
     /// The result cannot be determined.
     Unknown,
@@ -29,7 +29,7 @@ pub enum Outcome {
 pub struct Decision {
     /// The result.
     pub outcome: Outcome,
-    /// The lifetime, from the records that led to the decision, limited to
+    /// The lifetime, from the records that led to the decision, between
     /// [`SHORTEST`] and [`LONGEST`]. [`RETRY`] if the outcome is unknown
     /// because a zone failed.
     pub ttl: Duration,
@@ -82,8 +82,8 @@ struct Course {
     is_allowed: bool,
     /// The weights of this list.
     score: Score,
-    /// A zone failed and is worth another query soon; one that was not asked is
-    /// not.
+    /// A zone failed in a way that is worth another query soon. A zone that was
+    /// not asked does not set this.
     failed: bool,
     ttl: Duration,
 }
@@ -92,11 +92,13 @@ struct Course {
 #[derive(Default)]
 struct Score {
     sum: i64,
-    /// The most that the zones that failed could add, and take away.
+    /// The most that the failed zones could add.
     more: i64,
+    /// The most that the failed zones could take away, as a negative number.
     less: i64,
+    /// 0: the list has no weights.
     threshold: i64,
-    /// The zone that has added the most.
+    /// The weight and the index of the rule that has added the most.
     heaviest: Option<(i32, usize)>,
 }
 
@@ -152,7 +154,8 @@ impl Course {
         }
     }
 
-    /// Closes a list; the next one has allow-lists and weights of its own.
+    /// Closes a list, because the next one has allow-lists and weights of its
+    /// own. Returns the outcome if the sum of the weights decides.
     fn end_list(&mut self) -> Option<Outcome> {
         let score = std::mem::take(&mut self.score);
         let heaviest = score.heaviest.map_or(0, |(_, index)| index);
@@ -188,8 +191,7 @@ impl Score {
         }
     }
 
-    /// Whether the sum reaches the threshold if the zones that failed add this.
-    /// A threshold is positive.
+    /// Whether the sum reaches the threshold if the failed zones add `failed`.
     fn reaches(&self, failed: i64) -> bool {
         self.threshold > 0 && self.sum.saturating_add(failed) >= self.threshold
     }
@@ -202,7 +204,7 @@ fn is_worth_a_retry(trouble: &Trouble) -> bool {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
-    use super::super::answer::Failure;
+    use super::super::response::Failure;
     use super::super::zone::Distrust;
     use super::*;
 

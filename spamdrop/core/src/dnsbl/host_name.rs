@@ -38,7 +38,7 @@ const WORDS: [&str; 25] = [
 /// Words in the names of mail servers. The great senders number the machines of
 /// their pools by the address: `a8-31.smtp-out.amazonses.com`.
 const SERVER_WORDS: [&str; 7] = ["mout", "mta", "mx", "out", "outbound", "relay", "sender"];
-/// Beginnings of such words.
+/// Beginnings of further words in the names of mail servers.
 const SERVER_PREFIXES: [&str; 2] = ["mail", "smtp"];
 
 /// Whether the name looks like that of a customer's line: it has a number and a

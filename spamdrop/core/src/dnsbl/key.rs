@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 /// The domains below which zones have keys.
 const KEYED: [&str; 3] = ["dq.spamhaus.net", "abusix.zone", "dnsbl.abusix.com"];
-/// Shorter labels are names, such as `combined` and `zen`.
+/// The length of the shortest key. Shorter labels are names, such as `combined`.
 const SHORTEST_KEY: usize = 20;
 /// The text in place of a key.
 const MASK: &str = "***";

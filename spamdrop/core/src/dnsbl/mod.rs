@@ -6,7 +6,6 @@
 //! [`host_name`] examines the name of a source that no zone lists.
 
 pub mod address_filter;
-pub mod answer;
 pub mod complaint;
 pub mod decision;
 pub mod host_name;
@@ -17,6 +16,7 @@ pub mod rate_limit;
 pub mod refusal;
 pub mod refusal_code;
 pub mod reply_text;
+pub mod response;
 pub mod rule;
 pub mod zone;
 pub mod zone_counts;

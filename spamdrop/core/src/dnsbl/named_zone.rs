@@ -1,8 +1,8 @@
 //! The zone that the text of a rejection names.
 //!
 //! The text is the mail server's, but a client may have chosen words of it. So a
-//! mailbox names no zone, and where several zones are named, it takes all of
-//! them to be broken before the rejection is not believed.
+//! mailbox names no zone. If a text names several zones, the rejection is
+//! disbelieved only if all of them are broken.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::IpAddr;
@@ -10,12 +10,13 @@ use std::net::IpAddr;
 use super::reply_text;
 use super::rule::{Effect, Rule, Text};
 
-/// The labels of two web pages that differ from those of their zones.
+/// Operators whose web page has another label than their zones: the label of the
+/// page, and that of the zones.
 const ALIASES: [(&str, &str); 2] = [
     ("barracudanetworks", "barracudacentral"),
     ("senderscore", "validity"),
 ];
-/// Shorter labels are too common to identify an operator.
+/// Labels that are shorter than this are too common to identify an operator.
 const SHORTEST_LABEL: usize = 5;
 /// The number of bytes of a text that are examined; no reply is longer.
 const MOST: usize = 1024;
@@ -36,14 +37,14 @@ pub struct ZoneId(u64);
 
 impl ZoneId {
     fn of_zone(zone: &str) -> Self {
-        Self::of("zone", zone)
+        Self::from_name("zone", zone)
     }
 
     fn of_operator(label: &str) -> Self {
-        Self::of("operator", label)
+        Self::from_name("operator", label)
     }
 
-    fn of(kind: &str, name: &str) -> Self {
+    fn from_name(kind: &str, name: &str) -> Self {
         let mut hasher = DefaultHasher::new();
         (kind, name).hash(&mut hasher);
         Self(hasher.finish())
@@ -55,7 +56,7 @@ impl ZoneId {
 pub struct Named {
     /// The zone.
     pub id: ZoneId,
-    /// Whether it is broken, so that the rejection proves nothing.
+    /// Whether the zone is broken, so that the rejection proves nothing.
     pub is_broken: bool,
 }
 
@@ -71,14 +72,14 @@ struct NamedZone {
     name: String,
     /// The label of its operator, such as `spamhaus`.
     label: Option<String>,
-    /// The text that the administrator gave it.
+    /// The text of its rejections, if the administrator configured one.
     text: Option<String>,
     is_broken: bool,
 }
 
 impl ZoneNames {
-    /// The blocklists among the rules. `is_broken` belongs to the rule of the
-    /// same index; a missing one is false.
+    /// The blocklists among the rules. `is_broken`: a value for each rule, at
+    /// the same index; a missing value is false.
     #[must_use]
     pub fn new(rules: &[Rule], is_broken: &[bool]) -> Self {
         let broken = is_broken.iter().copied().chain(std::iter::repeat(false));
@@ -107,7 +108,7 @@ impl ZoneNames {
         self.zones.iter().all(|zone| !zone.is_broken)
     }
 
-    /// The ids by which texts may have named a broken zone.
+    /// The ids of the broken zones and of their operators: a text may name either.
     pub fn broken(&self) -> impl Iterator<Item = ZoneId> {
         let broken = self.zones.iter().filter(|zone| zone.is_broken);
         broken.flat_map(|zone| {
@@ -133,7 +134,7 @@ impl ZoneNames {
     }
 
     /// The name of the first zone that a text about `addr` names: one of the server,
-    /// or else the host name after words such as "blocked using". Only for the eyes of
+    /// or else the host name after words such as "blocked using". Only to be shown to
     /// the administrator: a client may have chosen words of the text.
     #[must_use]
     pub fn name_in(&self, text: &str, addr: IpAddr) -> Option<String> {
@@ -154,7 +155,7 @@ impl ZoneNames {
         hosts.filter_map(|host| self.zone_of(host))
     }
 
-    /// Prefers a zone that works: a client may have named the broken one.
+    /// Chooses the first zone that works, because a client may have named a broken one.
     fn decide<'a>(mut zones: impl Iterator<Item = &'a NamedZone>) -> Option<Named> {
         let first = zones.next()?;
         let zone = std::iter::once(first)
@@ -167,7 +168,7 @@ impl ZoneNames {
         })
     }
 
-    /// The longest zone that the host name is, or is in.
+    /// The zone that the host name is or lies in; of several, the longest.
     fn zone_of(&self, host: &str) -> Option<&NamedZone> {
         let is_in = |zone: &&NamedZone| {
             let before = host.strip_suffix(zone.name.as_str());
@@ -187,8 +188,8 @@ impl ZoneNames {
         zones.filter(move |zone| zone.text.as_ref().is_some_and(is_its))
     }
 
-    /// The operator of the web page in the text. Its zones share the page, so
-    /// one broken zone is enough.
+    /// The operator of the web page in the text. The page belongs to all zones
+    /// of the operator, so the result is broken if one of them is.
     fn by_page(&self, text: &str) -> Option<Named> {
         let pages = text.split_ascii_whitespace().filter_map(page);
         let labels = pages.filter_map(operator).map(alias);
@@ -208,8 +209,8 @@ impl ZoneNames {
     }
 }
 
-/// The host name that a word is, without brackets, quotes and punctuation, or
-/// the host of a URL. A mailbox is none.
+/// The host name in a word, without brackets, quotes and punctuation, or the host
+/// of a URL. `None` for a mailbox, or for a word without a dot.
 fn host(word: &str) -> Option<&str> {
     let word = match word.split_once("://") {
         Some((_, rest)) => rest.split(['/', '?', '#', ':']).next()?,
@@ -222,7 +223,7 @@ fn host(word: &str) -> Option<&str> {
     Some(word.trim_matches(is_end)).filter(|host| host.contains('.'))
 }
 
-/// The host of a URL.
+/// The host of a URL; `None`: the word is no URL.
 fn page(word: &str) -> Option<&str> {
     word.contains("://").then(|| host(word)).flatten()
 }

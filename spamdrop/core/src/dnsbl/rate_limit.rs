@@ -17,7 +17,7 @@ const AGAIN: Duration = Duration::from_secs(30 * 60);
 /// that have waited longest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
-    /// For a first SYN, or by hand.
+    /// For a first SYN, or for a look-up by hand.
     First,
     /// For a SYN that was repeated once.
     Repeated,
@@ -26,7 +26,7 @@ pub enum Urgency {
 }
 
 impl Urgency {
-    /// For a stranger that has waited so long since its first SYN.
+    /// The urgency for a stranger whose first SYN came this time ago.
     #[must_use]
     pub fn after(waited: Duration) -> Self {
         match waited.as_millis() {
@@ -155,7 +155,7 @@ mod tests {
     /// The number of attempts that get a token, at `tries` attempts a second
     /// during `seconds`.
     fn taken(
-        pace: &mut RateLimit,
+        rate_limit: &mut RateLimit,
         start: Instant,
         seconds: std::ops::Range<u64>,
         tries: u32,
@@ -164,7 +164,7 @@ mod tests {
         for second in seconds {
             let now = start + Duration::from_secs(second);
             taken += (0..tries)
-                .map(|_| u32::from(pace.take(Urgency::Waiting, now)))
+                .map(|_| u32::from(rate_limit.take(Urgency::Waiting, now)))
                 .sum::<u32>();
         }
         taken
@@ -173,11 +173,11 @@ mod tests {
     #[test]
     fn fifty_at_once_and_then_fifty_a_second() {
         let start = Instant::now();
-        let mut pace = RateLimit::new(0);
+        let mut rate_limit = RateLimit::new(0);
         let mut taken = |ms| {
             let now = start + Duration::from_millis(ms);
             (0..1000)
-                .filter(|_| pace.take(Urgency::Waiting, now))
+                .filter(|_| rate_limit.take(Urgency::Waiting, now))
                 .count()
         };
         assert_eq!(taken(0), 50);
@@ -189,10 +189,10 @@ mod tests {
 
     #[test]
     fn the_last_tokens_are_for_those_that_wait() {
-        let (now, mut pace) = (Instant::now(), RateLimit::new(0));
+        let (now, mut rate_limit) = (Instant::now(), RateLimit::new(0));
         let mut taken = |waited| {
             let urgency = Urgency::after(Duration::from_millis(waited));
-            (0..1000).filter(|_| pace.take(urgency, now)).count()
+            (0..1000).filter(|_| rate_limit.take(urgency, now)).count()
         };
         assert_eq!(taken(0), 25);
         assert_eq!(taken(499), 0);
@@ -204,46 +204,46 @@ mod tests {
     #[test]
     fn no_day_takes_more_than_its_budget() {
         const BUDGET: u32 = 100_000;
-        let (start, mut pace) = (Instant::now(), RateLimit::new(BUDGET));
+        let (start, mut rate_limit) = (Instant::now(), RateLimit::new(BUDGET));
         // A wave of ten thousand sources gets all the tokens that it needs.
-        assert_eq!(taken(&mut pace, start, 0..200, 50), 10_000);
+        assert_eq!(taken(&mut rate_limit, start, 0..200, 50), 10_000);
         // A flood gets only the tokens that trickle in.
-        let rest = taken(&mut pace, start, 200..24 * HOUR, 60);
+        let rest = taken(&mut rate_limit, start, 200..24 * HOUR, 60);
         assert!((49_000..=50_000).contains(&rest), "{rest}");
         // A quiet day saves up half of the budget.
         let quiet = 48 * HOUR;
-        let next = taken(&mut pace, start, quiet..quiet + 24 * HOUR, 60);
+        let next = taken(&mut rate_limit, start, quiet..quiet + 24 * HOUR, 60);
         assert!((99_000..=BUDGET).contains(&next), "{next}");
     }
 
     #[test]
     fn a_spent_day_is_told_until_some_of_it_is_back() {
-        let (start, mut pace) = (Instant::now(), RateLimit::new(1000));
+        let (start, mut rate_limit) = (Instant::now(), RateLimit::new(1000));
         let after = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(taken(&mut pace, start, 0..1, 50), 50);
-        assert!(!pace.is_spent(after(0)));
-        assert_eq!(taken(&mut pace, start, 1..2, 50), 50);
+        assert_eq!(taken(&mut rate_limit, start, 0..1, 50), 50);
+        assert!(!rate_limit.is_spent(after(0)));
+        assert_eq!(taken(&mut rate_limit, start, 1..2, 50), 50);
         // No look-up was refused so far.
-        assert!(!pace.is_spent(after(1)));
-        assert_eq!(taken(&mut pace, start, 2..3, 50), 0);
+        assert!(!rate_limit.is_spent(after(1)));
+        assert_eq!(taken(&mut rate_limit, start, 2..3, 50), 0);
         // A token accrued and was used.
-        assert_eq!(taken(&mut pace, start, 200..201, 50), 1);
-        assert!(pace.is_spent(after(201)));
-        assert!(pace.is_spent(after(1500)));
-        assert!(!pace.is_spent(after(3000)));
+        assert_eq!(taken(&mut rate_limit, start, 200..201, 50), 1);
+        assert!(rate_limit.is_spent(after(201)));
+        assert!(rate_limit.is_spent(after(1500)));
+        assert!(!rate_limit.is_spent(after(3000)));
     }
 
     #[test]
     fn the_same_budget_again_gives_nothing_back() {
-        let (start, mut pace) = (Instant::now(), RateLimit::new(10));
-        assert_eq!(taken(&mut pace, start, 0..1, 50), 1);
-        pace.set_per_day(10);
-        assert_eq!(taken(&mut pace, start, 1..2, 50), 0);
-        pace.set_per_day(20);
-        assert_eq!(taken(&mut pace, start, 2..3, 50), 2);
-        assert_eq!(taken(&mut pace, start, 3..4, 50), 0);
-        pace.set_per_day(0);
-        assert_eq!(taken(&mut pace, start, 4..5, 60), 50);
+        let (start, mut rate_limit) = (Instant::now(), RateLimit::new(10));
+        assert_eq!(taken(&mut rate_limit, start, 0..1, 50), 1);
+        rate_limit.set_per_day(10);
+        assert_eq!(taken(&mut rate_limit, start, 1..2, 50), 0);
+        rate_limit.set_per_day(20);
+        assert_eq!(taken(&mut rate_limit, start, 2..3, 50), 2);
+        assert_eq!(taken(&mut rate_limit, start, 3..4, 50), 0);
+        rate_limit.set_per_day(0);
+        assert_eq!(taken(&mut rate_limit, start, 4..5, 60), 50);
     }
 
     #[test]

@@ -26,7 +26,8 @@ struct Refusal {
 }
 
 impl Refusals {
-    /// The remaining time during which a zone must not be queried.
+    /// The remaining time during which a zone must not be queried; `None`: it may
+    /// be queried now.
     #[must_use]
     pub fn pause(&self, zone: &str, now: Instant) -> Option<Duration> {
         let left = self.zones.get(zone)?.until.checked_duration_since(now)?;
@@ -57,7 +58,7 @@ impl Refusals {
         let of_zone = |(zone, Refusal { address, .. }): (&String, &Refusal)| {
             let why = explain(*address);
             let zone = mask(zone);
-            format!("{zone} answered {address}, so it is left alone for half an hour: {why}")
+            format!("{zone} answered {address}, so it is not queried for half an hour: {why}")
         };
         let zones: Vec<String> = self.zones.iter().map(of_zone).collect();
         (!zones.is_empty()).then(|| zones.join("; "))
@@ -67,7 +68,7 @@ impl Refusals {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
-    use super::super::answer::Failure;
+    use super::super::response::Failure;
     use super::*;
 
     const ZONE: &str = "b.example";
@@ -85,15 +86,15 @@ mod tests {
     impl Lab {
         fn learn(&mut self, reply: Reply, minutes: u64) {
             let rule = Rule::of_config(ZONE).unwrap();
-            self.0.learn(&[rule], &[reply], self.at(minutes));
+            self.0.learn(&[rule], &[reply], self.minute(minutes));
         }
 
-        fn at(&self, minutes: u64) -> Instant {
+        fn minute(&self, minutes: u64) -> Instant {
             self.1 + Duration::from_secs(60 * minutes)
         }
 
         fn minutes_left(&self, minutes: u64) -> Option<u64> {
-            let left = self.0.pause(ZONE, self.at(minutes))?;
+            let left = self.0.pause(ZONE, self.minute(minutes))?;
             Some(left.as_secs() / 60)
         }
     }

@@ -17,7 +17,7 @@ use super::reply_text;
 pub struct Rule {
     /// The zone, without a trailing dot.
     pub zone: String,
-    /// The effect of a listing in it.
+    /// The effect of a listing in the zone.
     pub effect: Effect,
     /// The answers that count as a listing; `None`: any address does.
     pub only: Option<AddressFilter>,
@@ -34,7 +34,7 @@ pub struct Rule {
 pub enum Effect {
     /// The server asks no later zone of the same list.
     Allow {
-        /// A TXT record without an address is enough.
+        /// Whether a TXT record without an address counts as a listing.
         by_text: bool,
     },
     /// The server refuses the source's mail with 5xx.
@@ -51,13 +51,13 @@ pub enum Effect {
     Weigh {
         /// The weight of a listing; negative in an allow-list.
         weight: i32,
-        /// The same in all rules of the list.
+        /// The threshold; the same in all rules of the list.
         threshold: i32,
     },
 }
 
 impl Effect {
-    /// Whether a TXT record matters.
+    /// Whether the zone's TXT record must be queried.
     #[must_use]
     pub const fn needs_text(&self) -> bool {
         matches!(
@@ -110,9 +110,9 @@ impl Rule {
     pub fn of_courier(option: &[u8]) -> Option<Self> {
         let option = str::from_utf8(option).ok()?;
         if let Some(value) = option.strip_prefix("-allow=") {
-            return Self::allow(Parts::of(value));
+            return Self::allow(Parts::split(value));
         }
-        let parts = Parts::of(option.strip_prefix("-block=")?);
+        let parts = Parts::split(option.strip_prefix("-block=")?);
         let unsure = parts.text.is_none_or(str::is_empty);
         let mut rule = Self::block(parts)?;
         if unsure {
@@ -132,7 +132,7 @@ impl Rule {
             Some(value) => (value, true),
             None => (text, false),
         };
-        let parts = Parts::of(value);
+        let parts = Parts::split(value);
         if !is_zone(parts.zone) {
             return Err("is not a DNS zone such as \"bl.example.org\"");
         }
@@ -150,7 +150,7 @@ impl Rule {
             false => Self::block(parts),
         };
         rule.filter(|rule| rule.effect != Effect::Defer).ok_or(
-            "has a text that begins with a 4xx code, so Courier rejects nobody by it permanently",
+            "has a text that begins with a 4xx code, so Courier only defers mail because of it",
         )
     }
 
@@ -158,7 +158,7 @@ impl Rule {
         if !parts.decides() {
             return None;
         }
-        // Courier treats an address that it cannot parse as any address.
+        // If Courier cannot parse the address, any address counts as a listing.
         let only = parts.only.and_then(|only| only.parse().ok());
         let by_text = parts.text.is_some() && only.is_none();
         Some(Self {
@@ -179,8 +179,8 @@ impl Rule {
         };
         let effect = match parts.text {
             None | Some("") => Effect::Reject(Text::Plain),
-            // Courier does not use the TXT record then: it replies with a lone
-            // asterisk.
+            // With a filter, Courier does not use the TXT record: it replies with a
+            // lone asterisk.
             Some("*") if only.is_some() => Effect::Reject(Text::Plain),
             Some("*") => Effect::Reject(Text::Record),
             Some(text) if reply_text::defers(text) => Effect::Defer,
@@ -218,7 +218,7 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    fn of(value: &'a str) -> Self {
+    fn split(value: &'a str) -> Self {
         let (mut zone, mut rest) = cut(value, &['/', ',']);
         zone = zone.split('=').next().unwrap_or_default();
         let mut variable = BLOCK;

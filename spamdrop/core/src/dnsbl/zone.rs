@@ -4,9 +4,9 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use super::answer::{Failure, Records};
 use super::refusal_code::is_refusal;
 use super::reply_text;
+use super::response::{Failure, Records};
 use super::rule::{Effect, Rule, Text};
 use super::{LONGEST, SHORTEST};
 use crate::dnsbl::complaint::is_complaint;
@@ -137,8 +137,8 @@ pub fn said(rule: &Rule, addr: IpAddr, record: Option<&[Vec<u8>]>) -> Said {
     Said::Yes(text)
 }
 
-/// The reply by another rule with the same zone, from the reply that was given
-/// already. Neither rule uses TXT records.
+/// Derives the reply by `rule` from the `reply` by another rule of the same zone.
+/// Neither rule uses TXT records.
 #[must_use]
 pub fn again(rule: &Rule, addr: IpAddr, reply: &Reply) -> Reply {
     let is_failed = !matches!(

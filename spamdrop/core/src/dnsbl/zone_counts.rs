@@ -17,12 +17,12 @@ pub struct AnswerCounts {
 }
 
 /// The answers of all zones since the start, by the zone's name. A zone that
-/// leaves the configuration and comes back counts on.
+/// leaves the configuration and comes back keeps its counts.
 #[derive(Clone, Debug, Default)]
 pub struct ZoneCounts(BTreeMap<String, AnswerCounts>);
 
-/// The answer to one look-up. A zone with several rules is queried once: what
-/// its rules say together is the greatest.
+/// The answer to one look-up. A zone with several rules is queried once; if the
+/// rules interpret the answer differently, the greatest value counts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Answered {
     Unlisted,
@@ -55,7 +55,7 @@ impl ZoneCounts {
 
     /// The answers of a zone.
     #[must_use]
-    pub fn of(&self, zone: &str) -> AnswerCounts {
+    pub fn answers(&self, zone: &str) -> AnswerCounts {
         self.0.get(zone).copied().unwrap_or_default()
     }
 }
@@ -75,7 +75,7 @@ mod tests {
     use std::net::Ipv4Addr;
     use std::time::Duration;
 
-    use super::super::answer::Failure;
+    use super::super::response::Failure;
     use super::super::zone::Distrust;
     use super::*;
 
@@ -109,9 +109,9 @@ mod tests {
         ] {
             all.add(&rules, &[reply(first), reply(second)]);
         }
-        assert_eq!(all.of("a.example"), counts([2, 1, 0]));
-        assert_eq!(all.of("b.example"), counts([0, 1, 2]));
-        assert_eq!(all.of("c.example"), AnswerCounts::default());
+        assert_eq!(all.answers("a.example"), counts([2, 1, 0]));
+        assert_eq!(all.answers("b.example"), counts([0, 1, 2]));
+        assert_eq!(all.answers("c.example"), AnswerCounts::default());
     }
 
     #[test]
@@ -126,7 +126,7 @@ mod tests {
             all.add(&rules, &[reply(said)]);
         }
         all.add(&rules, &[]);
-        assert_eq!(all.of("a.example"), AnswerCounts::default());
+        assert_eq!(all.answers("a.example"), AnswerCounts::default());
     }
 
     #[test]
@@ -137,6 +137,6 @@ mod tests {
         let yes = || reply(Said::Yes("no".into()));
         all.add(&rules, &[reply(Said::No), yes()]);
         all.add(&rules, &[yes(), reply(Said::No)]);
-        assert_eq!(all.of("a.example"), counts([2, 0, 0]));
+        assert_eq!(all.answers("a.example"), counts([2, 0, 0]));
     }
 }

@@ -4,14 +4,15 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use super::answer::Failure;
 use super::key::mask;
 use super::question::{TEST_LISTED, TEST_UNLISTED};
 use super::refusal_code::{explain, is_refusal};
+use super::response::Failure;
 use super::rule::{Effect, Rule, Text};
 use super::zone::{Distrust, Reply, Said, Trouble};
 
-/// How long the name servers may be silent.
+/// After this time without an answer, [`ZoneTests::silence`] reports the name
+/// servers.
 const SILENT: Duration = Duration::from_secs(60);
 
 /// The result of a test.
@@ -55,7 +56,7 @@ impl ZoneState {
 
     /// Interprets the replies about 127.0.0.2 and 127.0.0.1.
     #[must_use]
-    pub fn of(rule: &Rule, listed: &Reply, unlisted: &Reply) -> Self {
+    pub fn from_replies(rule: &Rule, listed: &Reply, unlisted: &Reply) -> Self {
         let zone = mask(&rule.zone);
         let addresses = listed.addresses.iter().chain(&unlisted.addresses);
         let is_allow_list = rule.effect.is_allowing();
@@ -119,7 +120,7 @@ pub struct ZoneTests {
     zones: Vec<(Rule, ZoneState)>,
     /// When a name server answered last, or the tests began.
     answered: Instant,
-    /// Whether a later query had no answer.
+    /// Whether a query after `answered` had no answer.
     is_silent: bool,
 }
 
@@ -137,7 +138,7 @@ impl ZoneTests {
         }
     }
 
-    /// Takes over what is known from earlier tests of the same zones.
+    /// Takes over the results of earlier tests of the same zones.
     pub fn carry_over(&mut self, earlier: &Self) {
         for (rule, state) in &mut self.zones {
             let mut zones = earlier.zones.iter();
@@ -148,7 +149,7 @@ impl ZoneTests {
         (self.answered, self.is_silent) = (earlier.answered, earlier.is_silent);
     }
 
-    /// Records that a name server answered a query of another kind.
+    /// Records that a name server answered another query than that of a test.
     pub fn answered(&mut self, now: Instant) {
         (self.answered, self.is_silent) = (now, false);
     }
@@ -166,9 +167,9 @@ impl ZoneTests {
         };
         let is_silent = is_unanswered(listed) && is_unanswered(unlisted);
         let is_whole = !is_unanswered(listed) && !is_unanswered(unlisted);
-        // A name server that is silent does not mend a zone.
+        // A broken zone stays broken until both queries of a test are answered.
         if is_whole || state.distrust() != Some(Distrust::Broken) {
-            *state = ZoneState::of(rule, listed, unlisted);
+            *state = ZoneState::from_replies(rule, listed, unlisted);
         }
         if is_silent {
             self.is_silent = true;
@@ -194,7 +195,7 @@ impl ZoneTests {
     /// serve.
     #[must_use]
     pub fn broken(&self) -> Option<String> {
-        self.line(|state| match state {
+        self.join_texts(|state| match state {
             ZoneState::Broken(text) => Some(text),
             _ => None,
         })
@@ -203,19 +204,19 @@ impl ZoneTests {
     /// The zones that could not be tested, in one line.
     #[must_use]
     pub fn untested(&self) -> Option<String> {
-        self.line(|state| match state {
+        self.join_texts(|state| match state {
             ZoneState::Untested(text) => Some(text),
             _ => None,
         })
     }
 
-    fn line(&self, text: impl Fn(&ZoneState) -> Option<&String>) -> Option<String> {
+    fn join_texts(&self, text: impl Fn(&ZoneState) -> Option<&String>) -> Option<String> {
         let texts = self.zones.iter().filter_map(|(_, state)| text(state));
         let texts: Vec<&str> = texts.map(String::as_str).collect();
         (!texts.is_empty()).then(|| texts.join("; "))
     }
 
-    /// A sentence if the name servers have been silent for a minute.
+    /// A warning if the name servers have been silent for a minute.
     #[must_use]
     pub fn silence(&self, now: Instant) -> Option<String> {
         let lasts = now.saturating_duration_since(self.answered) >= SILENT;
@@ -225,7 +226,7 @@ impl ZoneTests {
     }
 }
 
-/// Whether no name server answered the query.
+/// Whether no name server answered the query, or the zone was exempt from it.
 #[must_use]
 pub fn is_unanswered(reply: &Reply) -> bool {
     let silent = [Failure::TimedOut, Failure::Unreachable];

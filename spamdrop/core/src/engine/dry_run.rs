@@ -1,4 +1,4 @@
-//! The engine without a filter: what it decides is carried out in memory, and
+//! The engine without a filter: its decisions are carried out in memory, and
 //! counted in a [`Prediction`].
 //!
 //! `run --dry-run` passes the lines of the live logs with the real time.
@@ -41,9 +41,9 @@ use slot_counts::SlotCounts;
 
 /// How often [`DryRun::look_after`] is due.
 const SECOND: Duration = Duration::from_secs(1);
-/// How often, while a log has no line.
+/// The interval of the checks that are made up for a gap in an old log.
 const MINUTE: Duration = Duration::from_secs(60);
-/// How many times at most: after a day without a line, nothing changes.
+/// The most checks for one gap: a day of them. Further checks would change nothing.
 const MINUTES: u32 = 1_440;
 
 /// An engine whose blocks are simulated.
@@ -58,7 +58,7 @@ pub struct DryRun {
     regulars: Regulars,
     held: Option<HeldConnections>,
     slots: SlotCounts,
-    /// The lines about connections that several logs have.
+    /// Recognises lines about connections that another log has reported.
     slot_lines: Duplicates,
     prediction: Prediction,
     /// The last [`DryRun::look_after`]; `None` before the first line.
@@ -67,8 +67,8 @@ pub struct DryRun {
 }
 
 impl DryRun {
-    /// A dry run that has seen no line. `senders`: those of the database;
-    /// `zones`: those of the mail server, whose rejections are all believed.
+    /// A dry run that has seen no line. `senders`: the records of the database.
+    /// `zones`: the zones of the mail server. None is tested, so all rejections count.
     #[must_use]
     pub fn new(
         settings: DryRunSettings,
@@ -101,8 +101,8 @@ impl DryRun {
         self.engine.needles()
     }
 
-    /// Takes a line that was read at `now`, as the daemon does; `is_backlog` as
-    /// in [`Engine::read`]. Returns what it would block.
+    /// Takes a line of a live log, which was read at `now`. `is_backlog`: as in
+    /// [`Engine::read`]. Returns the block that the line would have made or renewed.
     pub fn take_line(
         &mut self,
         line: &[u8],
@@ -112,12 +112,12 @@ impl DryRun {
     ) -> Option<WouldBlock> {
         self.begin(now);
         let parsed = self.engine.read(line, is_backlog, now.wall);
-        // A line from before the start tells of another time.
+        // A line of the backlog reports a time before `now`.
         let slot = self.engine.take_slot_line().filter(|_| !is_backlog);
         self.take_parsed(parsed, slot, path, now)
     }
 
-    /// Takes a line of an old log, whose stamp is the time.
+    /// Takes a line of an old log. Its stamp sets the time.
     pub fn replay_line(
         &mut self,
         line: &[u8],
@@ -171,8 +171,8 @@ impl DryRun {
         }
     }
 
-    /// Whether a connection comes from this machine, such as that of a content
-    /// filter: its `smtpd` has slots of its own.
+    /// Whether a connection comes from this machine, such as from a content
+    /// filter. The `smtpd` for such connections has slots of its own.
     fn is_own(&self, addr: IpAddr) -> bool {
         let why = self.protected.why(addr);
         matches!(why, Some(Protection::Loopback | Protection::OwnAddress))
@@ -274,7 +274,7 @@ impl DryRun {
         }
     }
 
-    /// Counts a connection of a blocked source. Returns whether it is one.
+    /// Counts a connection if its source is blocked. Returns whether it is.
     fn hit(&mut self, addr: IpAddr, now: Moment) -> bool {
         let Some(block) = self.blocks.hit(addr, now) else {
             return false;
@@ -304,7 +304,7 @@ impl DryRun {
             Why::Protected(_) => self.prediction.protect(addr),
             _ => {}
         }
-        // The prefix of an allowlist would be a reason of its own.
+        // Without the prefix, so that the whole allowlist counts as one reason.
         let text = match why {
             Why::Protected(Protection::Allowlist(_)) => "on the allowlist".into(),
             why => why.to_string(),
@@ -338,7 +338,7 @@ impl DryRun {
         self.prediction.note_pause(why, now.wall);
     }
 
-    /// The checks that were due since the last line of an old log.
+    /// Makes the checks that were due since the last line of an old log.
     fn look_after_until(&mut self, now: Moment) {
         let Some(looked) = self.looked else { return };
         let gap = now.mono.saturating_sub(looked.mono);
@@ -358,7 +358,7 @@ impl DryRun {
         self.look_after(now);
     }
 
-    /// A private address that proves to be a proxy's must not be blocked.
+    /// Protects a private address that has proved to be a proxy's.
     fn check_proxy(&mut self, now: Moment) {
         let proxy = self.engine.proxy(now);
         if proxy == self.proxy {
@@ -385,7 +385,7 @@ impl DryRun {
     }
 }
 
-/// Whether a rejection counts as the listing of its source.
+/// Whether a rejection with this decision shows that its source is listed.
 fn is_listing(decision: Decision) -> bool {
     match decision {
         Decision::Block { .. } => true,

@@ -10,8 +10,8 @@ use crate::event::{Event, Kind};
 use crate::log::DatedSlotLine;
 use crate::time::{Moment, unix_seconds};
 
-/// How long an event is awaited from another log. Logs are read in turn, and the
-/// journal comes through another process.
+/// The longest time until another log reports the same event. Logs are read in
+/// turn, and the journal comes through another process.
 const WAIT: Duration = Duration::from_secs(60);
 /// Maximum number of events that are remembered; about 1 MiB. An event that is
 /// forgotten early counts again.

@@ -54,8 +54,8 @@ pub struct EngineSettings {
     pub evidence_capacity: usize,
 }
 
-/// The result of an event. The engine has already counted the event and learned
-/// from it.
+/// The result of [`Engine::decide`], which has already counted the event and
+/// learned from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effects {
     /// The decision about the source.
@@ -112,12 +112,12 @@ impl Engine {
         self.scope.protected = protected;
     }
 
-    /// Replaces the /64s that hold a known sender; none at the start.
+    /// Replaces the /64s that hold a known sender. A new engine has none.
     pub fn know(&mut self, known: KnownNets) {
         self.scope.known = known;
     }
 
-    /// The addresses and /64s that limit a block.
+    /// The protected addresses and the /64s of known senders, which limit a block.
     #[must_use]
     pub fn scope(&self) -> &Scope {
         &self.scope
@@ -130,7 +130,7 @@ impl Engine {
         self.parser.needles()
     }
 
-    /// As [`Self::needles`], for a caller that learns nothing.
+    /// As [`Self::needles`], for a caller that learns no evidence.
     #[must_use]
     pub fn event_needles(&self) -> Needles {
         self.parser.event_needles()
@@ -150,7 +150,7 @@ impl Engine {
     ) -> Parsed<'line> {
         let mut parsed = self.parser.parse(line, wall);
         if let Some(connection) = self.parser.take_connection() {
-            // Without a stamp, a line of the backlog may be of any time.
+            // A line of the backlog without a stamp may be as old as the log.
             let at = connection.at.or((!is_backlog).then_some(wall));
             if let Some(at) = at {
                 self.contacts.connected(connection.addr, unix_seconds(at));
@@ -209,7 +209,7 @@ impl Engine {
         decision
     }
 
-    /// Records that the source connected, or that the log was read so far.
+    /// Records a contact of the source. For a delivery, records only how far the log was read.
     fn note_contact(&mut self, event: &Event<'_>, now: Moment) {
         if event.at == Some(SystemTime::UNIX_EPOCH) {
             return;
@@ -234,9 +234,9 @@ impl Engine {
         (event.distance(now.wall) <= JUST_NOW).then_some(evidence)
     }
 
-    /// Applies the pending demotions that have waited long enough, or `all`.
-    /// While the ceiling is tripped, they are dropped instead, because the
-    /// blocklist may have been wrong.
+    /// Applies the pending demotions that have waited long enough; with `all`,
+    /// every one. While the ceiling is tripped, drops every pending demotion
+    /// instead, because the blocklist may have been wrong.
     pub fn settle(&mut self, now: Moment, all: bool) {
         let until = if all { Duration::MAX } else { now.mono };
         let is_wrong = self.ceiling(now).is_some();
@@ -255,14 +255,14 @@ impl Engine {
         self.proxies.proxy(now.mono)
     }
 
-    /// Whether blocks surge, once a minute while they do. The zones should be
-    /// tested then.
+    /// Whether blocks surge; true at most once a minute. The caller should then
+    /// test the zones.
     pub fn take_surge(&mut self, now: Moment) -> bool {
         self.policy.take_surge(now)
     }
 
-    /// Replaces the zones of the mail server. Rejections by those that are
-    /// broken do not count, and pending demotions by them are dropped.
+    /// Replaces the zones of the mail server. Rejections by a broken zone do not
+    /// count, and pending demotions because of one are dropped.
     pub fn set_zones(&mut self, zones: ZoneNames) {
         for zone in zones.broken() {
             self.evidence.drop_zone(zone);
@@ -275,8 +275,8 @@ impl Engine {
         self.policy.resume();
     }
 
-    /// Passes a stored record of a source to the ceiling, at the start of the
-    /// engine.
+    /// Takes a stored record of a source, at the start of the engine. If the
+    /// source is known, the ceiling counts it.
     pub fn remember(&mut self, source: Target, record: &Record, now: Moment) {
         self.evidence.remember(source, record, now);
         if record.standing(unix_seconds(now.wall)).is_known()
@@ -370,8 +370,8 @@ impl Engine {
     }
 }
 
-/// Takes the event of a line that was just written as happening now, if its
-/// stamp is right except for the time zone.
+/// Dates the event of a line that was just written at `now`, if its stamp is
+/// wrong by a time-zone offset only.
 fn correct(event: &mut Event<'_>, now: SystemTime) {
     if let Some(offset) = event.at.and_then(|at| ZoneOffset::between(at, now)) {
         event.at = Some(now);
@@ -381,9 +381,9 @@ fn correct(event: &mut Event<'_>, now: SystemTime) {
 
 #[cfg(test)]
 mod model;
-/// The address by which the ceiling counts a known sender. It counts an IPv6
-/// sender by its /64, so one that is known by its own address alone is not
-/// counted: the rejections of its neighbours would be taken for its own.
+/// The address by which the ceiling counts a known sender. `None`: the sender
+/// is known by its IPv6 address alone. The ceiling counts by the /64, so it
+/// would take the rejections of the sender's neighbours for its own.
 fn counted(source: &Target) -> Option<IpAddr> {
     match source {
         Target::V6Address(_) => None,

@@ -15,7 +15,8 @@ pub(super) const START: u64 = 1_795_392_000;
 const MINUTE: u64 = 60;
 const HOUR: u64 = 3600;
 const DAY: u64 = 86_400;
-/// The engine remembers connections by the hour.
+/// The time for which the engine may remember a connection beyond a week,
+/// because it rounds connections to the hour.
 const MARGIN: u64 = 2 * HOUR;
 
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +29,7 @@ pub(super) enum Fact {
     Delivered(&'static str),
 }
 
-/// A fact about one of some addresses, and its time.
+/// A fact about an address, and its time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Happening {
     pub at: u64,
@@ -103,7 +104,7 @@ pub(super) fn event(happening: &Happening) -> Event<'static> {
     }
 }
 
-/// The standing of a source at the end, by the engine.
+/// Whether a source is known at `now`, by the engine.
 fn by_engine(log: &[Happening], addr: u8, now: u64) -> bool {
     let mut engine = Engine::new(settings(), Protected::default());
     for happening in log {
@@ -124,8 +125,8 @@ fn by_engine(log: &[Happening], addr: u8, now: u64) -> bool {
     record.is_some_and(|record| record.standing(unix_seconds(wall(now))).is_known())
 }
 
-/// The same by the rules as they are written. A connection counts for a week
-/// and a `margin`.
+/// Whether a source is known at `now`, by the rules of the documentation. A
+/// connection counts for a week and `margin`.
 fn by_the_book(log: &[Happening], addr: u8, now: u64, margin: u64) -> bool {
     let own: Vec<&Happening> = log.iter().filter(|other| other.addr == addr).collect();
     let demoted = demotions(&own).into_iter().max().unwrap_or(0);
@@ -229,8 +230,9 @@ proptest! {
         }
     }
 
-    /// Bots, each with a mail that was accepted, and then listed: at a server
-    /// whose known senders are wanted, blocking never pauses.
+    /// Random rejections and accepted messages of bots never trip the ceiling
+    /// while no known sender is rejected, even if a bot's mail was accepted
+    /// shortly before it is listed.
     #[test]
     fn bots_cannot_pause_blocking(
         known in 1..40u8,

@@ -15,12 +15,13 @@ use crate::gate::{self, ConnectionEnds};
 use crate::target::Target;
 use crate::time::unix_seconds;
 
-/// The most blocks, and the most entries of each other list, that are kept;
-/// about 30 MiB. Further ones are only counted.
+/// The most blocks that are kept, and the most entries of each other list, so that a huge
+/// log does not exhaust the memory; about 30 MiB. Further blocks and hits are only counted;
+/// further entries of the other lists are ignored.
 const MOST: usize = 262_144;
 
-/// The percentages of the slots from which on strangers of the three classes
-/// wait, the worst first.
+/// The percentages of the slots from which the strangers of a class wait. The
+/// class that waits first comes first.
 pub(super) const LIMITS: [u32; CLASSES] = {
     let [best, middle, worst] = gate::LIMITS;
     [worst, middle, best]
@@ -44,7 +45,7 @@ pub struct Prediction {
     pub near_misses: BTreeMap<&'static str, u64>,
     /// Lines without a stamp, which are taken to be as old as the line before.
     pub unstamped: u64,
-    /// How often the stamps went back by so much that the log's clock followed.
+    /// How often the log's clock was set back, because the stamps stayed far behind.
     pub set_back: u64,
     /// Number of blocks.
     pub blocked: u64,
@@ -59,7 +60,7 @@ pub struct Prediction {
     pub prevented: u64,
     /// Connections that a rejected peer held for longer than the grace.
     pub held_connections: u64,
-    /// `held_s`: seconds for which they held their slots beyond the grace.
+    /// `held_s`: seconds for which these connections were held beyond the grace.
     #[serde(rename = "held_s", serialize_with = "seconds")]
     pub held: Duration,
     /// Rejections of addresses that are never blocked, by address.
@@ -76,18 +77,20 @@ pub struct Prediction {
     pub pauses: Vec<PredictedPause>,
     /// The times in which a blocklist seems to have listed everybody.
     pub outages: Vec<ListingOutage>,
-    /// The blocks in the order of time; an object each.
+    /// The blocks in the order of time. `--json` prints each as its own object.
     #[serde(skip)]
     pub blocks: Vec<PredictedBlock>,
-    /// The known senders that would have been blocked; an object each.
+    /// The known senders that would have been blocked. `--json` prints each as its
+    /// own object.
     #[serde(skip)]
     pub known_hits: Vec<HitSender>,
-    /// The accepted messages of blocked addresses; an object each.
+    /// The accepted messages of blocked addresses. `--json` prints each as its own
+    /// object.
     #[serde(skip)]
     pub accepted_hits: Vec<HitSender>,
 }
 
-/// A block.
+/// A block that spamdrop would have made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PredictedBlock {
     /// The IPv4 address, IPv6 /64 or IPv6 address.
@@ -107,7 +110,8 @@ pub struct PredictedBlock {
     pub rule: Cow<'static, str>,
 }
 
-/// A sender whose mail is wanted, and that would have been hit.
+/// A known sender that would have been blocked, or a blocked sender whose
+/// message the server accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HitSender {
     /// The address.
@@ -147,9 +151,10 @@ pub struct ListingOutage {
     pub until: Option<SystemTime>,
     /// Senders of at least three accepted messages that were rejected.
     pub rejected: u32,
-    /// All such senders that were heard of in the day before.
+    /// All senders of at least three accepted messages that wrote in the last day,
+    /// and the rejected ones.
     pub regulars: u32,
-    /// The text of such a rejection, escaped, with masked keys of zones.
+    /// The text of the first of these rejections, escaped, with masked keys of zones.
     pub text: String,
 }
 
@@ -164,7 +169,8 @@ pub struct SlotPrediction {
     pub connections: u64,
     /// The most connections at a time.
     pub peak: u32,
-    /// The connections that came above each of three limits.
+    /// The connections that came while more slots were in use than each of three
+    /// limits.
     pub shortages: [SlotShortage; LIMITS.len()],
 }
 
@@ -173,13 +179,13 @@ pub struct SlotPrediction {
 pub struct SlotShortage {
     /// The limit in percent.
     pub above_percent: u32,
-    /// All of them.
+    /// All connections above the limit.
     pub connections: u64,
-    /// Those of known senders.
+    /// Connections of known senders.
     pub known: u64,
-    /// Those of others whose rejection by a blocklist is in the log.
+    /// Connections of other senders whose rejection by a blocklist is in the log.
     pub listed: u64,
-    /// The rest.
+    /// The remaining connections.
     pub unknown: u64,
 }
 

@@ -19,8 +19,9 @@ const MAX_SENDERS: usize = 262_144;
 /// The simulated effect of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReplayedLine {
-    /// By this rule, it would have blocked this address, or would have found
-    /// that the address had offended less than a second earlier.
+    /// By this rule, the line is an offence of this address. It would have
+    /// blocked the address or renewed its block, or it repeats an offence of
+    /// less than a second before.
     Match(IpAddr, Cow<'static, str>),
     /// It reported accepted mail, by this rule.
     Accepted(Cow<'static, str>),
@@ -28,7 +29,7 @@ pub enum ReplayedLine {
     Delivered(Cow<'static, str>),
     /// It was understood, but would not have blocked its source.
     Ignored(Why),
-    /// It looks like a rejection, but was not taken, for this reason.
+    /// It looks like a rejection, but was not taken as one, for this reason.
     NearMiss(&'static str),
     /// It is irrelevant.
     Nothing,

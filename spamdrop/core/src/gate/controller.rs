@@ -1,4 +1,4 @@
-//! Occupancy → gate. Pure: reads no clock and no socket.
+//! Computes the gate from the occupancy. Reads no clock and no socket.
 
 use spamdrop_common::gate::{CLASSES, Gate, GateMode, SHARE_ONE};
 use spamdrop_common::time::MonotonicNs;
@@ -47,9 +47,9 @@ impl GateController {
         self.mode
     }
 
-    /// Computes the gate from a sample of the sockets. `admitted` must have
-    /// been read before the sample. `responders`: the families with a
-    /// responder, as in [`Gate::responders`].
+    /// Computes the gate from a sample of the sockets. `admitted`: the SYNs that the
+    /// gate has admitted so far, read before the sample. `responders`: the families
+    /// with a responder, as in [`Gate::responders`].
     pub fn set(
         &mut self,
         seen: Occupancy,

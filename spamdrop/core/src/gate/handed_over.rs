@@ -1,21 +1,22 @@
 //! The connections that postscreen has handed to `smtpd`.
 //!
-//! The number of slots is postscreen's where postscreen listens. A connection
-//! that it has handed over takes none of them any more, but to the kernel it is
+//! Where postscreen listens, the slots are postscreen's. A connection that
+//! postscreen has handed over takes no slot any more, but to the kernel it is
 //! the same connection as before.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// How long a connection is remembered that does not exist: the line may have
-/// been read late.
+/// How long a connection is remembered after its line was read, or after it was
+/// last seen in the kernel. It may have ended before its line was read.
 const UNSEEN: Duration = Duration::from_secs(2);
 /// The most connections that are remembered, far more than there are processes
 /// of `smtpd`.
 const CAPACITY: usize = 16_384;
 
-/// The peers' addresses and ports of these connections.
+/// The peers' addresses and ports of the connections that were handed over, with
+/// the time at which each was last seen.
 #[derive(Debug, Default)]
 pub struct HandedOver(HashMap<(IpAddr, u16), Instant>);
 
@@ -27,7 +28,8 @@ impl HandedOver {
         }
     }
 
-    /// Whether the connection of this peer, which exists, was handed over.
+    /// Whether the connection of this peer was handed over. The caller has just
+    /// seen it in the kernel.
     pub fn holds(&mut self, addr: IpAddr, port: u16, now: Instant) -> bool {
         let seen = self.0.get_mut(&(addr, port));
         seen.map(|seen| *seen = now).is_some()

@@ -33,10 +33,10 @@ pub enum ConnectionEnds {
     Assumed,
 }
 
-/// The open connections of a log.
+/// The connections that are open according to the log.
 #[derive(Debug, Default)]
 pub struct LoggedConnections {
-    /// In the order of their beginnings.
+    /// The open connections of each peer, the oldest first.
     peers: HashMap<IpAddr, VecDeque<OpenConnection>>,
     /// The peer of each open connection, by its deadline.
     deadlines: BTreeMap<Deadline, IpAddr>,
@@ -45,7 +45,7 @@ pub struct LoggedConnections {
     has_postscreen: bool,
 }
 
-/// The time at which a connection counts no more, and its number.
+/// The time from which a connection no longer counts, and the connection's number.
 type Deadline = (Duration, u64);
 
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl LoggedConnections {
     }
 
     /// Takes a line at `now`, which is monotonic. If a connection began, returns
-    /// how many there were before.
+    /// how many connections were open before.
     pub fn take(&mut self, line: &SlotLine, now: Duration) -> Option<u32> {
         if line.is_postscreen && !self.has_postscreen {
             *self = Self {
@@ -88,15 +88,16 @@ impl LoggedConnections {
         }
     }
 
-    /// Takes the outcome of a connection. It ends one whose end is not logged.
+    /// Takes the outcome of a connection, which ends the connection if the server
+    /// logs no end.
     pub fn take_outcome(&mut self, addr: IpAddr, port: Option<u16>) {
         if self.ends == Some(ConnectionEnds::Assumed) {
             self.close(addr, port);
         }
     }
 
-    /// Whether the line is one of the process that listens, whose connections
-    /// take the slots.
+    /// Whether the process that listens has logged the line. Only the connections
+    /// of this process take slots.
     #[must_use]
     pub fn is_of_listener(&self, line: &SlotLine) -> bool {
         line.is_postscreen == self.has_postscreen
@@ -151,8 +152,8 @@ impl LoggedConnections {
         }
     }
 
-    /// Forgets the connection with the first deadline. It is mostly the oldest of
-    /// its peer.
+    /// Forgets the connection with the first deadline. It is usually the oldest of its
+    /// peer, with which the search begins.
     fn forget_first(&mut self) {
         let Some((deadline, addr)) = self.deadlines.pop_first() else {
             return;
@@ -174,7 +175,7 @@ impl LoggedConnections {
 mod tests {
     use super::*;
 
-    fn line(addr: u8, port: Option<u16>, change: SlotChange) -> SlotLine {
+    fn slot_line(addr: u8, port: Option<u16>, change: SlotChange) -> SlotLine {
         SlotLine {
             addr: IpAddr::from([192, 0, 2, addr]),
             port,
@@ -192,8 +193,8 @@ mod tests {
     #[test]
     fn a_connection_counts_from_its_beginning_to_its_end() {
         use SlotChange::{Closed, Opened};
-        let open = |addr| line(addr, None, Opened);
-        let close = |addr| line(addr, None, Closed);
+        let open = |addr| slot_line(addr, None, Opened);
+        let close = |addr| slot_line(addr, None, Closed);
         let lines = [
             (0, close(1)),
             (0, open(1)),
@@ -229,7 +230,7 @@ mod tests {
     fn without_an_end_the_outcome_ends_it_or_time() {
         let mut connections = LoggedConnections::default();
         let mut open = |at: u64, port: u16, outcome: Option<u16>| {
-            let line = line(1, Some(port), SlotChange::OpenedWithoutEnd);
+            let line = slot_line(1, Some(port), SlotChange::OpenedWithoutEnd);
             let before = connections.take(&line, Duration::from_secs(at));
             if let Some(port) = outcome {
                 connections.take_outcome(line.addr, (port != 0).then_some(port));
@@ -252,7 +253,7 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_one_peer_costs_no_more_than_many() {
         let mut connections = LoggedConnections::default();
-        let line = line(1, None, SlotChange::Opened);
+        let line = slot_line(1, None, SlotChange::Opened);
         let most = u32::try_from(MOST).unwrap_or_default();
         let started = std::time::Instant::now();
         for number in 0..=most {
@@ -268,13 +269,13 @@ mod tests {
 
     #[test]
     fn a_count_of_the_server_is_believed() {
-        let counted = [5, 1, 0].map(|count| (0, line(1, None, SlotChange::Counted(count))));
+        let counted = [5, 1, 0].map(|count| (0, slot_line(1, None, SlotChange::Counted(count))));
         assert_eq!(counts(&counted), [Some(4), Some(0), Some(0)]);
     }
 
     #[test]
     fn where_postscreen_listens_only_its_connections_count() {
-        let opened = line(1, None, SlotChange::Opened);
+        let opened = slot_line(1, None, SlotChange::Opened);
         let screened = SlotLine {
             port: Some(25),
             is_postscreen: true,

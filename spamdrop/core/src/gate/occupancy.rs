@@ -8,7 +8,7 @@ pub struct Occupancy {
     /// The part of `open` that waits to be accepted.
     pub waiting: u32,
     /// The part of `open` that did not exist in the sample before, without the
-    /// responder's.
+    /// responder's connections.
     pub opened: u32,
     /// Handshakes that began a moment ago and may still be completed.
     pub pending: u32,

@@ -1,7 +1,8 @@
 //! When the server's connections are counted again.
 //!
-//! Each count walks the kernel's table of all connections, so those of a quiet
-//! server are counted seldom. The filter's counters tell of a burst.
+//! Each count walks the kernel's table of all connections, so the connections of
+//! a quiet server are counted seldom. In between, the filter's counters show
+//! whether a burst has begun.
 
 use std::time::Duration;
 
@@ -17,9 +18,10 @@ const CALM: Duration = Duration::from_millis(500);
 /// The time between two counts of a quiet server: less than two seconds, so that
 /// the look two seconds after a count is not too early.
 const SLOW: Duration = Duration::from_millis(1_900);
-/// Slots may run short while more than this part of them is taken: a third.
+/// Slots may run short while more than one in this many is taken: a third.
 const TAKEN: u64 = 3;
-/// Slots may run short while this part of them is admitted in a second: a tenth.
+/// Slots may run short while the SYNs admitted in a second are at least one for this
+/// many slots: a tenth.
 const ADMITTED: u64 = 10;
 /// Slots may run short for this time after a SYN was refused.
 const REFUSED: Duration = Duration::from_secs(10);
@@ -53,7 +55,7 @@ impl CountSchedule {
         let Some((at, before)) = self.last else {
             return true;
         };
-        let counters = Counters::of(stats);
+        let counters = Counters::from_stats(stats);
         now < self.quick_until
             || now >= at.plus(SLOW)
             || counters.refused != before.refused
@@ -70,7 +72,8 @@ impl CountSchedule {
         }
     }
 
-    /// Takes a count of the connections. `stats` must have been read before.
+    /// Takes a count of the connections. `stats` must have been read before the
+    /// count.
     pub fn counted(
         &mut self,
         gate: &Gate,
@@ -79,7 +82,7 @@ impl CountSchedule {
         slots: u32,
         now: MonotonicNs,
     ) {
-        let counters = Counters::of(stats);
+        let counters = Counters::from_stats(stats);
         let last = self.last.replace((now, counters));
         let was_refused = last.is_none_or(|(_, before)| before.refused != counters.refused);
         if was_refused {
@@ -89,7 +92,7 @@ impl CountSchedule {
         let is_taken = gate.open >= gate.limits[CLASSES - 1]
             || u64::from(gate.open) * TAKEN > u64::from(slots)
             || seen.waiting > 0;
-        // The SYNs are counted in any case.
+        // `|`, not `||`: `is_fast` must see each count of the SYNs.
         if self.is_fast(slots, counters.admitted, now) | is_taken {
             self.stay_quick(now.plus(SECOND));
         }
@@ -99,7 +102,8 @@ impl CountSchedule {
         self.quick_until = self.quick_until.max(until);
     }
 
-    /// Whether SYNs are admitted fast.
+    /// Whether the SYNs admitted in a second are at least a tenth of the slots. Begins
+    /// the next second when this one is over.
     fn is_fast(&mut self, slots: u32, admitted: u64, now: MonotonicNs) -> bool {
         let (at, before) = *self.since.get_or_insert((now, admitted));
         let passed = now.elapsed_since(at).max(SECOND);
@@ -111,7 +115,7 @@ impl CountSchedule {
 }
 
 impl Counters {
-    fn of(stats: &GateStats) -> Self {
+    fn from_stats(stats: &GateStats) -> Self {
         Self {
             admitted: stats.admitted,
             refused: stats.refused.iter().sum(),
@@ -119,10 +123,10 @@ impl Counters {
     }
 }
 
-/// Whether a tenth of the slots was admitted in a second. `passed`: the time
-/// between the two counts of SYNs.
+/// Whether the SYNs admitted in a second are at least a tenth of the slots. `before`
+/// and `admitted`: two counts of SYNs, `passed` apart.
 fn is_tenth(admitted: u64, before: u64, slots: u32, passed: Duration) -> bool {
-    // A count that went back began anew.
+    // The count has gone back if the filter's counters began anew.
     let more = u128::from(admitted.saturating_sub(before)) * u128::from(ADMITTED);
     more > 0 && more * 1_000 >= u128::from(slots) * passed.as_millis()
 }
@@ -133,7 +137,7 @@ mod tests {
 
     const SLOTS: u32 = 40;
 
-    fn at(ms: u64) -> MonotonicNs {
+    fn moment(ms: u64) -> MonotonicNs {
         MonotonicNs::from_second(1_000).plus(Duration::from_millis(ms))
     }
 
@@ -153,12 +157,12 @@ mod tests {
         }
     }
 
-    /// A server of which a count at `at(0)` showed nothing for a long time.
+    /// A server of which a count at `moment(0)` showed nothing for a long time.
     fn quiet() -> CountSchedule {
         let mut schedule = CountSchedule::default();
-        assert!(schedule.is_due(&stats(90, 5), SLOTS, at(0)));
+        assert!(schedule.is_due(&stats(90, 5), SLOTS, moment(0)));
         for seconds in [0, 20] {
-            let now = at(0).minus(Duration::from_secs(20 - seconds));
+            let now = moment(0).minus(Duration::from_secs(20 - seconds));
             count(&mut schedule, 0, (90, 5), now);
         }
         schedule
@@ -169,7 +173,7 @@ mod tests {
         schedule.counted(&gate(open), Occupancy::default(), &stats, SLOTS, now);
     }
 
-    /// The times of the looks after `at(0)`, and which of them count, with the
+    /// The times of the looks after `moment(0)`, and which of them count, with the
     /// filter's counters of that time.
     fn looks(
         schedule: &mut CountSchedule,
@@ -178,14 +182,14 @@ mod tests {
     ) -> (Vec<u64>, Vec<u64>) {
         let (mut looks, mut counts, mut ms) = (Vec::new(), Vec::new(), 0);
         loop {
-            ms += schedule.pause(at(ms)).as_millis() as u64;
+            ms += schedule.pause(moment(ms)).as_millis() as u64;
             if ms > until_ms {
                 return (looks, counts);
             }
             looks.push(ms);
             let (admitted, refused) = counters(ms);
-            if schedule.is_due(&stats(admitted, refused), SLOTS, at(ms)) {
-                count(schedule, 0, (admitted, refused), at(ms));
+            if schedule.is_due(&stats(admitted, refused), SLOTS, moment(ms)) {
+                count(schedule, 0, (admitted, refused), moment(ms));
                 counts.push(ms);
             }
         }
@@ -208,8 +212,8 @@ mod tests {
     #[test]
     fn after_a_start_the_counts_are_quick_for_ten_seconds() {
         let mut schedule = CountSchedule::default();
-        assert_eq!(schedule.pause(at(0)), QUICK);
-        count(&mut schedule, 0, (90, 5), at(0));
+        assert_eq!(schedule.pause(moment(0)), QUICK);
+        count(&mut schedule, 0, (90, 5), moment(0));
         let (looked, counted) = looks(&mut schedule, |_| (90, 5), 12_000);
         let quick = every(200, 200..=9_800);
         let calm = [10_000, 10_500, 11_000, 11_500, 12_000];
@@ -220,8 +224,8 @@ mod tests {
     #[test]
     fn a_burst_of_a_tenth_of_the_slots_is_counted_at_the_next_look() {
         let schedule = quiet();
-        assert!(!schedule.is_due(&stats(93, 5), SLOTS, at(200)));
-        assert!(schedule.is_due(&stats(94, 5), SLOTS, at(200)));
+        assert!(!schedule.is_due(&stats(93, 5), SLOTS, moment(200)));
+        assert!(schedule.is_due(&stats(94, 5), SLOTS, moment(200)));
         // And until a second after the one in which it came.
         let (_, counted) = looks(&mut quiet(), |_| (94, 5), 4_000);
         let quick = every(200, 500..=1_700);
@@ -268,8 +272,8 @@ mod tests {
         ];
         for (gate, seen, slots, expected) in cases {
             let mut schedule = quiet();
-            schedule.counted(&gate, seen, &stats(90, 5), slots, at(0));
-            let due = [200, 999, 1_000].map(|ms| schedule.is_due(&stats(90, 5), slots, at(ms)));
+            schedule.counted(&gate, seen, &stats(90, 5), slots, moment(0));
+            let due = [200, 999, 1_000].map(|ms| schedule.is_due(&stats(90, 5), slots, moment(ms)));
             assert_eq!(due, [expected, expected, false], "{gate:?}");
         }
     }
@@ -277,11 +281,11 @@ mod tests {
     #[test]
     fn a_refusal_is_counted_at_once_and_for_ten_seconds() {
         let mut schedule = quiet();
-        assert!(schedule.is_due(&stats(90, 6), SLOTS, at(200)));
-        count(&mut schedule, 0, (90, 6), at(200));
+        assert!(schedule.is_due(&stats(90, 6), SLOTS, moment(200)));
+        count(&mut schedule, 0, (90, 6), moment(200));
         let due = [10_199, 10_200].map(|ms| {
-            let is_due = schedule.is_due(&stats(90, 6), SLOTS, at(ms));
-            count(&mut schedule, 0, (90, 6), at(ms));
+            let is_due = schedule.is_due(&stats(90, 6), SLOTS, moment(ms));
+            count(&mut schedule, 0, (90, 6), moment(ms));
             is_due
         });
         assert_eq!(due, [true, false]);
@@ -290,8 +294,8 @@ mod tests {
     #[test]
     fn one_syn_is_a_burst_on_the_smallest_server_and_a_new_count_is_none() {
         let schedule = quiet();
-        assert!(!schedule.is_due(&stats(90, 5), 1, at(200)));
-        assert!(schedule.is_due(&stats(91, 5), 1, at(200)));
-        assert!(!schedule.is_due(&stats(1, 5), 1, at(200)));
+        assert!(!schedule.is_due(&stats(90, 5), 1, moment(200)));
+        assert!(schedule.is_due(&stats(91, 5), 1, moment(200)));
+        assert!(!schedule.is_due(&stats(1, 5), 1, moment(200)));
     }
 }

@@ -10,9 +10,9 @@ use std::time::Duration;
 use spamdrop_common::gate::SHARE_ONE;
 use spamdrop_common::time::MonotonicNs;
 
-/// The age of the oldest look in the sum. A look covers the time since the one
-/// before, so those of a second are in it while they are 200 ms apart, and only
-/// the newest while the server is quiet.
+/// The age of the oldest look that is summed. A look covers the time since the
+/// look before it. While looks are 200 ms apart, the sum covers a second. On a
+/// quiet server, it has only the newest look.
 const OLDEST: Duration = Duration::from_millis(900);
 /// The prior, as a fraction of the slots (1/8): this many SYNs, each of which
 /// became a connection, are added to the sum. A quiet server so counts a SYN as
@@ -20,7 +20,7 @@ const OLDEST: Duration = Duration::from_millis(900);
 const PRIOR_SHARE: u32 = 8;
 /// A SYN counts this many times its share, because those that become
 /// connections come in bursts: in the next 200 ms they may be several times as
-/// many as on average. What stays free is used after the next look.
+/// many as on average. Slots that so stay free are used after the next look.
 const BURST: u64 = 2;
 
 /// The admitted SYNs and new connections of the last looks.
@@ -40,7 +40,7 @@ struct Look {
 }
 
 impl SynShare {
-    /// The share on a server with this many slots.
+    /// The state before the first look, for a server with this many slots.
     #[must_use]
     pub fn new(slots: u32) -> Self {
         Self {
@@ -50,11 +50,11 @@ impl SynShare {
         }
     }
 
-    /// Takes a look. `admitted`: SYNs admitted so far, read before the
-    /// connections were counted. `opened`: connections that did not exist at
-    /// the last look. `pending`: handshakes that may still be completed.
-    /// Returns how much of a connection the next SYNs count, in units of
-    /// 1 / [`SHARE_ONE`], at most `SHARE_ONE`.
+    /// Takes a look, which is a count of the server's connections. `admitted`:
+    /// SYNs admitted so far, read before the connections were counted. `opened`:
+    /// connections that did not exist at the last look. `pending`: handshakes that
+    /// may still be completed. Returns how much of a connection the next SYNs count,
+    /// in units of 1 / [`SHARE_ONE`], at most `SHARE_ONE`.
     pub fn update(&mut self, admitted: u64, opened: u32, pending: u32, now: MonotonicNs) -> u32 {
         let last = self.admitted.replace(admitted).unwrap_or(admitted);
         let is_old = |look: &Look| now.elapsed_since(look.at) > OLDEST;
@@ -63,7 +63,7 @@ impl SynShare {
         }
         self.looks.push_back(Look {
             at: now,
-            // A count that went back began anew.
+            // The count has gone back if the filter's counters began anew.
             admitted: admitted.saturating_sub(last),
             connections: opened.into(),
         });

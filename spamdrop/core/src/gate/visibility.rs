@@ -7,7 +7,7 @@ use super::Occupancy;
 use crate::listeners::ListenerWatch;
 
 /// Number of minutes with connections in the log, and none in the kernel, after
-/// which the server counts as being elsewhere.
+/// which the server seems to run in another network namespace.
 const UNSEEN: usize = 20;
 /// The period in which these minutes must be.
 const PERIOD: Duration = Duration::from_secs(86_400);
@@ -17,8 +17,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, Default)]
 pub struct Visibility {
     listeners: ListenerWatch,
-    /// The last minutes in which the log told of connections, since one was
-    /// seen in the kernel.
+    /// The last minutes in which the log told of connections, since the kernel last
+    /// showed one.
     unseen: VecDeque<Instant>,
     /// Number of connections that this network namespace has accepted, when
     /// the log last told of one.
@@ -47,8 +47,8 @@ impl Visibility {
     /// Records that the log tells of a connection, if that
     /// [is due](Self::is_due). `accepted`: the number of
     /// connections that this network namespace has accepted so far, on any
-    /// port; `None` if it is unknown. A client can make a connection that is
-    /// too short for a sample, but it is counted there.
+    /// port; `None` if it is unknown. That number includes connections that were
+    /// too short for a sample.
     pub fn logged(&mut self, accepted: Option<u64>, now: Instant) {
         self.last_logged = Some(now);
         if accepted.is_none() || self.accepted != accepted {

@@ -32,17 +32,18 @@ const MAX_WAITING: usize = 1 << 14;
 /// Number of waiting strangers of a class and of better ones from which only
 /// the slow rate applies to the class.
 const MANY: usize = 16;
-/// At the fast rate, one stranger is admitted in this time,
+/// At the fast rate, one stranger is admitted in this time.
 const FAST: Duration = Duration::from_millis(500);
-/// if it has waited for this time: it has repeated its SYN twice, and the slots
-/// above the limit stay free for known senders a little longer.
+/// The fast rate applies to strangers that have waited for this time: they have
+/// repeated their SYN twice, and the slots above the limit stay free for known
+/// senders a little longer.
 const FAST_AFTER: Duration = Duration::from_millis(2_500);
 /// At the slow rate, one stranger of each class is admitted in this time.
 const SLOW: Duration = Duration::from_secs(10);
-/// The fast rate needs a tenth of the slots free, or
+/// The fast rate needs more than one in this many slots free: a tenth.
 const FREE: u32 = 10;
-/// a server that has accepted every connection at once for this time. The
-/// number of slots is then set too low.
+/// Without free slots, the fast rate needs a server that has accepted every
+/// connection at once for this time. The number of slots is then set too low.
 const ACCEPTED_AT_ONCE: Duration = Duration::from_secs(10);
 
 /// The server's answer to a connection for which it has no slot.
@@ -68,7 +69,7 @@ pub struct RefusedSyn {
     pub sequence: u32,
 }
 
-/// A promise to a stranger.
+/// A promise to a stranger that its next SYN is admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AdmitNext {
     /// The stranger.
@@ -86,8 +87,8 @@ pub struct WaitingStrangers {
     older: HashMap<RefusedSyn, MonotonicNs>,
     /// When `first` began.
     begun: MonotonicNs,
-    /// Those that have repeated a SYN. A stranger with many connections waits
-    /// once, so that it does not displace others.
+    /// The strangers that have repeated a SYN. A stranger with many connections
+    /// waits once, so that it does not displace others.
     waiting: HashMap<Target, Wait>,
     next_fast: MonotonicNs,
     next_slow: [MonotonicNs; CLASSES],
@@ -104,7 +105,7 @@ struct Wait {
     first: MonotonicNs,
     last: MonotonicNs,
     class: usize,
-    /// Whether the next SYN was promised to pass since `last`.
+    /// Whether, since `last`, the stranger was promised that its next SYN passes.
     is_promised: bool,
 }
 
@@ -194,10 +195,10 @@ impl WaitingStrangers {
         Some(promise)
     }
 
-    /// How many strangers may be promised a slot. A server that refuses accepts
-    /// every connection at once, which shows nothing, and would refuse a known
-    /// sender whose slot was promised. So a tenth of its slots stays free,
-    /// without those that are promised.
+    /// How many strangers may be promised a slot. A full server that refuses
+    /// accepts every connection at once, so `waiting` does not show that it is
+    /// full, and it would refuse a known sender whose slot a stranger took. So a
+    /// tenth of its slots stays free, besides the promised ones.
     fn room(&self, seen: Occupancy, slots: u32, when_full: WhenFull) -> usize {
         if when_full == WhenFull::Waits {
             return usize::MAX;
@@ -262,7 +263,8 @@ impl WaitingStrangers {
         free * u64::from(FREE) > u64::from(slots) || now.elapsed_since(since) >= ACCEPTED_AT_ONCE
     }
 
-    /// Promises the next SYN of the stranger that has waited longest.
+    /// Promises that its next SYN passes to the stranger that has waited longest, of
+    /// those that `is_meant` accepts; `None`: there is none.
     fn promise(&mut self, is_meant: impl Fn(&Wait) -> bool) -> Option<AdmitNext> {
         let open = |wait: &Wait| !wait.is_promised && is_meant(wait);
         let waiting = self.waiting.values_mut().filter(|wait| open(wait));

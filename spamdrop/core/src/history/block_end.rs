@@ -7,10 +7,10 @@ use crate::owners::EntryOwner;
 use crate::target::Target;
 use crate::time::UnixSeconds;
 
-/// The last block of an address that is not blocked any more.
+/// The last block of an address that is no longer blocked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndedBlock {
-    /// When it was blocked last.
+    /// The time of its last offence.
     pub last: UnixSeconds,
     /// The end.
     pub end: BlockEnd,
@@ -19,7 +19,7 @@ pub struct EndedBlock {
 /// The end of a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BlockEnd {
-    /// Its time was over then.
+    /// Its term ended at this time.
     ByItself(UnixSeconds),
     /// A command of this user ended it.
     Command {
@@ -37,10 +37,11 @@ pub enum BlockEnd {
 }
 
 impl EndedBlock {
-    /// The last block among the events of an address that is not blocked `now`, and the
-    /// commands that name no address. `None` if there is none, or if nothing is known of
-    /// its end. A block of the log lasts at most `hard_limit` after its last offence; zero:
-    /// there is no limit. The history does not have the limit that the block had.
+    /// Finds how the last block of an address ended that is no longer blocked. `events`:
+    /// those of the address, and the commands that name no address, such as `flush`.
+    /// `None`: there was no block, or nothing is known of its end. A block of the log
+    /// without a recorded end ended at most `hard_limit` after its last offence; zero: no
+    /// limit. This is today's setting, because the history does not store that of the time.
     #[must_use]
     pub fn find(events: &[HistoryEvent], hard_limit: Duration, now: UnixSeconds) -> Option<Self> {
         let blocks = events.iter().filter(|it| it.kind == HistoryKind::Blocked);
@@ -61,7 +62,7 @@ impl EndedBlock {
     }
 }
 
-/// The end of this block that an event is.
+/// The end of `block`, if `event` is its end.
 fn end(event: &HistoryEvent, block: &HistoryEvent) -> Option<BlockEnd> {
     let at = event.first;
     match event.kind {
@@ -85,19 +86,19 @@ fn is_ending(command: &HistoryEvent, block: &HistoryEvent) -> bool {
     match words.next().unwrap_or_default() {
         "allow" | "allowlist" | "whitelist" => command.net.is_some() && words.next() == Some("add"),
         "remove" | "unblock" | "unban" | "rm" | "del" => {
-            // The blocks inside a prefix stay.
+            // A command about a prefix keeps the blocks inside it.
             let target = command.net.map(Target::from);
             target.is_some_and(|it| !matches!(it, Target::Net(_))) && is_of_owner(command, block)
         }
         "flush" => is_of_owner(command, block),
-        // With an interface, it leaves the entries.
+        // With an interface, `detach` keeps the entries.
         "detach" => words.next().is_none(),
         _ => false,
     }
 }
 
-/// Whether a command concerns every owner, or the one of this block. The history does not
-/// tell a block of the FIFO from that of a jail.
+/// Whether a command concerns every owner, or the owner of this block. The history does
+/// not tell a block of the FIFO from that of a jail.
 fn is_of_owner(command: &HistoryEvent, block: &HistoryEvent) -> bool {
     let owner = command.text.split_once("--owner");
     owner.is_none_or(|(_, owner)| {
@@ -115,20 +116,20 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3_600);
 
-    fn at(seconds: u64) -> UnixSeconds {
+    fn second(seconds: u64) -> UnixSeconds {
         UnixSeconds::new(seconds)
     }
 
     fn event(kind: HistoryKind, first: u64, last: u64) -> HistoryEvent {
         HistoryEvent {
-            last: at(last),
-            ..HistoryEvent::new(kind, None, at(first))
+            last: second(last),
+            ..HistoryEvent::new(kind, None, second(first))
         }
     }
 
     fn command(first: u64, text: &str) -> HistoryEvent {
         let net = text.split(' ').find_map(parse_net);
-        HistoryEvent::command(net, 1, at(first), "anna".into(), text.as_bytes())
+        HistoryEvent::command(net, 1, second(first), "anna".into(), text.as_bytes())
     }
 
     fn of_net(net: &str, event: HistoryEvent) -> HistoryEvent {
@@ -139,18 +140,18 @@ mod tests {
     }
 
     fn found(events: &[HistoryEvent]) -> Option<BlockEnd> {
-        EndedBlock::find(events, HOUR, at(9_000)).map(|it| it.end)
+        EndedBlock::find(events, HOUR, second(9_000)).map(|it| it.end)
     }
 
     #[test]
     fn an_end_that_was_seen_is_told_as_it_was() {
         let block = event(HistoryKind::Blocked, 100, 200);
         let ended = event(HistoryKind::Ended, 800, 800);
-        let by_itself = Some(BlockEnd::ByItself(at(800)));
+        let by_itself = Some(BlockEnd::ByItself(second(800)));
         assert_eq!(found(&[block.clone(), ended.clone()]), by_itself);
         let removed = command(300, "remove 192.0.2.1");
         let by_command = Some(BlockEnd::Command {
-            at: at(300),
+            at: second(300),
             by: "anna".into(),
             text: "remove 192.0.2.1".into(),
         });
@@ -167,7 +168,7 @@ mod tests {
     #[test]
     fn a_command_after_the_latest_end_ended_nothing() {
         let block = event(HistoryKind::Blocked, 100, 200);
-        let at_latest = Some(BlockEnd::AtLatest(at(3_800)));
+        let at_latest = Some(BlockEnd::AtLatest(second(3_800)));
         for late in ["allow add 192.0.2.1", "remove 192.0.2.1", "flush"] {
             let all = [block.clone(), command(3_801, late)];
             assert_eq!(found(&all), at_latest, "{late}");
@@ -175,7 +176,7 @@ mod tests {
             let by = found(&in_time);
             assert!(matches!(by, Some(BlockEnd::Command { .. })), "{by:?}");
             // Without a limit, it may have lasted until then.
-            let by = EndedBlock::find(&all, Duration::ZERO, at(9_000)).map(|it| it.end);
+            let by = EndedBlock::find(&all, Duration::ZERO, second(9_000)).map(|it| it.end);
             assert!(matches!(by, Some(BlockEnd::Command { .. })), "{by:?}");
         }
     }
@@ -185,9 +186,12 @@ mod tests {
         let block = of_net("2001:db8::/64", event(HistoryKind::Blocked, 100, 200));
         let alone = of_net("2001:db8::1/128", event(HistoryKind::Ended, 300, 300));
         let all = [block.clone(), alone];
-        assert_eq!(found(&all), Some(BlockEnd::AtLatest(at(3_800))));
+        assert_eq!(found(&all), Some(BlockEnd::AtLatest(second(3_800))));
         let whole = of_net("2001:db8::/64", event(HistoryKind::Ended, 800, 800));
-        assert_eq!(found(&[block, whole]), Some(BlockEnd::ByItself(at(800))));
+        assert_eq!(
+            found(&[block, whole]),
+            Some(BlockEnd::ByItself(second(800)))
+        );
     }
 
     #[test]
@@ -195,14 +199,14 @@ mod tests {
         let block = event(HistoryKind::Blocked, 100, 200);
         assert_eq!(
             found(std::slice::from_ref(&block)),
-            Some(BlockEnd::AtLatest(at(3_800)))
+            Some(BlockEnd::AtLatest(second(3_800)))
         );
         assert_eq!(
-            EndedBlock::find(std::slice::from_ref(&block), Duration::ZERO, at(9_000)),
+            EndedBlock::find(std::slice::from_ref(&block), Duration::ZERO, second(9_000)),
             None
         );
         // It may have been earlier, for it is over now.
-        let now = at(1_000);
+        let now = second(1_000);
         let found_now = EndedBlock::find(std::slice::from_ref(&block), HOUR, now);
         assert_eq!(found_now.map(|it| it.end), Some(BlockEnd::AtLatest(now)));
         // The time of a command of the FIFO is not in the history.

@@ -8,8 +8,8 @@ use crate::target::Target;
 use crate::time::UnixSeconds;
 
 /// The most sources whose refusals wait to be taken, so that forged sources cannot
-/// fill the memory. Refusals of further ones are summed, without a source. They have
-/// a place again as soon as some were taken: no source holds one for a whole wave.
+/// fill the memory. The refusals of further sources are summed, without a source. There
+/// is room again as soon as some were taken: no source keeps its place for a whole wave.
 pub(super) const SOURCES: usize = 2_048;
 
 /// The refusals since they were last taken.
@@ -18,7 +18,7 @@ pub struct RefusalSums {
     sums: HashMap<Key, Sum>,
 }
 
-/// The start of the wave, and the source; `None`: those beyond the maximum.
+/// The start of the wave, and the source; `None`: the sources beyond [`SOURCES`].
 type Key = (UnixSeconds, Option<Target>);
 
 /// The refusals of a source since they were last taken.
@@ -27,7 +27,7 @@ struct Sum {
     first: UnixSeconds,
     last: UnixSeconds,
     refused: u32,
-    /// Those that the gate only observed.
+    /// Refusals that the gate only observed.
     observed: u32,
 }
 
@@ -71,8 +71,8 @@ impl RefusalSums {
         self.sums.entry(key).or_default().add(at, is_refused);
     }
 
-    /// Takes the refusals of at most this number of sources, sorted by wave and
-    /// source, and those without one.
+    /// Takes the refusals of at most `most` sources, sorted by wave and source, and
+    /// those that were summed without a source.
     pub fn take(&mut self, most: usize) -> Vec<HistoryEvent> {
         let (others, sources): (Vec<Key>, Vec<Key>) =
             self.sums.keys().partition(|(_, source)| source.is_none());
@@ -93,16 +93,16 @@ mod tests {
         std::net::Ipv4Addr::from_bits(0xc000_0200 + n).into()
     }
 
-    fn at(seconds: u64) -> UnixSeconds {
+    fn second(seconds: u64) -> UnixSeconds {
         UnixSeconds::new(seconds)
     }
 
     #[test]
     fn refusals_are_summed_by_source_and_wave() {
         let mut sums = RefusalSums::default();
-        sums.add(addr(1), at(100), at(101), true);
-        sums.add(addr(2), at(100), at(102), false);
-        sums.add(addr(1), at(100), at(103), true);
+        sums.add(addr(1), second(100), second(101), true);
+        sums.add(addr(2), second(100), second(102), false);
+        sums.add(addr(1), second(100), second(103), true);
         let seen = |events: Vec<HistoryEvent>| -> Vec<_> {
             let row = |event: HistoryEvent| {
                 let net = event.net.map(|net| net.addr());
@@ -125,16 +125,16 @@ mod tests {
             ]
         );
         assert_eq!(sums.take(usize::MAX), []);
-        sums.add(addr(1), at(100), at(109), true);
+        sums.add(addr(1), second(100), second(109), true);
         assert_eq!(
             seen(sums.take(usize::MAX)),
             [(refused, Some(addr(1)), 1, 109, 109)]
         );
         // Those of an older wave need not be taken before.
-        sums.add(addr(1), at(100), at(110), true);
-        sums.add(addr(1), at(500), at(501), true);
+        sums.add(addr(1), second(100), second(110), true);
+        sums.add(addr(1), second(500), second(501), true);
         let waves = sums.take(usize::MAX).into_iter().map(|event| event.wave);
-        assert!(waves.eq([at(100), at(500)]));
+        assert!(waves.eq([second(100), second(500)]));
     }
 
     #[test]
@@ -142,7 +142,7 @@ mod tests {
         let mut sums = RefusalSums::default();
         let sources = u32::try_from(SOURCES).unwrap_or_default();
         for n in 0..sources + 9 {
-            sums.add(addr(n), at(100), at(101), true);
+            sums.add(addr(n), second(100), second(101), true);
         }
         let others = sums.take(0);
         let others = others.iter().map(|event| (event.net, event.count));
@@ -155,10 +155,10 @@ mod tests {
         let mut sums = RefusalSums::default();
         let sources = u32::try_from(SOURCES).unwrap_or_default();
         for n in 0..sources {
-            sums.add(addr(n), at(100), at(101), true);
+            sums.add(addr(n), second(100), second(101), true);
         }
         assert_eq!(sums.take(9).len(), 9);
-        sums.add(addr(sources), at(100), at(102), true);
+        sums.add(addr(sources), second(100), second(102), true);
         let events = sums.take(usize::MAX);
         let late = |event: &HistoryEvent| event.net == Some(addr(sources).into());
         assert_eq!(events.iter().filter(|event| late(event)).count(), 1);

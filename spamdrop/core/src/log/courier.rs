@@ -52,7 +52,7 @@ fn by_server<'line>(context: &mut Context<'_>, message: &'line [u8]) -> GrammarR
     context.slot = started(message);
     context.connected = context.slot.map(|slot| slot.addr);
     let (addr, text, envelope) = rejected(message)?;
-    Ok(Finding::rejected(addr, text, "courier-511").with(envelope))
+    Ok(Finding::rejected(addr, text, "courier-511").with_envelope(envelope))
 }
 
 fn by_courierd(message: &[u8]) -> GrammarResult<'_> {
@@ -62,7 +62,7 @@ fn by_courierd(message: &[u8]) -> GrammarResult<'_> {
 
 fn by_client(message: &[u8]) -> GrammarResult<'_> {
     let (addr, envelope) = delivered(message).ok_or("it is not the delivery of a message")?;
-    Ok(Finding::delivered(addr, "courier-delivered").with(envelope))
+    Ok(Finding::delivered(addr, "courier-delivered").with_envelope(envelope))
 }
 
 /// The reason for a near miss that a client can cause.
@@ -100,7 +100,8 @@ fn started(message: &[u8]) -> Option<SlotLine> {
 
 /// Parses the refusal of a message,
 /// `error,relay=IP[,port=N][,ident=X],from=<…>[,to=<…>]: 511` and a text.
-/// Returns the peer, the text and the rest, or the reason for a near miss.
+/// Returns the peer, the text and the fields about the message, or the reason for
+/// a near miss.
 fn rejected(message: &[u8]) -> Result<(IpAddr, &[u8], Envelope<'_>), &'static str> {
     let rest = message
         .strip_prefix(b"error,relay=")
@@ -139,7 +140,7 @@ fn accepted(message: &[u8]) -> Option<IpAddr> {
 /// forwarded mail chooses its own. Therefore a mailbox with a bracket is not
 /// taken, and the address must end the line. The host's reply is on separate
 /// lines after `addr=<…>: `. A bounce has no sender and is not taken, because
-/// the bounced mail chose its destination.
+/// the sender of the bounced mail chose its destination.
 fn delivered(message: &[u8]) -> Option<(IpAddr, Envelope<'_>)> {
     let rest = message.strip_prefix(b"id=")?;
     let (_id, rest) = until_comma(rest)?;
@@ -196,7 +197,8 @@ fn fields(rest: &[u8]) -> Result<(Envelope<'_>, &[u8]), &'static str> {
     Ok((envelope, rest))
 }
 
-/// Parses the port, which Courier logs since 1.0.9. One above 65535 is none.
+/// Parses the port, which Courier logs since 1.0.9; the port is `None` without the
+/// field or above 65535.
 fn port(rest: &[u8]) -> Option<(Option<u16>, &[u8])> {
     let Some(port) = rest.strip_prefix(b",port=") else {
         return Some((None, rest));

@@ -22,10 +22,10 @@
 //!
 //! A delivery (`=>`, or `->` for a further recipient) is not taken if the
 //! message's `<=` line was not seen or has no sender: then the message may be a
-//! bounce, whose destination is chosen by whoever sent the bounced mail. Of a
-//! forwarded mail the sender may choose the mailboxes in both lines, so the
-//! same is true of them as in a rejection. The text of the remote host
-//! (`C="…"`) follows its address.
+//! bounce, whose destination is chosen by whoever sent the bounced mail. The
+//! sender of a forwarded mail may choose the mailboxes in both lines, so a mailbox
+//! with a blank, a quote or a bracket is not taken there either. The text of the
+//! remote host (`C="…"`) follows its address.
 //!
 //! `temporarily rejected` (a 4xx) is not taken: Exim logs it when the blocklist
 //! did not answer.
@@ -45,7 +45,7 @@ use super::slot_line::{SlotChange, SlotLine};
 use super::stamp::Stamp;
 use crate::event::Envelope;
 
-/// A rejection before the message: the host, the fields with the command, the
+/// A rejection before the message. Groups: the host, the fields with the command, the
 /// text.
 static REJECTED: LazyLock<Regex> = LazyLock::new(|| {
     expression(&format!(
@@ -60,11 +60,11 @@ static ACCEPTED: LazyLock<Regex> = LazyLock::new(|| {
     ))
 });
 
-/// The arrival of a message, from a host or from this machine, with its sender.
+/// The arrival of a message, from a host or from this machine. Groups: the id, the sender.
 static ARRIVED: LazyLock<Regex> =
     LazyLock::new(|| expression(&format!(r#"^({ID}) <= (?:<>|([^ "<>]+))(?: |$)"#)));
 
-/// A delivery to a host: the id, the recipient, the host.
+/// A delivery to a host. Groups: the id, the recipient, the host.
 static DELIVERED: LazyLock<Regex> = LazyLock::new(|| {
     expression(&format!(
         r#"^({ID}) [=-]> ([^ "<>]+)(?: <[^ "<>]+>)?(?: [FP]=<[^ "<>]*>)* R=[^ "<>=]+ T=[^ "<>=]+(?: S=[0-9]+)? H=(?:[^ ()\[\]]+ )?\[([0-9A-Za-z:.]+)\](?::25)?(?: |$)"#
@@ -96,7 +96,7 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     tells_acceptances: true,
 };
 
-/// Parses a line. A line from syslog may repeat Exim's own stamp.
+/// Parses a line. In a line from syslog, Exim's own stamp may follow the header.
 fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
     let message = match header.program {
         program if context.is_own(&GRAMMAR, program) => {
@@ -159,7 +159,7 @@ fn delivered<'line>(
         recipient: recipient.map(Into::into),
         port: None,
     };
-    Ok(Finding::delivered(addr, "exim-delivered").with(envelope))
+    Ok(Finding::delivered(addr, "exim-delivered").with_envelope(envelope))
 }
 
 /// Parses `SMTP connection from [IP] (TCP/IP connection count = N)`, which

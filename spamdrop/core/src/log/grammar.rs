@@ -26,15 +26,16 @@ pub(super) struct Grammar {
     /// A line without any of these strings is neither an event nor a near miss,
     /// and is not needed to parse a later line.
     pub(super) needles: &'static [&'static str],
-    /// In addition to [`Self::needles`], what lines contain that report a
-    /// connection and no event.
+    /// Further needles, for a caller that wants to know about connections: each
+    /// line that reports a connection contains one of them or of
+    /// [`Self::needles`].
     pub(super) connections: &'static [&'static str],
     /// Whether the lines show reliably which peer's mail was accepted.
     pub(super) tells_acceptances: bool,
 }
 
 impl Grammar {
-    /// Whether the program is the server's, unless it was renamed.
+    /// Whether the server's program, or one of its units, has this name by default.
     pub(super) fn is_usual(&self, program: &[u8]) -> bool {
         is_in(self.programs, program) || self.is_unit(program)
     }
@@ -57,15 +58,16 @@ fn unit(program: &[u8]) -> Option<&[u8]> {
     name.get(..end)
 }
 
-/// The input of a grammar besides the line.
+/// The data of a grammar besides the line: the configured names, the state from
+/// earlier lines, and the fields that the grammar sets beside its result.
 pub(super) struct Context<'a> {
     /// The configured names of the server's program; `None`: the usual ones.
     pub(super) names: Option<&'a [String]>,
     /// Set by a grammar that does not take the line: the peer whose connection
     /// the line reports.
     pub(super) connected: Option<IpAddr>,
-    /// Set by a grammar: the peer's address and port, if the line reports that
-    /// the process that listens has handed the connection to another.
+    /// Set by a grammar: the peer's address and port, if the line reports that the
+    /// listening process has handed the peer's connection to another process.
     pub(super) handed_over: Option<(IpAddr, u16)>,
     /// Set by a grammar: what the line says about the server's slots.
     pub(super) slot: Option<SlotLine>,
@@ -75,7 +77,7 @@ pub(super) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// Whether the program is the server's.
+    /// Whether the program belongs to the server, by the configured or usual names.
     pub(super) fn is_own(&self, grammar: &Grammar, program: Option<&[u8]>) -> bool {
         program.is_some_and(|program| match self.names {
             Some(names) => is_in(names, program) || grammar.is_unit(program),
@@ -119,8 +121,8 @@ impl<'line> Finding<'line> {
         }
     }
 
-    /// Adds what else the line says about the message.
-    pub(super) fn with(self, envelope: Envelope<'line>) -> Self {
+    /// Adds the line's other fields about the message.
+    pub(super) fn with_envelope(self, envelope: Envelope<'line>) -> Self {
         Self { envelope, ..self }
     }
 }

@@ -20,8 +20,8 @@ use forms::{FORMS, host_and_tag};
 pub(super) struct Header<'line> {
     /// `None` for RFC 5424's nil stamp, or if there is no stamp.
     pub(super) stamp: Option<Stamp<'line>>,
-    /// The stamp of what passed the line on: a container engine, svlogd, or the
-    /// syslog of the host.
+    /// The stamp of the program that passed the line on: a container engine,
+    /// svlogd, or the syslog of the host.
     pub(super) outer: Option<Stamp<'line>>,
     /// The program's name, without the process id; `None` if there is no syslog
     /// header.
@@ -58,17 +58,18 @@ impl<'line> Header<'line> {
         }
     }
 
-    /// The header of the line that is this line's message, if the program is a
-    /// container whose lines Docker's drivers for syslog and journald pass on.
+    /// Splits the message, which is itself a line with a header if the program is a
+    /// container: Docker's drivers for syslog and journald pass its lines on.
+    /// `None` if the program is no container.
     pub(super) fn nested(&self) -> Option<Self> {
         let is_container = self.program.is_some_and(is_container_tag);
         is_container.then(|| Self::split(self.message).within(self.stamp))
     }
 
-    /// The time of the line. `None` if there is no stamp. The error applies if
-    /// a stamp is invalid. An inner stamp without a zone is in the zone of a
-    /// container; if it agrees with the outer stamp except for the zone, the
-    /// outer one is the time.
+    /// The time of the line; `None` if there is no stamp; an error if a stamp is
+    /// invalid. The inner stamp may be in the unknown time zone of a container. So
+    /// if it has no zone, and differs from the outer stamp only by an offset that
+    /// zones can have, the outer stamp is the time.
     pub(super) fn time(
         &self,
         zone: &TimeZone,
@@ -148,7 +149,7 @@ fn is_container_tag(tag: &[u8]) -> bool {
     let is_id =
         |part: &[u8]| matches!(part.len(), 12 | 64) && part.iter().all(u8::is_ascii_hexdigit);
     let is_end = |byte: &u8| b"/.-_".contains(byte);
-    // A mail server under a name of its own passes nothing on.
+    // A renamed mail server, such as `mail/smtpd`, passes no lines on.
     if memmem::find(tag, b"smtpd").is_some() {
         return false;
     }

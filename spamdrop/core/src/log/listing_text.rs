@@ -2,10 +2,11 @@
 //! on a DNS blocklist.
 //!
 //! Such a text may contain words of the peer, of a sender that a forwarder
-//! passes on, or of another server. A missed rejection costs only a look-up the
-//! next time, but a wrong one costs mail. Therefore words that the peer chose
-//! are removed first, and a text is taken only if nothing in it refers to
-//! something else. The wordings are in `wordings.txt`.
+//! passes on, or of another server. A rejection that is missed costs only a
+//! look-up at the next connection, but a text that is wrongly taken as one costs
+//! mail. Therefore words that the peer chose are removed first, and a text is
+//! taken only if nothing in it refers to something other than the peer. The
+//! patterns are in `reply_patterns.txt`.
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -15,33 +16,33 @@ use regex::bytes::{Captures, Regex};
 
 use super::address;
 use super::grammar::expression;
-use super::wordings::{WORDINGS, Wordings};
+use super::reply_patterns::{REPLY_PATTERNS, ReplyPatterns};
 
 static ADDRESS: LazyLock<Regex> =
     LazyLock::new(|| expression(r"(?:\bipv6:)?([0-9a-f:.]*[0-9a-f])"));
 
 static QUAD: LazyLock<Regex> = LazyLock::new(|| expression(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"));
 
-/// The number of bytes that are examined; no server's reply is longer.
+/// The longest text that is examined, in bytes; no server's reply is longer.
 const MOST: usize = 1024;
 
 /// Whether `text` says that the host `addr` is on a blocklist. It does if it
-/// names a DNS blocklist, or if it contains the address and either mentions a
-/// list or contains the web page of one. `chosen` is the other text in the line
-/// that the peer chose, `names` the text with its host name and HELO. The error
-/// is the reason why the text does not say so, or not reliably.
+/// names a DNS blocklist, if it mentions a list and contains the address, or if it
+/// has a URL of a list with the address in it. `chosen`: text elsewhere in the line
+/// that the peer chose. `names`: the part of the line with the peer's host name and
+/// HELO. The error is the reason why the text does not say so, or not reliably.
 pub(super) fn says_listed(
     text: &[u8],
     addr: IpAddr,
     chosen: &[u8],
     names: &[u8],
 ) -> Result<(), &'static str> {
-    says_listed_by(&WORDINGS, text, addr, chosen, names)
+    says_listed_by(&REPLY_PATTERNS, text, addr, chosen, names)
 }
 
-/// As [`says_listed`], with other wordings.
+/// As [`says_listed`], with other patterns.
 pub(super) fn says_listed_by(
-    wordings: &Wordings,
+    patterns: &ReplyPatterns,
     text: &[u8],
     addr: IpAddr,
     chosen: &[u8],
@@ -58,10 +59,10 @@ pub(super) fn says_listed_by(
         return Err("its text holds a quoted mailbox, which may hold anything");
     }
     let unnamed = without_names(&text, &names.to_ascii_lowercase());
-    if wordings.not.is_match(&unnamed) {
+    if patterns.not.is_match(&unnamed) {
         return Err("its text is not about a listed address");
     }
-    if is_about_other(wordings, &unnamed) {
+    if is_about_other(patterns, &unnamed) {
         return Err("its text is about a sender, a domain, a URL or another server");
     }
     let is_code = |other: &IpAddr| matches!(other, IpAddr::V4(addr) if addr.is_loopback());
@@ -71,12 +72,12 @@ pub(super) fn says_listed_by(
     let text = without(&text, &chosen.to_ascii_lowercase());
     let names = |text| addresses(text).any(|named| named == addr);
     let paged = || {
-        wordings
+        patterns
             .page
             .find_iter(&text)
             .any(|page| names(page.as_bytes()))
     };
-    if wordings.list.is_match(&text) || wordings.some.is_match(&text) && names(&text) || paged() {
+    if patterns.list.is_match(&text) || patterns.some.is_match(&text) && names(&text) || paged() {
         Ok(())
     } else {
         Err("its text is not certain to be about a blocklist; if it is, write a [[pattern]]")
@@ -85,14 +86,14 @@ pub(super) fn says_listed_by(
 
 /// Whether a line may be about a list, by the prefilter.
 pub(super) fn speaks_of_list(line: &[u8]) -> bool {
-    WORDINGS.hint.is_match(line)
+    REPLY_PATTERNS.hint.is_match(line)
 }
 
 /// Words in the names of lists of good hosts.
 const ALLOWLISTS: [&[u8]; 3] = [b"dnswl", b"whitelist", b"allowlist"];
 
-/// Whether the text from ` blocked using ` on names a list of good hosts. It
-/// allocates nothing, because every rejection is asked.
+/// Whether the zone that the text from ` blocked using ` on names is an allow-list,
+/// by its name. Allocates nothing, because it is called for every rejection.
 pub(super) fn is_allowlist(text: &[u8]) -> bool {
     let zone = text.strip_prefix(b" blocked using ").unwrap_or(text);
     let end = memchr::memchr2(b';', b' ', zone).unwrap_or(zone.len());
@@ -104,14 +105,15 @@ pub(super) fn is_allowlist(text: &[u8]) -> bool {
     ALLOWLISTS.iter().any(is_in)
 }
 
-/// Whether a text speaks of something else that is listed. Host names do not
-/// count, because a peer chooses its own; but for those of a list of domains.
-fn is_about_other(wordings: &Wordings, text: &[u8]) -> bool {
+/// Whether a text says that something other than the peer's address is listed.
+/// Host names in it are ignored, because a peer chooses its own, but the names of
+/// lists of domains are not.
+fn is_about_other(patterns: &ReplyPatterns, text: &[u8]) -> bool {
     static NAME: LazyLock<Regex> =
         LazyLock::new(|| expression(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.[a-z][a-z0-9-]*"));
     static DOMAINS: LazyLock<Regex> =
         LazyLock::new(|| expression(r"\b(?:dbl|rhsbl|surbl|uribl)\b"));
-    let text = wordings.peer.replace_all(text, &b"@"[..]);
+    let text = patterns.peer.replace_all(text, &b"@"[..]);
     let text = NAME.replace_all(&text, |name: &Captures<'_>| {
         let name = name.get(0).map_or(&b""[..], |name| name.as_bytes());
         if DOMAINS.is_match(name) {
@@ -120,7 +122,7 @@ fn is_about_other(wordings: &Wordings, text: &[u8]) -> bool {
             b"@".to_vec()
         }
     });
-    wordings.other.is_match(&text)
+    patterns.other.is_match(&text)
 }
 
 /// Replaces each host name that stands in `names` by `@`. Words without a dot
@@ -145,7 +147,7 @@ fn without_names(text: &[u8], names: &[u8]) -> Vec<u8> {
     words.collect()
 }
 
-/// All addresses in a text. None of them may have a zone or a port.
+/// All addresses in a text. An IPv4 address is found also if a port follows it.
 fn addresses(text: &[u8]) -> impl Iterator<Item = IpAddr> {
     let found = ADDRESS.captures_iter(text);
     found.filter_map(|found| {

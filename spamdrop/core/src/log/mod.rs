@@ -7,13 +7,13 @@
 //! choose. [`Pattern`] is for servers without a module.
 //!
 //! Only a permanent rejection because of a blocklist is taken. A 4xx is taken
-//! only from a server that refuses every listed peer with one. From other
+//! only from a server that refuses every listed peer with a 4xx. From other
 //! servers, a 4xx means that a list did not answer or is not trusted yet.
 //!
-//! Deliveries are taken from Courier, Postfix and Exim. That of a bounce is
-//! not taken, because the sender of the bounced mail chooses its destination.
-//! Only Courier names the sender in the line itself; of the others it is
-//! remembered from an earlier line, see [`queued_senders`].
+//! Deliveries are taken from Courier, Postfix and Exim. The delivery of a bounce
+//! is not taken, because the sender of the bounced mail chooses its destination.
+//! Only Courier names the sender in the line of the delivery. For Postfix and
+//! Exim, the sender is remembered from an earlier line, see [`queued_senders`].
 
 mod address;
 mod bytes;
@@ -32,13 +32,13 @@ mod queued_senders;
 mod rblsmtpd;
 mod recognition;
 mod refused_queries;
+mod reply_patterns;
 mod rspamd;
 mod sendmail;
 mod server;
 mod sessions;
 mod slot_line;
 mod stamp;
-mod wordings;
 mod wrapper;
 
 use std::borrow::Cow;
@@ -80,7 +80,7 @@ pub enum Parsed<'line> {
 pub struct ParserSettings {
     /// The mail servers whose lines are parsed.
     pub servers: Vec<MailServer>,
-    /// The names of their programs in the log, where they were renamed.
+    /// The configured names of the servers' programs in the log.
     pub programs: ProgramNames,
     /// Patterns, tried in this order on lines that no server's grammar takes.
     pub patterns: Vec<Pattern>,
@@ -152,13 +152,13 @@ impl Parser {
         self.refused_queries = RefusedQueries::default();
     }
 
-    /// The connection that the last line reported, if it was no event.
+    /// The connection that the last line reported, if that line was no event.
     pub fn take_connection(&mut self) -> Option<Connection> {
         self.connection.take()
     }
 
-    /// The peer's address and port of the connection that the process that
-    /// listens has handed to another, if the last line reported that.
+    /// The peer's address and port, if the last line reported that the listening
+    /// process has handed the peer's connection to another process.
     pub fn take_handed_over(&mut self) -> Option<(IpAddr, u16)> {
         self.handed_over.take()
     }
@@ -198,8 +198,8 @@ impl Parser {
         self.search(|grammar| [grammar.needles, grammar.connections].concat())
     }
 
-    /// As [`Self::needles`], for a caller that ignores connections: a server
-    /// reports several for each event.
+    /// As [`Self::needles`], without the strings of lines that only report a
+    /// connection. For each event, a server logs several such lines.
     #[must_use]
     pub fn event_needles(&self) -> Needles {
         self.search(|grammar| grammar.needles.to_vec())
@@ -213,7 +213,7 @@ impl Parser {
         Needles::any(servers.flat_map(|server| needles(server.grammar())))
     }
 
-    /// Parses a line without its wrapper, whose stamp is `outer`.
+    /// Parses a line whose wrapper was removed. `outer` is the wrapper's stamp.
     fn unwrapped<'line>(
         &mut self,
         line: &'line [u8],
@@ -226,7 +226,7 @@ impl Parser {
         if matches!(parsed, Parsed::Event(_)) {
             return parsed;
         }
-        // Only a program that is no mail server passes on the lines of others.
+        // A mail server passes no other program's lines on.
         let names = &self.settings.programs;
         let passes_on = |program| !names.is_mail_servers(program);
         let inner = header.program.filter(|program| passes_on(program));
@@ -247,7 +247,7 @@ impl Parser {
         for server in &self.settings.servers {
             let grammar = server.grammar();
             let mut context = Context {
-                names: self.settings.programs.of(*server),
+                names: self.settings.programs.names(*server),
                 connected: None,
                 handed_over: None,
                 slot: None,
@@ -310,7 +310,8 @@ impl Parsed<'_> {
     }
 }
 
-/// Splits off the header, and the name of a service that precedes it.
+/// Splits off the header. Returns the line without a container's name at its
+/// start, and the header.
 fn split(line: &[u8]) -> (&[u8], Header<'_>) {
     let header = Header::split(line);
     if header.stamp.is_none()

@@ -94,8 +94,8 @@ fn session(message: &[u8]) -> Option<(u64, &[u8])> {
     Some((id, rest.strip_prefix(b"smtp ")?))
 }
 
-/// Whether the command precedes the message. The command is empty if a filter
-/// closes the connection, at any time.
+/// Whether the command precedes the message. An empty command does not count: a
+/// filter that closes the connection, at any time, leaves it empty.
 fn is_early(command: &[u8]) -> bool {
     let verb = command
         .split(|byte| *byte == b' ')

@@ -147,8 +147,8 @@ fn compile(source: &str) -> Result<Regex, String> {
 fn anchored(nfa: &NFA) -> Result<(), String> {
     if !nfa.is_always_start_anchored() {
         return Err(
-            "`match` must start with `^`, or text that the peer chose could match anywhere in \
-             the line; write out what stands before <HOST>"
+            "`match` must start with `^`; otherwise, text that the peer chose could match \
+             anywhere in the line. Write out the text before <HOST>"
                 .into(),
         );
     }
@@ -183,15 +183,15 @@ fn explain(ambiguous: &Ambiguous) -> String {
             hosts: [a, b],
         } => format!(
             "the place of <HOST> is not certain: in the line \"{line}\" both {a} and {b} could be \
-             it. What is repeated before <HOST> must stop where it should: write `[^\\[]*\\[<HOST>\\]`, \
-             not `.*\\[<HOST>\\]`",
+             <HOST>. A repetition before <HOST> must not match the text that starts <HOST>: write \
+             `[^\\[]*\\[<HOST>\\]`, not `.*\\[<HOST>\\]`",
         ),
         Ambiguous::End {
             line,
             hosts: [a, b],
         } => format!(
-            "the end of <HOST> is not certain: in the line \"{line}\" both {a} and {b} could be it. \
-             Write what follows the address, such as `<HOST>\\]`, `<HOST> ` or `<HOST>$`",
+            "the end of <HOST> is not certain: in the line \"{line}\" both {a} and {b} could be \
+             <HOST>. Write the text after the address, such as `<HOST>\\]`, `<HOST> ` or `<HOST>$`",
         ),
         Ambiguous::NotOnce => {
             "<HOST> must stand in every line that matches, and once: not in `(…)?`, `(…)*` or one \

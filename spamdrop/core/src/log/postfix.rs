@@ -1,5 +1,5 @@
-//! Postfix's log lines: `smtpd`, `postscreen`, and of deliveries `qmgr` and
-//! `smtp`.
+//! Postfix's log lines: of `smtpd`, `postscreen` and `dnsblog`, and for deliveries
+//! of `qmgr` and `smtp`.
 //!
 //! ```text
 //! NOQUEUE: reject: RCPT from NAME[IP]: 554 5.7.1 Service unavailable; Client host [IP] blocked using ZONE; TEXT; from=<…> …
@@ -26,14 +26,14 @@
 //! not taken either, because it is logged also if the action is `ignore`, the
 //! default.
 //!
-//! The line of a delivery does not tell the sender. The queue manager does
-//! whenever it begins to deliver the message. A bounce has no sender; its
-//! destination is the choice of whoever sent the bounced mail, so it is not
-//! taken. A forwarded mail's sender chooses the mailboxes in both lines, and
-//! before Postfix 3.5 no quotes mark where one ends. Therefore a mailbox with a
+//! The line of a delivery does not tell the sender. The queue manager logs it
+//! whenever it begins to deliver the message. A bounce has no sender, and whoever
+//! sent the bounced mail chose its destination, so its delivery is not taken. A
+//! forwarded mail's sender chooses the mailboxes in both lines, and before
+//! Postfix 3.5 no quotes mark where a mailbox ends. Therefore a mailbox with a
 //! quote, a bracket or a blank is not taken, nor a line that names a second
-//! relay, because the first one may be part of a mailbox. Ports other than 25
-//! are those of content filters and of LMTP.
+//! relay, because the first one may be part of a mailbox. Only deliveries to
+//! port 25 are taken, because other ports are those of content filters and LMTP.
 
 mod slots;
 
@@ -125,7 +125,7 @@ fn by_postscreen<'line>(context: &mut Context<'_>, message: &'line [u8]) -> Gram
     Ok(unless_refused(found, context))
 }
 
-/// The answer of a blocklist, which precedes postscreen's rejection.
+/// Remembers the answer of a blocklist, which precedes postscreen's rejection.
 fn by_dnsblog<'line>(context: &mut Context<'_>, message: &'line [u8]) -> GrammarResult<'line> {
     if let Some((client, zone, address)) = answered(message) {
         context.refused_queries.answered(client, zone, address);
@@ -155,10 +155,10 @@ fn by_client<'line>(context: &mut Context<'_>, message: &'line [u8]) -> GrammarR
         recipient: Some(recipient.into()),
         port: None,
     };
-    Ok(Finding::delivered(addr, "postfix-delivered").with(envelope))
+    Ok(Finding::delivered(addr, "postfix-delivered").with_envelope(envelope))
 }
 
-/// Processes of Postfix that log what a sender chose, from `master.cf`.
+/// Processes of Postfix, from `master.cf`, that log text which a sender chose.
 const PROCESSES: [&[u8]; 14] = [
     b"smtpd",
     b"postscreen",
@@ -224,7 +224,7 @@ fn rejected<'line>(message: &'line [u8], class: &[u8], rule: &'static str) -> Gr
     let end = memmem::find(text, b"; from=<").unwrap_or(text.len());
     let text = text.get(..end).unwrap_or_default();
     if is_allowlist(zone) {
-        return Err("the list is one of good hosts");
+        return Err("the list that it names is an allow-list");
     }
     Ok(Finding::rejected(addr, text, rule))
 }
@@ -237,7 +237,8 @@ fn answered(message: &[u8]) -> Option<(IpAddr, &[u8], Ipv4Addr)> {
     Some((address::plain(client)?, zone, address.parse().ok()?))
 }
 
-/// Replaces the text of a rejection whose blocklist refused the query.
+/// Returns the rejection, with [`REFUSED_QUERY`] as its text if its blocklist refused the
+/// query.
 fn unless_refused<'line>(found: Finding<'line>, context: &Context<'_>) -> Finding<'line> {
     let Kind::Rejected { text } = &found.kind else {
         return found;
@@ -276,7 +277,7 @@ fn connected(message: &[u8], words: &[u8]) -> Option<IpAddr> {
 }
 
 /// Parses `QUEUE_ID: from=<SENDER>, size=N, nrcpt=N (queue active)`. The sender
-/// is `None` if it may be more than a mailbox, and empty for a bounce.
+/// is `None` if its end is not certain, and empty for a bounce.
 fn activated(message: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     let (id, rest) = queue_id(message)?;
     let rest = rest.strip_prefix(b"from=<")?;
@@ -284,8 +285,8 @@ fn activated(message: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     Some((id, sender.map(|(sender, _)| sender)))
 }
 
-/// The longest line of a delivery that is taken. syslogd may truncate a longer
-/// one, and with it a second relay.
+/// The longest message of a delivery that is taken, in bytes. syslogd may truncate
+/// a longer one, so that a second relay in it would be missed.
 const DELIVERY: usize = 768;
 
 /// Parses `QUEUE_ID: to=<RECIPIENT>, orig_to=<…>, relay=NAME[IP]:25, …,

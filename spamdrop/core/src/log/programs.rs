@@ -8,7 +8,7 @@ use super::server::MailServer;
 pub struct ProgramNames(Vec<(MailServer, Vec<String>)>);
 
 impl ProgramNames {
-    /// Names the program of a server, instead of its usual names.
+    /// Sets the names of a server's program, which replace its usual names.
     pub fn set(&mut self, server: MailServer, names: Vec<String>) {
         self.0.retain(|(other, _)| *other != server);
         self.0.push((server, names));
@@ -16,13 +16,13 @@ impl ProgramNames {
 
     /// The names of a server's program; `None`: its usual names.
     #[must_use]
-    pub fn of(&self, server: MailServer) -> Option<&[String]> {
+    pub fn names(&self, server: MailServer) -> Option<&[String]> {
         let (_, names) = self.0.iter().find(|(of, _)| *of == server)?;
         Some(names)
     }
 
-    /// Whether a mail server's program has this name, or had it before it was
-    /// renamed. Such a program passes on no lines of others.
+    /// Whether a mail server's program has this name, by default or by
+    /// configuration. Such a program logs no lines of other programs.
     pub(super) fn is_mail_servers(&self, program: &[u8]) -> bool {
         let is_configured = |names: &[String]| names.iter().any(|name| name.as_bytes() == program);
         MailServer::ALL

@@ -20,9 +20,9 @@ pub(super) struct QueuedSenders {
 }
 
 impl QueuedSenders {
-    /// Remembers the sender of a message. An empty sender, or one that is too
-    /// long, makes the message one that is never taken. An id that was used
-    /// before is from now on that of this message.
+    /// Remembers the sender of a message, in place of an earlier message with the
+    /// same id. If the sender is empty or too long, no delivery of the message is
+    /// taken.
     pub(super) fn queued(&mut self, id: &[u8], sender: &[u8]) {
         let is_usable = !sender.is_empty() && sender.len() <= SENDER && id.len() <= ID;
         let sender = if is_usable { sender } else { &[] };

@@ -28,8 +28,8 @@ use super::stamp::Stamp;
 
 const NAME: &[u8] = b"rblsmtpd: ";
 
-/// Its default, that of its option `-b`, and that of patched versions that close
-/// the connection.
+/// The reply codes: rblsmtpd's default, that of its option `-b`, and that of
+/// patched versions that close the connection.
 const CODES: [&[u8]; 3] = [b"451 ", b"553 ", b"421 "];
 
 pub(super) const GRAMMAR: Grammar = Grammar {
@@ -53,7 +53,7 @@ fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResu
         Some(_) => return Err(header.not_its()),
     };
     let (addr, text) = report(message.trim_ascii_start())?;
-    let addr = address::plain(addr).ok_or("it does not start with an address")?;
+    let addr = address::plain(addr).ok_or("its client is not an IP address")?;
     if text == b"temporary RBL lookup error" {
         return Err("the blocklist did not answer");
     }

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::{MailServer, Parsed, Parser, ParserSettings};
 
-/// The servers whose lines are in a log.
+/// Finds out which servers wrote a log: the configured ones or others.
 #[derive(Debug)]
 pub struct Recognition {
     configured: Parser,
@@ -15,7 +15,7 @@ pub struct Recognition {
 }
 
 impl Recognition {
-    /// Has seen no line of a log that was written before `now`.
+    /// Starts without any line. `now` decides the year of a stamp without one.
     #[must_use]
     pub fn new(settings: &ParserSettings, now: SystemTime) -> Self {
         let others = MailServer::ALL.into_iter();
@@ -50,7 +50,8 @@ impl Recognition {
         self.fits
     }
 
-    /// The servers to add to the configured ones; none if those fit.
+    /// The servers that are not configured, but whose lines are in the log. Empty
+    /// if the configured servers or patterns have taken a line.
     #[must_use]
     pub fn missing(&self) -> Vec<MailServer> {
         let found = self.others.iter().filter(|(_, _, count)| *count > 0);

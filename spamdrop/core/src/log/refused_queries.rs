@@ -51,9 +51,9 @@ impl RefusedQueries {
         }
     }
 
-    /// Whether the zone that a rejection of the client names has refused the
-    /// query, or every zone that answered has: `postscreen_dnsbl_reply_map` may
-    /// replace the zone's name.
+    /// Whether a rejection of the client by `zone` only means that the zone refused
+    /// the query. `postscreen_dnsbl_reply_map` may replace the zone's name. So if
+    /// no answer of `zone` is known, every zone that answered must have refused.
     pub(super) fn is_refused(&self, client: IpAddr, zone: &[u8]) -> bool {
         let Some(answers) = self.answers.get(&client) else {
             return false;

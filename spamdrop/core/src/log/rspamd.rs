@@ -10,8 +10,9 @@
 //! numbers, and without them the message would not have been rejected. Only the
 //! module `rbl` writes such an option, whatever the administrator calls the
 //! symbol, and a list of good hosts has a negative score. Content says nothing
-//! about a peer, because a forwarder or a great provider may send it; nor does a
-//! list of little weight that completes a score. `(no action)` is an acceptance.
+//! about a peer, because a forwarder or a great provider may send it. A list of
+//! little weight that only completes the score of the content says nothing
+//! either. `(no action)` is an acceptance.
 //!
 //! The sender chooses the Message-ID, which precedes IP; Rspamd leaves no blank
 //! in it. If it contains a whole forged ` ip: 9.9.9.9,`, the true one follows,
@@ -37,12 +38,12 @@ static WRITTEN: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
-/// By how much the bad scores of a rejected message may exceed its total,
-/// because it has good signs as well.
+/// By how much the sum of the positive scores of a rejected message may exceed its
+/// total, which negative scores reduce.
 const MAX_GOOD: f64 = 3.0;
 
-/// The blocklists must have at least this part of the required score: a third.
-/// In Spamhaus' own set-up for Rspamd, a listed peer has 7 of 15.
+/// The blocklists must have at least the required score divided by this number. In
+/// Spamhaus' own set-up for Rspamd, a listed peer has 7 of the required 15.
 const LEAST_PART: f64 = 3.0;
 
 pub(super) const GRAMMAR: Grammar = Grammar {
@@ -78,7 +79,7 @@ fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResu
         }
         return Ok(Finding::accepted(addr, "rspamd-accepted"));
     }
-    let scores = Scores::of(symbols, addr);
+    let scores = Scores::from_symbols(symbols, addr);
     let listing = scores
         .listing
         .ok_or("no blocklist scored for its address")?;
@@ -89,7 +90,7 @@ fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResu
     }
     let is_decisive = scores.listings >= required || total - scores.listings < required;
     if scores.listings < required / LEAST_PART || !is_decisive {
-        return Err("the blocklists did not decide it");
+        return Err("the blocklists did not decide the rejection");
     }
     Ok(Finding::rejected(addr, listing, "rspamd-rbl"))
 }
@@ -109,13 +110,13 @@ struct Scores<'line> {
     listing: Option<&'line [u8]>,
     /// The sum of the scores of all such symbols.
     listings: f64,
-    /// The sum of all scores above 0. A forged symbol cannot hide behind a
-    /// forged good one.
+    /// The sum of all scores above 0. Negative scores are left out, so that a
+    /// sender cannot balance a forged symbol with another forged one.
     bad: f64,
 }
 
 impl<'line> Scores<'line> {
-    fn of(symbols: &'line [u8], addr: IpAddr) -> Self {
+    fn from_symbols(symbols: &'line [u8], addr: IpAddr) -> Self {
         static SYMBOL: LazyLock<Regex> =
             LazyLock::new(|| expression(r"^([A-Za-z0-9_-]+)\((-?[0-9.]+)\)(?:\{([^{}]*)\})?,?"));
         let (mut rest, mut scores) = (symbols, Self::default());

@@ -7,15 +7,16 @@
 //!
 //! The second form results from `FEATURE(delay_checks)`. The administrator
 //! chooses TEXT, and the access map refuses in the same form, so TEXT must name
-//! a blocklist. Other rulesets check senders (`check_mail`) and content
-//! (`check_eoh`), which a forwarder passes on. `arg2` may be the blocklist's
-//! answer (127.0.0.3), so the address is taken from `relay`. The PTR name, the
-//! identd reply (`IDENT:x@`) and the recipient precede it. Sendmail leaves no
-//! blank, comma or bracket in the first two. A line is not taken if its
-//! recipient contains one of these or a quote, or if it has two `relay=`.
+//! a blocklist. Other rulesets are not taken: they check senders (`check_mail`)
+//! and content (`check_eoh`), which a forwarder passes on. `arg2` may be the
+//! blocklist's answer (127.0.0.3), so the address is taken from `relay`. The PTR
+//! name, the identd reply (`IDENT:x@`) and the recipient precede the address.
+//! Sendmail leaves no blank, comma or bracket in the name and the identd reply. A
+//! line is not taken if its recipient contains one of these characters or a
+//! quote, or if the line has two `relay=`.
 //!
-//! If `arg2` is an address with which a blocklist refuses queries, it stands for
-//! TEXT.
+//! If `arg2` is an address with which a blocklist refuses queries, the event has
+//! `arg2` in place of TEXT.
 //!
 //! A 4xx is not taken: FEATURE(dnsbl) logs it when the blocklist did not
 //! answer.

@@ -12,8 +12,8 @@ pub struct SlotLine {
     pub port: Option<u16>,
     /// The change of the connection.
     pub change: SlotChange,
-    /// Whether postscreen wrote the line. Where it listens, the connections of
-    /// `smtpd` take none of its slots.
+    /// Whether postscreen wrote the line. Where postscreen listens, the slots are
+    /// its own, and the connections of `smtpd` take none of them.
     pub is_postscreen: bool,
 }
 

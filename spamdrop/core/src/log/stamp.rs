@@ -24,7 +24,7 @@ pub(super) enum Stamp<'line> {
         civil: &'line [u8],
         offset: Option<Offset>,
     },
-    /// The 24 digits of a TAI64N label, as multilog writes them after a `@`.
+    /// The 24 hexadecimal digits of a TAI64N label, without the `@` before them.
     Tai64n(&'line [u8]),
     /// Seconds since 1970, without their fraction.
     Unix(&'line [u8]),
@@ -84,7 +84,8 @@ impl<'line> Stamp<'line> {
         }
     }
 
-    /// Splits a line after an unambiguous stamp; a plain number is not one.
+    /// Splits a line after an unambiguous stamp. A plain number may be something
+    /// else, so it is not taken.
     pub(super) fn certain(line: &'line [u8]) -> Option<(Self, &'line [u8])> {
         Self::own(line).or_else(|| {
             Self::split(line).filter(|(stamp, _)| match stamp {
@@ -152,8 +153,8 @@ impl<'line> Stamp<'line> {
         Some((Self::Full { civil, offset }, rest))
     }
 
-    /// A stamp of RFC 3164, whose year may stand before it (`year`), before its
-    /// time or behind it.
+    /// Splits a line after a stamp of RFC 3164. Its year may stand before the
+    /// month (`year`, already read), before the time, or after the time.
     fn bsd(line: &'line [u8], year: Option<i16>) -> Option<(Self, &'line [u8])> {
         let (name, rest) = line.split_at_checked(3)?;
         let month = MONTHS.iter().position(|month| *month == name)?;
@@ -189,8 +190,8 @@ fn is_weekday(word: &[u8]) -> bool {
     WEEKDAYS.contains(&word)
 }
 
-/// The year that is `known` already, or else the one before a blank, if there is
-/// one, and the rest.
+/// The year and the rest of the bytes: `known`, if it is set, or else the year and
+/// the blank that `bytes` may start with.
 fn or_year(known: Option<i16>, bytes: &[u8]) -> (Option<i16>, &[u8]) {
     match *bytes {
         _ if known.is_some() => (known, bytes),

@@ -1,8 +1,8 @@
 //! The wrappers that container engines and syslog daemons put around a line.
 //!
-//! A wrapper is recognised only by text before everything that a sender can
-//! write. What a sender writes inside JSON stays data: it is escaped there, and
-//! an object with two keys of the same meaning is not taken.
+//! A wrapper is recognised only by text that precedes everything that a sender
+//! can write. In JSON, the engine escapes the sender's text, so that it stays
+//! data; an object with two keys of the same meaning is not taken.
 
 mod json;
 
@@ -16,7 +16,7 @@ use super::stamp::{Stamp, is_calendar_word};
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unwrapped<'line> {
     pub(super) text: Cow<'line, [u8]>,
-    /// When the wrapper was written.
+    /// The stamp of the wrapper.
     pub(super) stamp: Option<Stamp<'line>>,
 }
 
@@ -84,8 +84,8 @@ fn cri(rest: &[u8]) -> Option<&[u8]> {
         .or_else(|| rest.strip_prefix(b"err F "))
 }
 
-/// Whether the text behind a stamp has its own, as in the output of docker logs
-/// `--timestamps`.
+/// Whether the text behind a stamp has a stamp or a priority of its own, as in the
+/// output of docker logs `--timestamps`.
 fn has_header(text: &[u8]) -> bool {
     let is_seconds = || match Stamp::split(text) {
         Some((Stamp::Unix(seconds), _)) => seconds.len() == "1795423854".len(),
@@ -95,14 +95,14 @@ fn has_header(text: &[u8]) -> bool {
     is_structured || Stamp::certain(text).is_some() || is_seconds()
 }
 
-/// Splits a line after a stamp of RFC 3339 with its zone, if a wrapper or a
-/// whole line follows.
+/// Splits a line after a wrapper's stamp: an RFC 3339 stamp with a time zone, before
+/// the fields of [`cri`] or a line with its own header. `None` for any other line.
 fn stamped(line: &[u8]) -> Option<(Stamp<'_>, &[u8])> {
     if !is_rfc3339(line) {
         return None;
     }
     let (_, rest) = token(line)?;
-    // Nearly all lines have the name of a host here.
+    // Fast path: nearly all lines have a host name here, and so no wrapper.
     if !matches!(rest.first()?, b's' | b'<' | b'@' | b'0'..=b'9' | b'A'..=b'Z') {
         return None;
     }
@@ -115,8 +115,9 @@ fn is_rfc3339(line: &[u8]) -> bool {
     line.get(4) == Some(&b'-') && line.get("2026-11-03".len()) == Some(&b'T')
 }
 
-/// `mail Nov  3 08:50:54 mx1 prog: message`: podman logs `--names`. Only a line
-/// that has its own stamp, and is not understood otherwise, has such a name.
+/// Removes the name in `mail Nov  3 08:50:54 mx1 prog: message`: podman logs
+/// `--names`. `None` if no stamp follows. The caller has found no stamp at the
+/// start of the line.
 pub(super) fn strip_name(line: &[u8]) -> Option<&[u8]> {
     let (name, rest) = token(line)?;
     if !is_container(name) || is_calendar_word(name) {

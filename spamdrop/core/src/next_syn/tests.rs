@@ -231,7 +231,7 @@ fn a_filter_that_does_not_watch_port_25_drops_nothing_there() {
     blocked.address = entry(FUTURE, SEALED);
     blocked.settings.ports[0] = 465;
     assert_eq!(blocked.next_syn(UNIX, NOW), Reason::OtherPort);
-    assert_eq!(Fate::of(Reason::OtherPort), Fate::Accepted);
+    assert_eq!(Fate::from_reason(Reason::OtherPort), Fate::Accepted);
 }
 
 #[test]

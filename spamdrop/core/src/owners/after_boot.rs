@@ -7,14 +7,14 @@ use spamdrop_common::time::MonotonicNs;
 use super::hold::Hold;
 use crate::saved::{Clocks, reckoned};
 
-/// A hold that was stored before this boot, by the clocks `set`. What was left of it
-/// then lasts on, less the time since, as of a saved entry.
+/// Converts a hold that was stored before this boot, when the clocks read `set`. It has
+/// the time that it had left at `set`, less the time since, as a saved entry has.
 #[must_use]
 pub fn after_boot(hold: Hold, set: Clocks, now: Clocks) -> Hold {
-    // The wall clock's second may be nearly over.
+    // The wall clock has whole seconds, so nearly one more may have passed.
     let since = reckoned(set.unix, now.unix).elapsed_since(set.unix) + Duration::from_secs(1);
     let moved = |at: MonotonicNs| match at.elapsed_since(set.mono).saturating_sub(since) {
-        // A hold that is over ends before now, and not in this moment.
+        // A hold that is over must not be live now, so it ends at 0.
         Duration::ZERO => MonotonicNs::default(),
         left => now.mono.plus(left),
     };

@@ -1,12 +1,13 @@
-//! The ends of owners, and what they make of an entry.
+//! The holds of an entry's owners, and the entry that follows from them.
 //!
-//! An entry with one owner is that owner's hold. Of an entry with several, the
-//! database keeps the hold of each, so that the entry can fall back when one lets
-//! go. A hit slides the entry as a whole, by the longest time of its sliding
-//! owners. The last hit is read from the entry's end, so it extends the holds of
-//! the owners that slide. While a fixed end is later than every end that a hit can
-//! set, hits extend no hold: the entry may then end before a sliding owner's time
-//! after the last packet is over.
+//! An entry with one owner has the terms of that owner's hold. For an entry with
+//! several owners, the database keeps the hold of each, so that the entry can fall
+//! back to the other holds when one owner lets go. A hit slides the entry as a whole,
+//! by the longest time of its sliding owners. The time of the last hit is derived from
+//! the entry's end, and extends the holds of the owners that slide. While a fixed end
+//! is later than every end that a hit can set, the last hit is not known and extends
+//! no hold: the entry may then end earlier than a sliding owner's time after the last
+//! packet.
 
 use std::time::Duration;
 
@@ -16,9 +17,9 @@ use spamdrop_common::time::MonotonicNs;
 
 use super::mask::{OwnerBit, OwnerMask};
 
-/// How long the log and the FIFO go on holding an entry if their end is not known,
-/// because the database did not take it: the default `ttl`. Any other owner holds it as
-/// long as it lasts, because its block may be meant for days; `remove` takes it away.
+/// The seconds for which the log or the FIFO holds an entry if its end is not known,
+/// because the database did not store it: the default `ttl`. Any other owner holds the
+/// entry to its end, because the block may be meant for days.
 const UNKNOWN_S: u32 = 600;
 /// After a boot, stored ends are off by up to a second, because the wall clock has told
 /// how long the machine was off.
@@ -41,7 +42,7 @@ pub type OwnerHold = (OwnerBit, Hold);
 impl Hold {
     /// The hold of the only owner of an entry.
     #[must_use]
-    pub fn of(entry: &Entry) -> Self {
+    pub fn from_entry(entry: &Entry) -> Self {
         Self {
             ends: entry.expires,
             hard_until_s: entry.hard_until_s,
@@ -49,7 +50,7 @@ impl Hold {
         }
     }
 
-    /// The hold after a hit at `last`, if it slides.
+    /// The hold after a hit at `last`. A hold without `ttl_s` does not slide.
     fn slid(self, last: Option<MonotonicNs>) -> Self {
         let Some(last) = last.filter(|_| self.ttl_s != 0) else {
             return self;
@@ -61,8 +62,8 @@ impl Hold {
         }
     }
 
-    /// The terms of two holds together: the later end, and of those that slide
-    /// the longer time and the later limit, where none is the latest.
+    /// Joins two holds: the later end and, of the holds that slide, the longer
+    /// `ttl_s` and the later limit. No limit counts as the latest.
     fn and(self, other: Self) -> Self {
         let hard_until_s = match (self.ttl_s, other.ttl_s) {
             (_, 0) => self.hard_until_s,
@@ -87,22 +88,22 @@ impl Hold {
     }
 }
 
-/// The entry with a further hold of this owner, whose earlier ones it keeps.
+/// The entry after this owner has added a hold. The holds before it stay.
 #[must_use]
 pub fn with_hold(entry: &Entry, owner: OwnerBit, hold: Hold) -> Entry {
-    let owners = OwnerMask::of(entry);
+    let owners = OwnerMask::from_entry(entry);
     let hold = match owners == owner.into() {
-        // The newest terms count, but no earlier end.
+        // The new terms replace the old ones, but the end never moves back.
         true => Hold {
             ends: hold.ends.max(entry.expires),
             ..hold
         },
-        false => Hold::of(entry).and(hold),
+        false => Hold::from_entry(entry).and(hold),
     };
     owners.and(owner).of_entry(hold.to_entry(entry))
 }
 
-/// The holds of both; of an owner in both, its two holds together.
+/// The holds of both lists. If an owner is in both, its two holds are joined.
 #[must_use]
 pub fn join(some: &[OwnerHold], others: &[OwnerHold]) -> Vec<OwnerHold> {
     let mut all = some.to_vec();
@@ -115,8 +116,8 @@ pub fn join(some: &[OwnerHold], others: &[OwnerHold]) -> Vec<OwnerHold> {
     all
 }
 
-/// The entry with exactly these holds, of which there is at least one; its hits
-/// and its state are those of `entry`.
+/// The entry with exactly these holds, and the hits and the state of `entry`.
+/// `None` if there is no hold.
 #[must_use]
 pub fn combine(entry: &Entry, holds: &[OwnerHold]) -> Option<Entry> {
     let owners = holds.iter().map(|(owner, _)| OwnerMask::from(*owner));
@@ -134,9 +135,10 @@ pub enum LetGo {
     Kept(Entry, Vec<OwnerHold>),
 }
 
-/// Lets owners of a live entry let go, and those whose holds are over. `stored`
-/// are the holds that the database has of it; those of others than its owners are
-/// of an earlier entry. The entry never ends later than before.
+/// Removes the `leaving` owners of a live entry, and the owners whose holds are
+/// over. `stored`: the holds that the database has for the entry. A hold of another
+/// owner is left from an earlier entry, and ignored. The entry never ends later than
+/// before.
 #[must_use]
 pub fn let_go(entry: &Entry, stored: &[OwnerHold], leaving: OwnerMask, now: MonotonicNs) -> LetGo {
     let mut rest = holds(entry, stored, now);
@@ -148,13 +150,17 @@ pub fn let_go(entry: &Entry, stored: &[OwnerHold], leaving: OwnerMask, now: Mono
     LetGo::Kept(kept, rest)
 }
 
-/// The holds of all owners of an entry. If they do not explain its end, a later one was
-/// not stored: any owner but the log and the FIFO may have it.
+/// The holds of all owners of an entry. If the stored holds do not explain the entry's
+/// end, a later hold was not stored. Any owner except the log and the FIFO may have set
+/// it, so these owners hold the entry to its end.
 #[must_use]
 pub fn holds(entry: &Entry, stored: &[OwnerHold], now: MonotonicNs) -> Vec<OwnerHold> {
-    let owners = OwnerMask::of(entry);
+    let owners = OwnerMask::from_entry(entry);
     if !owners.is_shared() {
-        return owners.each().map(|it| (it, Hold::of(entry))).collect();
+        return owners
+            .each()
+            .map(|it| (it, Hold::from_entry(entry)))
+            .collect();
     }
     let find = |owner| stored.iter().find(|(it, _)| *it == owner);
     let known = owners.each().filter_map(find);
@@ -166,7 +172,7 @@ pub fn holds(entry: &Entry, stored: &[OwnerHold], now: MonotonicNs) -> Vec<Owner
             true => entry.expires.min(now.plus_seconds(UNKNOWN_S)),
             false => entry.expires,
         },
-        ..Hold::of(entry)
+        ..Hold::from_entry(entry)
     };
     let slack = TOLERANCE + Duration::from_nanos(answer_ns(entry.ttl_s));
     let is_explained = together.is_some_and(|it| it.slid(last).ends.plus(slack) >= entry.expires);
@@ -177,8 +183,8 @@ pub fn holds(entry: &Entry, stored: &[OwnerHold], now: MonotonicNs) -> Vec<Owner
     owners.each().map(|owner| (owner, hold(owner))).collect()
 }
 
-/// The time of the hit that has set the end of an entry, if one has: then the end
-/// is later than that of every hold.
+/// The time of the hit that has set the end of an entry. `None`: no hit has, because
+/// the end is not later than `latest`, the end of the last hold.
 fn last_hit(entry: &Entry, latest: MonotonicNs, now: MonotonicNs) -> Option<MonotonicNs> {
     let ttl = Duration::from_secs(entry.ttl_s.into());
     let last = entry.expires.minus(ttl);

@@ -4,7 +4,8 @@ use std::ops::RangeInclusive;
 
 use spamdrop_common::entry::{Entry, ORIGIN_HAND, ORIGIN_LOG, ORIGIN_MASK};
 
-/// The bits of owners with a name; 3 and 4 are kept for owners without one.
+/// The bits of owners with a name. Bits 3 and 4 are reserved for more owners without
+/// a name.
 pub const NAMED_BITS: RangeInclusive<u8> = 5..=63;
 
 /// The number of an owner's bit in the mask, 0 to 63.
@@ -19,7 +20,7 @@ impl OwnerBit {
     /// The FIFO.
     pub const FIFO: Self = Self(2);
 
-    /// The bit with this number, if that is one.
+    /// The bit with this number; `None` if the number is above 63.
     #[must_use]
     pub fn new(number: u8) -> Option<Self> {
         (number < 64).then_some(Self(number))
@@ -37,10 +38,10 @@ impl OwnerBit {
 pub struct OwnerMask(u64);
 
 impl OwnerMask {
-    /// The owners of an entry. One that another version has made without any
-    /// belongs to its origin.
+    /// The owners of an entry. If another version has made the entry without
+    /// owners, its origin tells the owner: the log or the administrator.
     #[must_use]
-    pub fn of(entry: &Entry) -> Self {
+    pub fn from_entry(entry: &Entry) -> Self {
         match entry.owners {
             0 if entry.flags & ORIGIN_LOG != 0 => OwnerBit::LOG.into(),
             0 => OwnerBit::HAND.into(),
@@ -48,13 +49,13 @@ impl OwnerMask {
         }
     }
 
-    /// Whether nobody is in it.
+    /// Whether the set has no owner.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether an owner is in it.
+    /// Whether this owner is in the set.
     #[must_use]
     pub fn contains(self, bit: OwnerBit) -> bool {
         self.0 & (1 << bit.0) != 0
@@ -78,7 +79,7 @@ impl OwnerMask {
         Self(self.0 & !other.into().0)
     }
 
-    /// The owners, by their bits.
+    /// The owners, in the order of their bits.
     pub fn each(self) -> impl Iterator<Item = OwnerBit> {
         let mut left = self.0;
         std::iter::from_fn(move || {

@@ -42,7 +42,7 @@ pub enum EntryOwner {
 }
 
 impl EntryOwner {
-    /// The bit of an owner that needs no table of names.
+    /// The bit of this owner, if it does not depend on [`OwnerNames`].
     #[must_use]
     pub fn fixed_bit(&self) -> Option<OwnerBit> {
         match self {
@@ -91,7 +91,7 @@ impl FromStr for EntryOwner {
     }
 }
 
-/// The bit of an owner with a name, by its number.
+/// Parses the number of a bit in [`NAMED_BITS`].
 fn unnamed(number: &str) -> Option<OwnerBit> {
     let number = number.parse().ok().filter(|it| NAMED_BITS.contains(it));
     number.and_then(OwnerBit::new)

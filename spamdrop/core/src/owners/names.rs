@@ -28,7 +28,7 @@ impl OwnerNames {
         self.owner(bit).to_string()
     }
 
-    /// The owner of a bit. Borrowed, because `list` asks for a million of them.
+    /// The owner of a bit. Borrowed, because `list` looks up a million owners.
     fn owner(&self, bit: OwnerBit) -> Cow<'_, EntryOwner> {
         if let Some(owner) = EntryOwner::of_fixed_bit(bit) {
             return Cow::Owned(owner);
@@ -44,8 +44,9 @@ impl OwnerNames {
         self.0.iter().map(|(_, owner)| owner)
     }
 
-    /// A bit for a new name: the lowest that has none and that no entry has, or
-    /// else one whose owner has no entry. `None` if there is none.
+    /// A bit for a new name: the lowest that has no name and no entry, or else the
+    /// lowest whose owner has no entry. `None` if entries use all bits. `in_use`:
+    /// the bits that an entry has.
     #[must_use]
     pub fn free(&self, in_use: OwnerMask) -> Option<OwnerBit> {
         let is_named = |bit: &OwnerBit| self.0.iter().any(|(it, _)| it == bit);

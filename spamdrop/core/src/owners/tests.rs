@@ -6,13 +6,13 @@ use super::*;
 
 const NOW: u64 = 10_000;
 
-fn at(second: u64) -> MonotonicNs {
+fn moment(second: u64) -> MonotonicNs {
     MonotonicNs::from_second(u32::try_from(second).unwrap())
 }
 
 fn fixed(second: u64) -> Hold {
     Hold {
-        ends: at(second),
+        ends: moment(second),
         hard_until_s: 0,
         ttl_s: 0,
     }
@@ -21,7 +21,7 @@ fn fixed(second: u64) -> Hold {
 /// Slides by ten minutes, up to a limit.
 fn sliding(ends: u64, hard_until_s: u32) -> Hold {
     Hold {
-        ends: at(ends),
+        ends: moment(ends),
         hard_until_s,
         ttl_s: 600,
     }
@@ -108,7 +108,7 @@ fn each_fixed_bit_is_that_of_one_owner() {
 #[test]
 fn an_entry_without_owners_belongs_to_its_origin() {
     let of = |flags| {
-        OwnerMask::of(&Entry {
+        OwnerMask::from_entry(&Entry {
             flags,
             ..Entry::default()
         })
@@ -125,7 +125,7 @@ fn the_end_is_the_latest_and_the_origin_is_the_log_only_alone() {
     assert_eq!(alone.flags, ORIGIN_LOG | SEALED);
     assert_eq!((alone.ttl_s, alone.hard_until_s), (600, 13_600));
     let both = entry(&[log, (drop_list(), fixed(NOW + 86_400))]);
-    assert_eq!(both.expires, at(NOW + 86_400));
+    assert_eq!(both.expires, moment(NOW + 86_400));
     // A hit moves the end only once it is later than the fixed one.
     assert_eq!((both.ttl_s, both.hard_until_s), (600, 13_600));
     assert_eq!(both.flags & ORIGIN_MASK, ORIGIN_HAND);
@@ -139,16 +139,19 @@ fn the_end_is_the_latest_and_the_origin_is_the_log_only_alone() {
 fn an_offence_adds_an_owner_and_never_shortens() {
     let hand = entry(&[(OwnerBit::HAND, fixed(NOW + 86_400))]);
     let both = with_hold(&hand, OwnerBit::LOG, sliding(NOW + 600, 13_600));
-    assert_eq!(both.expires, at(NOW + 86_400));
+    assert_eq!(both.expires, moment(NOW + 86_400));
     assert_eq!(
-        OwnerMask::of(&both),
+        OwnerMask::from_entry(&both),
         OwnerMask::from(OwnerBit::LOG).and(OwnerBit::HAND)
     );
     assert_eq!((both.hits, both.flags), (7, ORIGIN_HAND | SEALED));
     // Alone, the new terms count.
     let log = entry(&[(OwnerBit::LOG, sliding(NOW + 900, 13_600))]);
     let again = with_hold(&log, OwnerBit::LOG, sliding(NOW + 600, 14_000));
-    assert_eq!((again.expires, again.hard_until_s), (at(NOW + 900), 14_000));
+    assert_eq!(
+        (again.expires, again.hard_until_s),
+        (moment(NOW + 900), 14_000)
+    );
 }
 
 #[test]
@@ -159,26 +162,27 @@ fn the_entry_falls_back_to_the_latest_of_the_rest() {
         (drop_list(), fixed(NOW + 86_400)),
     ];
     let shared = entry(&stored);
-    let left = let_go(&shared, &stored, drop_list().into(), at(NOW));
+    let left = let_go(&shared, &stored, drop_list().into(), moment(NOW));
     let left = kept(left);
-    assert_eq!(left.expires, at(NOW + 3_600));
+    assert_eq!(left.expires, moment(NOW + 3_600));
     assert_eq!(
         (left.owners, left.hits, left.flags),
         (0b11, 7, ORIGIN_HAND | SEALED)
     );
-    let LetGo::Kept(left, holds) = let_go(&left, &stored, OwnerBit::HAND.into(), at(NOW)) else {
+    let LetGo::Kept(left, holds) = let_go(&left, &stored, OwnerBit::HAND.into(), moment(NOW))
+    else {
         panic!("it was removed");
     };
-    assert_eq!(left.expires, at(NOW + 600));
+    assert_eq!(left.expires, moment(NOW + 600));
     assert_eq!((left.ttl_s, left.hard_until_s), (600, 13_600));
     assert_eq!((left.flags, holds), (ORIGIN_LOG | SEALED, vec![stored[0]]));
     assert_eq!(
-        let_go(&left, &[], OwnerBit::LOG.into(), at(NOW)),
+        let_go(&left, &[], OwnerBit::LOG.into(), moment(NOW)),
         LetGo::Removed
     );
     // One that does not hold it changes nothing.
     assert_eq!(
-        kept(let_go(&left, &[], OwnerBit::FIFO.into(), at(NOW))),
+        kept(let_go(&left, &[], OwnerBit::FIFO.into(), moment(NOW))),
         left
     );
 }
@@ -190,10 +194,10 @@ fn an_owner_whose_hold_is_over_goes_with_it() {
         (drop_list(), fixed(NOW + 100)),
     ];
     let shared = entry(&stored);
-    let left = kept(let_go(&shared, &stored, OwnerMask::default(), at(NOW)));
+    let left = kept(let_go(&shared, &stored, OwnerMask::default(), moment(NOW)));
     assert_eq!((left.owners, left.ttl_s), (1 << 5, 0));
     assert_eq!(
-        let_go(&shared, &stored, drop_list().into(), at(NOW)),
+        let_go(&shared, &stored, drop_list().into(), moment(NOW)),
         LetGo::Removed
     );
 }
@@ -213,12 +217,15 @@ fn a_hit_extends_the_holds_that_slide() {
     ];
     let mut shared = entry(&stored);
     // The last packet came 100 s ago.
-    shared.expires = at(NOW - 100 + 600);
-    let holds = holds(&shared, &stored, at(NOW));
+    shared.expires = moment(NOW - 100 + 600);
+    let holds = holds(&shared, &stored, moment(NOW));
     let ends: Vec<MonotonicNs> = holds.iter().map(|(_, hold)| hold.ends).collect();
-    assert_eq!(ends, [at(NOW + 500), at(NOW + 200), at(NOW - 1_000)]);
-    let left = kept(let_go(&shared, &stored, OwnerBit::LOG.into(), at(NOW)));
-    assert_eq!((left.expires, left.owners), (at(NOW + 200), 0b10));
+    assert_eq!(
+        ends,
+        [moment(NOW + 500), moment(NOW + 200), moment(NOW - 1_000)]
+    );
+    let left = kept(let_go(&shared, &stored, OwnerBit::LOG.into(), moment(NOW)));
+    assert_eq!((left.expires, left.owners), (moment(NOW + 200), 0b10));
 }
 
 #[test]
@@ -230,7 +237,7 @@ fn a_fixed_end_is_no_hit() {
     let shared = entry(&stored);
     // After a boot, they are a little nearer.
     let shifted = stored.map(|(owner, hold)| {
-        let ends = hold.ends.ns() - at(50).ns();
+        let ends = hold.ends.ns() - moment(50).ns();
         (
             owner,
             Hold {
@@ -239,8 +246,8 @@ fn a_fixed_end_is_no_hit() {
             },
         )
     });
-    let left = kept(let_go(&shared, &shifted, drop_list().into(), at(NOW)));
-    assert_eq!(left.expires, at(NOW + 10));
+    let left = kept(let_go(&shared, &shifted, drop_list().into(), moment(NOW)));
+    assert_eq!(left.expires, moment(NOW + 10));
 }
 
 #[test]
@@ -249,11 +256,11 @@ fn an_unknown_hold_of_the_log_is_short_and_any_other_as_long_as_the_entry() {
     let list = (drop_list(), fixed(NOW + 86_400));
     let log = (OwnerBit::LOG, sliding(NOW + 3_600, 0));
     let shared = entry(&[hand, list, log]);
-    let left = kept(let_go(&shared, &[log], drop_list().into(), at(NOW)));
+    let left = kept(let_go(&shared, &[log], drop_list().into(), moment(NOW)));
     assert_eq!(left.expires, shared.expires);
     let leaving = OwnerMask::from(OwnerBit::HAND).and(drop_list());
-    let left = kept(let_go(&shared, &[], leaving, at(NOW)));
-    assert_eq!(left.expires, at(NOW + 600));
+    let left = kept(let_go(&shared, &[], leaving, moment(NOW)));
+    assert_eq!(left.expires, moment(NOW + 600));
 }
 
 #[test]
@@ -263,7 +270,7 @@ fn a_fall_back_is_never_longer_than_the_entry() {
         (drop_list(), fixed(NOW + 86_400)),
     ]);
     let later = [(drop_list(), fixed(NOW + 900_000))];
-    let left = kept(let_go(&shared, &later, OwnerBit::LOG.into(), at(NOW)));
+    let left = kept(let_go(&shared, &later, OwnerBit::LOG.into(), moment(NOW)));
     assert_eq!(left.expires, shared.expires);
 }
 
@@ -282,18 +289,18 @@ fn rows_that_do_not_explain_the_end_shorten_only_the_log_and_the_fifo() {
         };
         let shared = with_hold(&entry(&stored), OwnerBit::HAND, added);
         for second in [NOW, NOW + 700] {
-            let now = at(second);
+            let now = moment(second);
             let held = holds(&shared, &stored, now);
-            assert_eq!(held[1], (OwnerBit::HAND, Hold::of(&shared)));
+            assert_eq!(held[1], (OwnerBit::HAND, Hold::from_entry(&shared)));
             assert!(
                 held.iter()
-                    .all(|(it, hold)| *it == OwnerBit::HAND || hold.ends <= at(NOW + 600))
+                    .all(|(it, hold)| *it == OwnerBit::HAND || hold.ends <= moment(NOW + 600))
             );
             let left = kept(let_go(&shared, &stored, OwnerMask::default(), now));
             assert_eq!(left.expires, shared.expires);
         }
-        let left = kept(let_go(&shared, &stored, OwnerBit::HAND.into(), at(NOW)));
-        assert_eq!(left.expires, at(NOW + 600));
+        let left = kept(let_go(&shared, &stored, OwnerBit::HAND.into(), moment(NOW)));
+        assert_eq!(left.expires, moment(NOW + 600));
     }
 }
 
@@ -310,10 +317,10 @@ fn a_hit_with_the_terms_of_several_rows_explains_the_end() {
     ];
     let mut shared = entry(&stored);
     // The last packet came while the clock was read.
-    shared.expires = at(NOW + 600).plus(std::time::Duration::from_millis(1));
+    shared.expires = moment(NOW + 600).plus(std::time::Duration::from_millis(1));
     let ends = shared.expires.minus(std::time::Duration::from_secs(300));
     assert_eq!(
-        holds(&shared, &stored, at(NOW))[1],
+        holds(&shared, &stored, moment(NOW))[1],
         (OwnerBit::HAND, Hold { ends, ..short })
     );
 }

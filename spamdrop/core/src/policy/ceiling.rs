@@ -31,7 +31,7 @@ impl fmt::Display for Trip {
         match self {
             Self::Rate { offences, limit } => write!(
                 f,
-                "{offences} offences by new addresses in the last minute, of at most {limit}"
+                "{offences} offences by new addresses in the last minute, limit {limit}"
             ),
             Self::Share { refused, known } => write!(
                 f,
@@ -41,7 +41,7 @@ impl fmt::Display for Trip {
     }
 }
 
-/// The ceiling. Either limit trips it; it recovers by itself.
+/// The ceiling. Either limit trips it. It recovers without the administrator.
 #[derive(Debug)]
 pub(super) struct Ceiling {
     limit: u32,
@@ -51,9 +51,9 @@ pub(super) struct Ceiling {
     share_tripped: bool,
 }
 
-/// The smallest number of refused senders that trips it.
+/// The smallest number of refused known senders that trips the ceiling.
 const MIN_REFUSED: u32 = 5;
-/// The fraction of known senders (1/5) whose refusal trips it.
+/// The fraction of known senders (1/5) whose refusal trips the ceiling.
 const ONE_IN: u32 = 5;
 
 impl Ceiling {
@@ -98,7 +98,8 @@ impl Ceiling {
         (self.share_tripped, self.rate_tripped) = (false, false);
     }
 
-    /// Whether an address may be blocked; `new` if it is not blocked yet.
+    /// Counts an offence, and returns whether the ceiling lets its address be
+    /// blocked. `new`: the address is not blocked yet; only such offences count.
     pub(super) fn admits(&mut self, new: bool, now: Duration) -> bool {
         if new {
             self.offences.count(now);
@@ -110,7 +111,7 @@ impl Ceiling {
         self.share(now).or_else(|| self.rate(now))
     }
 
-    /// Whether it was tripped at the last check.
+    /// Whether the ceiling was tripped at the last check.
     pub(super) fn is_tripped(&self) -> bool {
         self.share_tripped || self.rate_tripped
     }
@@ -128,7 +129,8 @@ impl Ceiling {
         })
     }
 
-    /// Recovers at half of the limit, so that it does not flutter.
+    /// Checks the limits of refused known senders. A trip lasts while half of each limit
+    /// is reached, so that the ceiling does not trip and recover in turns.
     fn share(&mut self, now: Duration) -> Option<Trip> {
         let (refused, known) = self.known.count(now);
         let twice = if self.share_tripped { 2 } else { 1 };

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 /// How long a mail or a refusal counts, in seconds.
 const REMEMBERED: i64 = 24 * 60 * 60;
-/// How long a sender must have been known, in seconds: so long that no source
-/// becomes known within the wave in which it is refused.
+/// How long a sender must have been known before it counts, in seconds. A source
+/// that became known within the wave in which it is refused must not count.
 const PROBATION: i64 = 24 * 60 * 60;
 /// The interval between removals of old events, in seconds.
 const SWEEP: i64 = 60;
 /// The most senders that are remembered; about 4 MiB.
 const CAPACITY: usize = 131_072;
-/// The time of an event that has not happened, and of one before the start.
+/// The time of an event that has not happened. As `Sender::since`: before the start.
 const NEVER: i32 = i32::MIN;
 
 /// Since when a sender is known.
@@ -25,9 +25,9 @@ pub(super) enum Since {
     Now,
 }
 
-/// The known senders, accurate to a minute. Sources that are not known are not
-/// remembered: whoever had a mail accepted a moment ago says nothing about the
-/// blocklists.
+/// The known senders, accurate to a minute. Other sources are not remembered: the
+/// refusal of a source that had its first mail accepted a moment ago says nothing
+/// about the blocklists.
 #[derive(Debug, Default)]
 pub(super) struct KnownSenders {
     senders: HashMap<u64, Sender>,
@@ -41,10 +41,10 @@ pub(super) struct KnownSenders {
 #[derive(Clone, Copy, Debug)]
 struct Sender {
     since: i32,
-    /// The last mail or refusal, if it counts.
+    /// The time of the last mail or refusal; [`NEVER`] if it does not count.
     heard: i32,
     refused: bool,
-    /// False if it is known no longer, and kept because it is refused.
+    /// False if the sender is no longer known, and kept because it is refused.
     is_known: bool,
 }
 
@@ -74,9 +74,8 @@ impl KnownSenders {
         }
     }
 
-    /// Replaces the known senders. One that is refused is kept until its
-    /// refusal does not count any more, because it may have been demoted by the
-    /// blocklist that went wrong.
+    /// Replaces the known senders. A refused sender is kept until its refusal no
+    /// longer counts, because a blocklist that went wrong may have demoted it.
     pub(super) fn replace(&mut self, known: impl Iterator<Item = IpAddr>, now: Duration) {
         let known: HashSet<u64> = known.map(key).collect();
         self.senders.retain(|key, sender| {
@@ -166,7 +165,7 @@ fn seconds(time: Duration) -> i64 {
     i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// A time of [`Sender`].
+/// Converts seconds to a time of [`Sender`] other than [`NEVER`].
 fn clamp(seconds: i64) -> i32 {
     i32::try_from(seconds).unwrap_or(i32::MAX).max(NEVER + 1)
 }

@@ -1,4 +1,4 @@
-//! (event, now, state) → decision.
+//! Decides about an event: block its source, or ignore it and why.
 //!
 //! The policy reads no clock and no file, so that an old log can be replayed
 //! through it.
@@ -68,8 +68,8 @@ impl Decision {
 /// The reason why an event has no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// The line is older than the lifetime of a block, or as far in the future;
-    /// for an acceptance, older than the time for which sources are remembered.
+    /// The stamp of a rejection differs from now by more than the lifetime of a
+    /// block, or that of an acceptance by a day or more.
     Stale,
     /// Courier refused the recipient with a text of its own, not because of a
     /// blocklist.
@@ -120,7 +120,7 @@ impl fmt::Display for Why {
     }
 }
 
-/// The age below which an acceptance is reported as [`Decision::Known`].
+/// An acceptance that is nearer to now than this is [`Decision::Known`].
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The administrator's settings.
@@ -223,7 +223,7 @@ impl Policy {
             Kind::Rejected { text } => match self.no_listing(text) {
                 None if self.mistrust(event.addr, text).is_some() => None,
                 None => (!self.ceiling.is_tripped()).then_some(Evidence::Listed),
-                // A bounce goes to whom a spammer forged as the sender.
+                // A bounce does not count: a spammer has forged its recipient.
                 Some(Why::OwnText) if texts::is_unknown_user(text) => event
                     .envelope
                     .sender
@@ -235,7 +235,8 @@ impl Policy {
         }
     }
 
-    /// The zone that a rejection names, if it is one of the server's.
+    /// The zone of the mail server that a rejection names; `None`: the event is
+    /// no rejection, or names no zone of the server.
     #[must_use]
     pub fn listing_zone(&self, event: &Event<'_>) -> Option<ZoneId> {
         match &event.kind {
@@ -244,14 +245,14 @@ impl Policy {
         }
     }
 
-    /// Passes a sender to the ceiling that was known before the start. Its mail
-    /// was accepted `age` ago.
+    /// Passes a sender that was known before the start to the ceiling. Its last
+    /// mail was accepted `age` ago.
     pub fn remember(&mut self, addr: IpAddr, age: Duration, now: Moment) {
         self.ceiling.know(addr, Since::Before, now.mono);
         self.ceiling.accepted(addr, age, now.mono);
     }
 
-    /// Passes a sender to the ceiling that has become known.
+    /// Passes a sender that has become known to the ceiling.
     pub fn know(&mut self, addr: IpAddr, now: Moment) {
         self.ceiling.know(addr, Since::Now, now.mono);
     }
@@ -261,8 +262,8 @@ impl Policy {
         self.ceiling.know_exactly(known, now.mono);
     }
 
-    /// Replaces the zones of the mail server. The rejections of those that are
-    /// broken are not believed.
+    /// Replaces the zones of the mail server. Rejections by broken ones are not
+    /// believed.
     pub fn set_zones(&mut self, zones: ZoneNames) {
         self.zones = zones;
     }
@@ -272,12 +273,13 @@ impl Policy {
         self.ceiling.reset();
     }
 
-    /// Whether blocks surge, once a minute while they do.
+    /// Whether blocks surge; true at most once a minute.
     pub fn take_surge(&mut self, now: Moment) -> bool {
         self.surge.take(now.mono)
     }
 
-    /// Starts with another log: forgets everything except the configuration.
+    /// Starts with another log: forgets everything except the configuration and
+    /// the zones.
     pub fn start_log(&mut self) {
         let zones = std::mem::take(&mut self.zones);
         *self = Self::new(self.config.clone());
@@ -296,7 +298,8 @@ impl Policy {
         self.no_listing(text)
     }
 
-    /// The reason why a text does not count as that of a blocklist.
+    /// The reason why the text of a rejection is not that of a blocklist; `None`:
+    /// it counts as a blocklist's.
     fn no_listing(&self, text: &[u8]) -> Option<Why> {
         match &self.config.reject_text {
             Some(pattern) => (!pattern.is_match(text)).then_some(Why::OtherText),
@@ -317,9 +320,10 @@ impl Policy {
         zone.is_broken.then_some(Why::BrokenZone)
     }
 
-    /// The ceiling counts the refusal even of a protected sender: if a known
-    /// sender is refused, the blocklist may be wrong. A blocklist that is not
-    /// believed must not stop the others.
+    /// The reason why a rejection never blocks the address. The ceiling counts
+    /// the refusal even of a protected sender: if a known sender is refused, the
+    /// blocklist may be wrong. A rejection by a blocklist that is not believed
+    /// does not count, so that it cannot stop the blocks of other blocklists.
     fn never_blocked(
         &mut self,
         addr: IpAddr,
@@ -334,8 +338,9 @@ impl Policy {
         protected.why(addr).map(Why::Protected)
     }
 
+    /// The reason why an offence does not block the address now.
     fn held_back(&mut self, addr: IpAddr, now: Duration, is_blocked: bool) -> Option<Why> {
-        // If a repeat is not blocked, it was unblocked by hand meanwhile.
+        // If the address of a repeat is not blocked, it was unblocked by hand.
         if self.repeats.seen(addr, now) && is_blocked {
             return Some(Why::Repeat);
         }

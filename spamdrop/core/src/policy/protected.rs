@@ -59,12 +59,12 @@ impl fmt::Display for Protection {
 const MIN_BITS_V4: u8 = 8;
 const MIN_BITS_V6: u8 = 19;
 
-/// All addresses that are never blocked. A clone is cheap: the allowlist, which
-/// can be long, is shared.
+/// All addresses that are never blocked. A clone is cheap, because it shares the
+/// allowlist, which can be long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Protected {
-    /// The machine's own prefixes, and those of any machine: few, and changed
-    /// by the network.
+    /// The prefixes of this machine, and those that are protected on every
+    /// machine. They are few, and change with the network configuration.
     machine: Prefixes,
     allowlist: Arc<Prefixes>,
 }
@@ -76,13 +76,13 @@ impl Default for Protected {
     }
 }
 
-/// The changes to make in a copy of the protected prefixes.
+/// The changes to make in a copy of the protected prefixes, such as the filter's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Prefixes that are no longer protected.
     pub removed: Vec<IpNet>,
-    /// Prefixes that are new or have another reason, and whether they are
-    /// automatic: not of the allowlist.
+    /// Prefixes that are new or have another reason. True: the prefix is
+    /// protected for another reason than the allowlist.
     pub set: Vec<(IpNet, bool)>,
 }
 
@@ -95,8 +95,9 @@ impl Changes {
 }
 
 impl Protected {
-    /// The given prefixes and those that are never blocked on any machine. Of
-    /// two reasons for a prefix, the machine's counts, and then the first.
+    /// The given prefixes and those that are never blocked on any machine. If a
+    /// prefix has two reasons, the machine's counts before the allowlist, and
+    /// the first before the second.
     #[must_use]
     pub fn new(nets: impl IntoIterator<Item = (IpNet, Protection)>) -> Self {
         let is_allowed = |(_, reason): &(_, _)| matches!(reason, Protection::Allowlist(_));
@@ -162,9 +163,9 @@ impl Protected {
     }
 
     /// The reason why the prefix is never blocked, if it is protected: it lies
-    /// in a protected prefix, contains one that is not the administrator's, or
-    /// is wider than /8 (IPv4) or /19 (IPv6). An allowlisted address in a
-    /// blocked prefix is not blocked, because the filter asks the allowlist.
+    /// in a protected prefix, contains one that is not of the allowlist, or is
+    /// wider than /8 (IPv4) or /19 (IPv6). A prefix that contains an allowlisted
+    /// address can be blocked, because the filter looks in the allowlist first.
     #[must_use]
     pub fn why_net(&self, net: IpNet) -> Option<Protection> {
         let net = canonical_net(net);
@@ -195,8 +196,8 @@ impl Protected {
     }
 }
 
-/// The minimum length of a prefix of this family, if the prefix is wider: it is
-/// taken for a mistake.
+/// The minimum prefix length of this family, if the prefix is wider and so taken
+/// for a mistake; otherwise `None`.
 #[must_use]
 pub fn too_wide(net: IpNet) -> Option<u8> {
     let min = match net {
@@ -206,6 +207,7 @@ pub fn too_wide(net: IpNet) -> Option<u8> {
     (net.prefix_len() < min).then_some(min)
 }
 
+/// The prefixes that are never blocked on any machine.
 fn everywhere() -> [(IpNet, Protection); 9] {
     let v4 = |addr: [u8; 4], bits| Ipv4Net::new_assert(Ipv4Addr::from(addr), bits).into();
     let v6 = |first, last, bits| {

@@ -1,8 +1,8 @@
 //! Private addresses from which most mail comes: those of proxies that hide the
 //! senders' addresses.
 //!
-//! A block of such an address would stop all mail. No public address can earn
-//! this, because a sender could otherwise make itself unblockable.
+//! A block of such an address would stop all mail. A public address never counts
+//! as a proxy's, because a sender could otherwise make itself unblockable.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// Number of minutes that count.
+/// The number of minutes for which a connection counts.
 const MINUTES: u64 = 60;
-/// The fewest connections of a proxy in that time; fewer tell nothing.
+/// The fewest connections of a proxy in that time; fewer prove nothing.
 const LEAST: u32 = 20;
-/// A proxy remains one until its share is below a quarter.
+/// A proxy remains one while it has at least one in this many connections: a
+/// quarter.
 const REMAINS: u32 = 4;
 /// Maximum number of private addresses that are counted in a minute.
 const CAPACITY: usize = 64;
@@ -73,8 +74,8 @@ impl Proxies {
     }
 
     /// The private address with more than half of the last hour's connections,
-    /// at least 20. It remains a proxy's until it has less than a quarter of
-    /// at least 20.
+    /// and at least 20. It remains the proxy's until an hour with at least 20
+    /// connections in which it has less than a quarter of them.
     pub fn proxy(&mut self, now: Duration) -> Option<IpAddr> {
         let number = now.as_secs() / 60;
         self.minutes

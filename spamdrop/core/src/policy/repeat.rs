@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use std::collections::HashSet;
 
-/// A reply of several lines is logged line by line, and a peer can receive
-/// several replies within a moment.
+/// Offences of an address within this time are one. A reply of several lines is
+/// logged line by line, and a peer can receive several replies within a moment.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// An address that is forgotten early only causes a second block.
+/// The most addresses that are remembered. An address that is forgotten early only
+/// causes a second block.
 const CAPACITY: usize = 8192;
 
 /// The offenders of the last second.

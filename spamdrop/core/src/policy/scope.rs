@@ -1,6 +1,7 @@
-//! The addresses that a block covers. An IPv6 sender is blocked by its /64, because a host
-//! usually has a whole one; but a /64 that also holds a protected address or a
-//! known sender is a pool of several hosts, so only the offender is blocked.
+//! The addresses that a block covers. An IPv6 sender is blocked with its /64,
+//! because a host usually has a whole /64. But a /64 that also holds a protected
+//! address or a known sender is shared by several hosts, so only the offender is
+//! blocked.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -17,7 +18,7 @@ use crate::target::{ShownNet, Target};
 pub enum KnownNets {
     /// The known senders cannot be read, so any /64 may hold one.
     Unread,
-    /// Exactly these.
+    /// Exactly these /64s hold a known sender.
     Read(Arc<HashSet<[u8; 8]>>),
 }
 
@@ -29,7 +30,7 @@ impl Default for KnownNets {
 }
 
 impl FromIterator<Target> for KnownNets {
-    /// Other targets than IPv6 senders are ignored.
+    /// Ignores IPv4 targets.
     fn from_iter<I: IntoIterator<Item = Target>>(senders: I) -> Self {
         let keys = senders
             .into_iter()
@@ -42,7 +43,7 @@ impl FromIterator<Target> for KnownNets {
 }
 
 impl KnownNets {
-    /// The /64s that are not in an older version.
+    /// The /64s that `old` does not have; none if `self` is unread.
     #[must_use]
     pub fn new_since(&self, old: &Self) -> Vec<[u8; 8]> {
         match (self, old) {
@@ -65,7 +66,7 @@ pub enum Neighbour {
 }
 
 impl fmt::Display for Neighbour {
-    /// Continues a sentence about the /64.
+    /// Writes the predicate of a sentence whose subject is the /64.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Protected(net, Protection::Allowlist(_)) => {
@@ -106,12 +107,13 @@ impl fmt::Display for Refusal {
 pub struct Choice {
     /// The entry.
     pub target: Target,
-    /// Why the entry is that of an IPv6 address alone, if the address was given
-    /// for its /64.
+    /// Why the entry blocks an IPv6 address alone, although such an address
+    /// usually stands for its /64; `None`: it does not.
     pub neighbour: Option<Neighbour>,
 }
 
-/// The addresses and /64s that limit a block. A clone is cheap.
+/// The protected addresses and the /64s of known senders, which limit a block. A
+/// clone is cheap.
 #[derive(Clone, Debug, Default)]
 pub struct Scope {
     /// The addresses that are never blocked.
@@ -127,12 +129,12 @@ impl Scope {
         self.narrowed(offender.into(), offender).target
     }
 
-    /// The entry that blocks the given address or prefix: `target` as it was
-    /// parsed, `net` its addresses.
+    /// The entry that blocks the given address or prefix. `target`: the entry
+    /// that the input stands for. `net`: the addresses of the input.
     ///
     /// # Errors
     ///
-    /// It must not be blocked.
+    /// The address or prefix must not be blocked.
     pub fn choose(&self, target: Target, net: IpNet) -> Result<Choice, Refusal> {
         let is_host = net.prefix_len() == net.max_prefix_len();
         let why = if is_host {
@@ -175,8 +177,9 @@ impl Scope {
     }
 }
 
-/// The /64s that contain one of these prefixes, which is longer. Their entries
-/// must become entries of single addresses when the prefixes become protected.
+/// The /64s that contain one of these prefixes and are wider. When the prefixes
+/// become protected, entries of these /64s must become entries of single
+/// addresses.
 pub fn nets_around(prefixes: impl IntoIterator<Item = IpNet>) -> impl Iterator<Item = [u8; 8]> {
     prefixes.into_iter().filter_map(|net| match net {
         IpNet::V6(net) if net.prefix_len() > 64 => {

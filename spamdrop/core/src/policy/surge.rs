@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::windows::{LastHour, LastMinute};
 
-/// A surge has more new blocks than this in a minute.
+/// A surge has more new blocks in a minute than this.
 const LEAST: u32 = 20;
-/// The number of times by which a surge exceeds the mean rate of the hour.
+/// A surge has more than this many times the hour's mean number of blocks a minute.
 const TIMES: u32 = 5;
 /// The minutes of the hour.
 const MINUTES: u32 = 60;
-/// How long after a surge was reported it is reported again while it lasts.
+/// The least time between two reports of a surge.
 const REST: Duration = Duration::from_secs(60);
 
 /// Counts new blocks.
@@ -28,7 +28,7 @@ impl Surge {
         self.hour.count(now);
     }
 
-    /// Whether blocks surge, once a minute while they do.
+    /// Whether blocks surge; true at most once a minute.
     pub(super) fn take(&mut self, now: Duration) -> bool {
         let (minute, hour) = (self.minute.total(now), self.hour.total(now));
         let exceeds = minute.saturating_mul(MINUTES) > hour.saturating_mul(TIMES);
@@ -45,7 +45,7 @@ impl Surge {
 mod tests {
     use super::*;
 
-    fn at(seconds: u64) -> Duration {
+    fn second(seconds: u64) -> Duration {
         Duration::from_secs(1_000_000 + seconds)
     }
 
@@ -53,7 +53,7 @@ mod tests {
     fn surges(surge: &mut Surge, minute: u64, blocks: u64) -> usize {
         let seconds = 0..blocks;
         let taken = seconds.filter(|n| {
-            let now = at(minute * 60 + n * 60 / blocks);
+            let now = second(minute * 60 + n * 60 / blocks);
             surge.count(now);
             surge.take(now)
         });
@@ -66,7 +66,7 @@ mod tests {
         assert_eq!(surges(&mut surge, 0, 20), 0);
         let mut surge = Surge::default();
         assert_eq!(surges(&mut surge, 0, 21), 1);
-        assert!(!surge.take(at(59)));
+        assert!(!surge.take(second(59)));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The parts of a window.
+/// The number of parts of a window.
 const PARTS: usize = 60;
 
 /// Number of events in the last minute, accurate to a second.

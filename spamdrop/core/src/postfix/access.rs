@@ -6,11 +6,11 @@ use crate::server_settings::{Contents, ReadFile, entry};
 /// The effects that a table can have on a client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Table {
-    /// The addresses that it names.
+    /// The addresses and networks that the table names.
     pub entries: Vec<ClientEntry>,
-    /// A key that is no address (a host name, a pattern), behind which the
-    /// server skips the zones. Of a file, the line: root may read more files than
-    /// who reads the message.
+    /// A key that is no address (a host name, a pattern), and for which the server
+    /// may skip the zones. For a file, only the line number is given, because the
+    /// reader of the message may not be allowed to read the file, as root is.
     pub permits_by: Option<String>,
 }
 
@@ -20,7 +20,7 @@ pub(super) struct Table {
 ///
 /// The reason why its content is not known.
 pub(super) fn table(map: &str, read: &ReadFile<'_>) -> Result<Table, String> {
-    let (kind, name) = map.split_once(':').ok_or("it has no type")?;
+    let (kind, name) = map.split_once(':').ok_or("the table has no type")?;
     match kind {
         "cidr" => Ok(cidr(&file(name, read)?)),
         "inline" => inline(name),
@@ -41,7 +41,8 @@ fn file(path: &str, read: &ReadFile<'_>) -> Result<String, String> {
     }
 }
 
-/// Lines of key and value; longer prefixes come first.
+/// Parses lines of key and value. The longest prefixes come first in the table, as
+/// in Postfix's look-ups.
 fn indexed(text: &str) -> Table {
     let lines = super::numbered_lines(text);
     let pairs = lines.iter().map(|(number, line)| {
@@ -55,7 +56,7 @@ fn line_name(number: usize) -> String {
     format!("line {number}")
 }
 
-/// The table of these names, keys and values.
+/// Builds a table from pairs: the name for messages, the key, and the value.
 fn pairs_table<'a>(pairs: impl Iterator<Item = (String, &'a str, &'a str)>) -> Table {
     let mut table = Table::default();
     for (name, key, value) in pairs {
@@ -70,7 +71,7 @@ fn pairs_table<'a>(pairs: impl Iterator<Item = (String, &'a str, &'a str)>) -> T
     table
 }
 
-/// `{ { key = value } … }`, without the outer braces: `words` has removed them.
+/// Parses `{ key = value } …`. `words` has removed the outer braces.
 fn inline(text: &str) -> Result<Table, String> {
     let text = text.trim();
     let inner = text
@@ -85,7 +86,8 @@ fn inline(text: &str) -> Result<Table, String> {
     Ok(pairs_table(pairs))
 }
 
-/// Lines of prefix and value, in their order. Blocks of `if` are not understood.
+/// Parses lines of prefix and value, in their order. `if` is not understood: its line
+/// counts as a key for which the server may skip the zones.
 fn cidr(text: &str) -> Table {
     let mut table = Table::default();
     for (number, line) in super::numbered_lines(text) {
@@ -100,7 +102,8 @@ fn cidr(text: &str) -> Table {
     table
 }
 
-/// `/pattern/flags value`: which clients match is not known.
+/// Parses lines of `/pattern/flags value`. No line has entries, because it is not
+/// known which clients match.
 fn patterns(text: &str) -> Table {
     let mut table = Table::default();
     for (number, line) in super::numbered_lines(text) {
@@ -119,7 +122,8 @@ fn one(key: &str, value: &str) -> Table {
 }
 
 impl Table {
-    /// Only a key that may permit matters: who is refused by name is refused.
+    /// Adds a key that is no address, if the server may skip the zones for it. Other
+    /// keys are left out, because they spare no client from the zones.
     fn add_key(&mut self, key: &str, action: Action) {
         if matches!(action, Action::Permit | Action::Unclear) {
             self.permits_by.get_or_insert_with(|| key.to_owned());
@@ -194,7 +198,7 @@ pub(super) fn action(value: &str) -> Action {
         },
         _ if is_number => Action::Permit,
         word if word.starts_with("permit_") => Action::Permit,
-        // A restriction behind it may permit.
+        // Only alone: another restriction behind it may permit.
         word if word.starts_with("reject_") && behind.is_empty() && !word.contains(',') => {
             Action::Dunno
         }
@@ -230,8 +234,8 @@ pub(super) fn networks(value: &str, read: &ReadFile<'_>) -> Result<Vec<ClientEnt
     Ok(entries)
 }
 
-/// The networks of a file. Root may read more files than who reads the message,
-/// so it names the line without its content.
+/// The networks of a file. The error names only the line number, because the reader
+/// of the message may not be allowed to read the file, as root is.
 fn networks_of_file(path: &str, text: &str) -> Result<Vec<ClientEntry>, String> {
     let nested = |_: &str| Contents::Unreadable("it is named in a file".into());
     let mut entries = Vec::new();

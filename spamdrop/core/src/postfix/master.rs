@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::parameters::assignment;
 use super::{logical_lines, words};
 
-/// A service.
+/// A service: one logical line of `master.cf`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Service {
     /// `smtp`, `25`, `192.0.2.1:smtp`, …
@@ -20,7 +20,7 @@ pub(super) struct Service {
     pub overrides: Vec<(String, String)>,
 }
 
-/// Parses the services. A line with too few columns is none.
+/// Parses the services. A line with too few columns is left out.
 pub(super) fn services(text: &str) -> Vec<Service> {
     let lines = logical_lines(text);
     lines.iter().filter_map(|line| service(line)).collect()
@@ -31,7 +31,7 @@ fn service(line: &str) -> Option<Service> {
     let (name, kind) = (columns.next()?, columns.next()?);
     let limit = columns.nth(4)?;
     let command = columns.next()?;
-    // The arguments, with their blanks: braces may hold some.
+    // The arguments are not split yet, because braces may enclose blanks.
     let behind = behind_columns(line, 8);
     Some(Service {
         name: name.to_owned(),

@@ -140,7 +140,7 @@ impl Parameters {
 /// A reference to a parameter, without its `$`.
 struct Reference<'a> {
     name: &'a str,
-    /// `?` or `:`, and the text for it.
+    /// The `?` or `:` after the name, and the text that the condition selects.
     choice: Option<(char, &'a str)>,
     behind: &'a str,
 }
@@ -183,7 +183,8 @@ fn reference(text: &str) -> Option<Reference<'_>> {
     })
 }
 
-/// Splits at the bracket that closes, behind those that are opened before it.
+/// Splits at the closing bracket of a reference, after all nested pairs of brackets.
+/// The bracket itself is left out.
 fn until_close(text: &str, close: char) -> Option<(&str, &str)> {
     let open = if close == '}' { '{' } else { '(' };
     let mut depth = 0_usize;

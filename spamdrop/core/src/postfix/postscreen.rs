@@ -40,7 +40,9 @@ pub(super) fn collect(parameters: &Parameters, read: &ReadFile<'_>, collector: &
     collector.end_list();
 }
 
-/// Without an allow-list, more is rejected than would be.
+/// Notes a site that is not understood. If its weight is negative, it is an
+/// allow-list, and without it more clients seem to be rejected than postscreen
+/// rejects. So it is uncertain whether the other sites reject.
 fn not_understood(site: &str, why: &str, weight: i32, collector: &mut Collector) {
     let text = format!("{site} {why}");
     match weight < 0 {
@@ -101,7 +103,7 @@ fn access_list(parameters: &Parameters, read: &ReadFile<'_>, collector: &mut Col
         };
         if let Some(why) = doubt {
             let text =
-                format!("{word}: {why}, so the zones of postscreen do not reject for certain");
+                format!("{word}: {why}, so it is uncertain whether the zones of postscreen reject");
             collector.doubt(ACCESS, text);
         }
     }
@@ -109,7 +111,7 @@ fn access_list(parameters: &Parameters, read: &ReadFile<'_>, collector: &mut Col
 
 fn access_table(word: &str, parameters: &Parameters, read: &ReadFile<'_>) -> Result<Table, String> {
     if word != "permit_mynetworks" {
-        // The entries `permit` and `reject` have the words of access(5).
+        // The actions of these tables, such as `permit`, are also actions of access(5).
         return table(word, read);
     }
     let entries = networks(&parameters.value("mynetworks")?, read)?;

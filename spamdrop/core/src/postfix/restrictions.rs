@@ -48,21 +48,22 @@ pub(super) fn collect(parameters: &Parameters, read: &ReadFile<'_>, collector: &
     }
 }
 
-/// The effect of a listing. Its reply has the code of `maps_rbl_reject_code`, unless
-/// `default_rbl_reply` begins otherwise.
+/// The effect of a listing. The reply has the code of `maps_rbl_reject_code`, unless
+/// `default_rbl_reply` or `rbl_reply_maps` gives a reply with another code.
 fn rejection(parameters: &Parameters, read: &ReadFile<'_>, collector: &mut Collector) -> Effect {
     let code = parameters.value("maps_rbl_reject_code").unwrap_or_default();
     let by_code = match code.trim().as_bytes() {
         [b'5', _, _] => Effect::Reject(Text::Plain),
         [b'4', _, _] => {
-            let text = format!("is {code}, so blocklists reject nobody for good; set it to 554");
+            let text =
+                format!("is {code}, so blocklists reject only temporarily (4xx); set it to 554");
             collector.note("maps_rbl_reject_code", text);
             Effect::Defer
         }
         _ => {
             collector.note(
                 "maps_rbl_reject_code",
-                format!("is {code:?}, which is no code"),
+                format!("is {code:?}, which is no 4xx or 5xx code; set it to 554"),
             );
             Effect::Unsure
         }
@@ -76,20 +77,22 @@ fn rejection(parameters: &Parameters, read: &ReadFile<'_>, collector: &mut Colle
             .any(|start| reply.starts_with(start))
     };
     if !replies.iter().all(usual) {
-        let text = "does not begin with $rbl_code, so rejections are not certain";
+        let text =
+            "does not begin with $rbl_code, so it is uncertain whether blocklists reject with 5xx";
         collector.note("default_rbl_reply", text);
         return Effect::Unsure;
     }
     if !map.is_empty() && !reply_map_is_usual(map, read) {
-        let text =
-            format!("{map} may give replies with another code, so rejections are not certain");
+        let text = format!(
+            "{map} may have replies without a 5xx, so it is uncertain whether blocklists reject"
+        );
         collector.note("rbl_reply_maps", text);
         return Effect::Unsure;
     }
     by_code
 }
 
-/// Whether every reply of the table begins with the usual code.
+/// Whether every reply of the table begins with `$rbl_code` or a 5.
 fn reply_map_is_usual(map: &str, read: &ReadFile<'_>) -> bool {
     let path = map.split_once(':').map_or("", |(_, path)| path);
     let crate::server_settings::Contents::Text(text) = read(path) else {
@@ -121,7 +124,7 @@ enum Flow {
 
 impl RestrictionWalk<'_> {
     /// Works through the restrictions that a parameter lists. With `only_warns`,
-    /// none of them rejects: `warn_if_reject` covers a whole class.
+    /// none of them rejects, because `warn_if_reject` precedes the parameter's name.
     fn parameter(&mut self, name: &str, depth: usize, only_warns: bool) -> Flow {
         let Some(deeper) = depth.checked_sub(1) else {
             self.collector
@@ -162,7 +165,8 @@ impl RestrictionWalk<'_> {
         Flow::On
     }
 
-    /// `type:name` alone is a table of the list's own kind.
+    /// A bare `type:name` is short for `check_…_access type:name`, where the list
+    /// determines the key: client, HELO, sender or recipient.
     fn bare_table(&mut self, map: &str) -> Flow {
         match self.list {
             "smtpd_client_restrictions" => self.client_access(map),
@@ -183,11 +187,11 @@ impl RestrictionWalk<'_> {
             "permit" | "permit_auth_destination" => return Flow::End,
             "reject" | "defer" if !only_warns => return Flow::End,
             "defer_if_reject" => {
-                let text = "has defer_if_reject, so that blocklists reject nobody for good";
+                let text = "has defer_if_reject, so blocklists reject only temporarily (4xx)";
                 self.collector.note(self.list, text);
                 self.collector.defer_all();
             }
-            // They concern the server itself and clients that log in.
+            // These permit only the server itself and clients that log in.
             "permit_inet_interfaces" | "permit_sasl_authenticated" => {}
             "permit_tls_clientcerts" | "permit_tls_all_clientcerts" | "permit_mx_backup" => {
                 let text = format!("{name} exempts some mail from the zones behind it");
@@ -247,8 +251,9 @@ impl RestrictionWalk<'_> {
         }
     }
 
-    /// A table whose keys are no clients. Whether mail to some recipients is
-    /// accepted does not matter for the others.
+    /// Reads a table whose keys are not clients. If it may permit mail and `matters`, it
+    /// is uncertain whether the zones behind it reject. A table of recipients does not
+    /// matter, because mail to other recipients still meets the zones.
     fn other_table(&mut self, name: &str, map: &str, matters: bool) {
         let permits = match name {
             "check_policy_service" => Err("a policy service may accept any mail".into()),
@@ -265,10 +270,10 @@ impl RestrictionWalk<'_> {
         }
     }
 
-    /// Notes why the zones behind it do not reject for certain.
+    /// Notes why it is uncertain whether the later zones of the list reject.
     fn doubt(&mut self, setting: &str, why: &str) {
         let text = format!(
-            "{why}, so the zones behind it in {} do not reject for certain; name those that do in `zones`",
+            "{why}, so it is uncertain whether the zones after it in {} reject; name those that do in `zones`",
             self.list
         );
         self.collector.doubt(setting, text);

@@ -1,4 +1,4 @@
-//! The service of Postfix on port 25.
+//! Interprets the settings of Postfix's service on port 25.
 
 use super::master::{Service, services};
 use super::parameters::Parameters;
@@ -70,7 +70,7 @@ pub fn read(texts: PostfixTexts<'_>, read: &ReadFile<'_>) -> ServerSettings {
             }
         }
         command => {
-            let why = format!("{command} listens on port 25, which is not understood");
+            let why = format!("{command} listens on port 25, and is neither smtpd nor postscreen");
             settings.slots = SlotSetting::Unknown(why.clone());
             settings.auth = AuthSetting::Unknown(why);
         }
@@ -81,7 +81,7 @@ pub fn read(texts: PostfixTexts<'_>, read: &ReadFile<'_>) -> ServerSettings {
     settings
 }
 
-/// With it, every 5xx becomes a 4xx.
+/// Notes whether `soft_bounce` is set, with which every 5xx becomes a 4xx.
 fn soft_bounce(parameters: &Parameters, collector: &mut Collector) {
     if parameters
         .value("soft_bounce")
@@ -89,7 +89,7 @@ fn soft_bounce(parameters: &Parameters, collector: &mut Collector) {
     {
         collector.note(
             "soft_bounce",
-            "is yes, so nobody is rejected for good; set it to no",
+            "is yes, so blocklists reject only temporarily (4xx); set it to no",
         );
         collector.defer_all();
     }
@@ -127,7 +127,8 @@ fn slots(limit: Result<String, String>, setting: &str) -> SlotSetting {
     }
 }
 
-/// `smtpd_tls_auth_only` changes nothing: AUTH is offered after STARTTLS.
+/// Whether the service offers AUTH. `smtpd_tls_auth_only` does not matter, because
+/// AUTH is then offered after STARTTLS.
 fn auth(parameters: &Parameters) -> AuthSetting {
     match parameters.value(SASL) {
         Ok(value) if value.trim().eq_ignore_ascii_case("yes") => {

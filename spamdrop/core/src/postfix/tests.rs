@@ -52,13 +52,13 @@ fn with_files(services: &str, parameters: &str, files: &[(&str, &str)]) -> Serve
     })
 }
 
-fn of(services: &str, parameters: &str) -> ServerSettings {
+fn without_files(services: &str, parameters: &str) -> ServerSettings {
     with_files(services, parameters, &[])
 }
 
 /// The settings of smtpd with these client restrictions.
 fn client(restrictions: &str) -> ServerSettings {
-    of(
+    without_files(
         DEBIAN,
         &format!("{DEBIAN_MAIN}smtpd_client_restrictions = {restrictions}\n"),
     )
@@ -103,7 +103,7 @@ fn queried(settings: &ServerSettings, addr: &str) -> Queried {
 
 #[test]
 fn debians_default_has_100_slots_no_zones_and_no_auth() {
-    let settings = of(DEBIAN, DEBIAN_MAIN);
+    let settings = without_files(DEBIAN, DEBIAN_MAIN);
     assert_eq!(
         settings.slots,
         known(100, "default_process_limit in main.cf")
@@ -123,7 +123,7 @@ fn debians_default_has_100_slots_no_zones_and_no_auth() {
 fn slots_are_those_of_the_service_on_port_25() {
     let smtpd = |name: &str, limit: &str| {
         let line = format!("{name} inet n - y - {limit} smtpd\n");
-        of(&line, "default_process_limit = 50\n").slots
+        without_files(&line, "default_process_limit = 50\n").slots
     };
     let maxproc = "maxproc of smtpd in master.cf";
     for name in [
@@ -170,15 +170,18 @@ fn slots_are_those_of_the_service_on_port_25() {
     }
     let two = "192.0.2.1:smtp inet n - y - 5 smtpd\n192.0.2.2:25 inet n - y - 5 smtpd\n";
     let several = "several services in master.cf listen on port 25";
-    assert_eq!(of(two, "").slots, SlotSetting::Unknown(several.into()));
-    let other = of("smtp inet n n n - - spawn user=x\n", "");
-    let spawn = "spawn listens on port 25, which is not understood";
+    assert_eq!(
+        without_files(two, "").slots,
+        SlotSetting::Unknown(several.into())
+    );
+    let other = without_files("smtp inet n n n - - spawn user=x\n", "");
+    let spawn = "spawn listens on port 25, and is neither smtpd nor postscreen";
     assert_eq!(other.slots, SlotSetting::Unknown(spawn.into()));
 }
 
 #[test]
 fn slots_of_postscreen_follow_names() {
-    let slots = |main: &str| of(POSTSCREEN, main).slots;
+    let slots = |main: &str| without_files(POSTSCREEN, main).slots;
     let setting = "postscreen_pre_queue_limit in main.cf";
     assert_eq!(slots(""), known(100, setting));
     assert_eq!(slots("default_process_limit = 30\n"), known(30, setting));
@@ -221,7 +224,7 @@ smtpd_client_restrictions =
       reject_rbl_client  bl.example.
 smtpd_recipient_restrictions = reject_unauth_destination, reject_rbl_client b.example
 ";
-    let settings = of(DEBIAN, main);
+    let settings = without_files(DEBIAN, main);
     assert_eq!(
         rules(&settings),
         [
@@ -259,7 +262,7 @@ fn what_does_not_reject_is_no_rejection() {
 fn reply_codes_can_make_rejections_temporary() {
     let rules_of = |more: &str| {
         let main = format!("smtpd_client_restrictions = reject_rbl_client b.example\n{more}\n");
-        let settings = of(DEBIAN, &main);
+        let settings = without_files(DEBIAN, &main);
         (rules(&settings).concat(), notes(&settings).concat())
     };
     let (rule, note) = rules_of("maps_rbl_reject_code = 450");
@@ -319,7 +322,10 @@ fn what_may_accept_before_a_zone_makes_it_uncertain() {
         assert_eq!(rules(&settings), ["0 b.example unsure"], "{before}");
         let notes = notes(&settings).concat();
         assert!(notes.contains(named), "{before}: {notes}");
-        assert!(notes.contains("do not reject for certain"), "{notes}");
+        assert!(
+            notes.contains("it is uncertain whether the zones"),
+            "{notes}"
+        );
     }
     for before in [
         "permit_sasl_authenticated",
@@ -343,9 +349,9 @@ smtpd_client_restrictions = Lists, reject_rbl_client never.example
 smtpd_sender_restrictions = Loop
 Loop = Loop
 ";
-    assert_eq!(rules(&of(DEBIAN, main)), ["0 b.example reject"]);
+    assert_eq!(rules(&without_files(DEBIAN, main)), ["0 b.example reject"]);
     let looping = main.replace("= Lists\n", "= Lists Loop\n");
-    let notes = notes(&of(DEBIAN, &looping)).concat();
+    let notes = notes(&without_files(DEBIAN, &looping)).concat();
     assert!(notes.contains("Loop: names itself"), "{notes}");
 }
 
@@ -385,15 +391,15 @@ fn client_tables_exempt_by_address() {
 fn auth_is_that_of_port_25() {
     let main = "smtpd_sasl_auth_enable = yes\nsmtpd_tls_auth_only = yes\n";
     let offered = AuthSetting::Offered("smtpd_sasl_auth_enable = yes".into());
-    assert_eq!(of(DEBIAN, main).auth, offered);
+    assert_eq!(without_files(DEBIAN, main).auth, offered);
     let off = "smtp inet n - y - - smtpd -v\n  -o smtpd_sasl_auth_enable=no\n";
-    assert_eq!(of(off, main).auth, AuthSetting::Absent);
+    assert_eq!(without_files(off, main).auth, AuthSetting::Absent);
     let on = "smtp inet n - y - - smtpd -o { smtpd_sasl_auth_enable = yes }\n";
-    assert_eq!(of(on, "").auth, offered);
+    assert_eq!(without_files(on, "").auth, offered);
     // Only the port for submission has it.
-    assert_eq!(of(POSTSCREEN, "").auth, AuthSetting::Absent);
-    assert_eq!(of(POSTSCREEN, main).auth, offered);
-    let unknown = of(DEBIAN, "smtpd_sasl_auth_enable = ${x?{yes}:{no}}\n").auth;
+    assert_eq!(without_files(POSTSCREEN, "").auth, AuthSetting::Absent);
+    assert_eq!(without_files(POSTSCREEN, main).auth, offered);
+    let unknown = without_files(DEBIAN, "smtpd_sasl_auth_enable = ${x?{yes}:{no}}\n").auth;
     assert!(matches!(unknown, AuthSetting::Unknown(_)), "{unknown:?}");
 }
 
@@ -406,7 +412,7 @@ smtp inet n - y - - smtpd
 ";
     let main = "mine = permit_mynetworks\nmynetworks = 192.0.2.1\n\
                 smtpd_client_restrictions = reject_rbl_client b.example\n";
-    assert_eq!(rules(&of(master, main)), ["2 c.example reject"]);
+    assert_eq!(rules(&without_files(master, main)), ["2 c.example reject"]);
 }
 
 #[test]
@@ -445,7 +451,7 @@ smtpd_client_restrictions = reject_rbl_client later.example
 fn postscreen_rejects_only_by_enforce_and_drop() {
     let with = |action: &str| {
         let main = format!("postscreen_dnsbl_sites = b.example\n{action}\n");
-        let settings = of(POSTSCREEN, &main);
+        let settings = without_files(POSTSCREEN, &main);
         (rules(&settings).concat(), notes(&settings).concat())
     };
     for action in ["", "postscreen_dnsbl_action = ignore"] {
@@ -467,7 +473,7 @@ fn postscreen_rejects_only_by_enforce_and_drop() {
 #[test]
 fn odd_sites_are_named() {
     let main = "postscreen_dnsbl_action=enforce\npostscreen_dnsbl_sites = a.example*x b.example=127.0.0.999 c..example d.example\n";
-    let settings = of(POSTSCREEN, main);
+    let settings = without_files(POSTSCREEN, main);
     // One of the sites that are not understood may be an allow-list.
     assert_eq!(rules(&settings), ["0 d.example unsure"]);
     let notes = notes(&settings).join("\n");
@@ -523,7 +529,7 @@ fn hostile_texts_do_no_harm() {
         "=\n = x\n$ = $\nsmtpd_client_restrictions = $",
         "\u{0}",
     ] {
-        let settings = of(DEBIAN, main);
+        let settings = without_files(DEBIAN, main);
         assert!(rules(&settings).is_empty());
     }
     for master in [
@@ -532,7 +538,7 @@ fn hostile_texts_do_no_harm() {
         "\t-o x",
         "smtp inet n - y - - smtpd -o {",
     ] {
-        let _ = of(master, "");
+        let _ = without_files(master, "");
     }
 }
 
@@ -561,7 +567,10 @@ fn patterns_in_the_access_list_of_postscreen_make_its_zones_uncertain() {
     ] {
         let (rules, notes) = rules_of(map);
         assert_eq!(rules, "0 b.example unsure", "{map}");
-        assert!(notes.contains("do not reject for certain"), "{notes}");
+        assert!(
+            notes.contains("it is uncertain whether the zones"),
+            "{notes}"
+        );
     }
     assert_eq!(rules_of("pcre:/psc/reject").0, "0 b.example 1/1");
 }
@@ -574,7 +583,7 @@ Lists = sleep 1, reject_rbl_client a.example, Inner
 Inner = reject_rbl_client b.example, reject
 smtpd_client_restrictions = warn_if_reject Lists, reject_rbl_client c.example
 ";
-    assert_eq!(rules(&of(DEBIAN, main)), ["0 c.example reject"]);
+    assert_eq!(rules(&without_files(DEBIAN, main)), ["0 c.example reject"]);
 }
 
 #[test]
@@ -597,7 +606,7 @@ fn a_list_of_restrictions_in_a_table_is_not_understood() {
 fn own_zones_keep_the_exemptions_of_the_server() {
     let own = |restrictions: &str| {
         let main = format!("mynetworks = 192.0.2.0/24\n{restrictions}");
-        let settings = of(DEBIAN, &main);
+        let settings = without_files(DEBIAN, &main);
         let zones = Zones::with_tables(settings.rules, settings.tables);
         zones.replace_rules(vec![Rule::of_config("own.example").unwrap()])
     };

@@ -13,9 +13,10 @@ use crate::time::UnixSeconds;
 
 /// How long a connection counts.
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
-/// A longer time without any line may be a hole in the log.
+/// A longer time than this without any line may be a hole in the log.
 const HOLE: Duration = Duration::from_secs(2 * 86_400);
-/// A contact is stored again when it is newer by this.
+/// The stored time of a network's last connection is replaced only by a time that
+/// is later by more than this.
 const RESOLUTION: Duration = Duration::from_secs(3600);
 /// The most networks that are remembered; about 4 MiB.
 pub const CAPACITY: usize = 131_072;
@@ -29,14 +30,14 @@ pub struct Network(u64);
 impl Network {
     /// The network of an address.
     #[must_use]
-    pub fn of(addr: IpAddr) -> Self {
+    pub fn from_addr(addr: IpAddr) -> Self {
         Self(match addr {
             IpAddr::V4(addr) => (addr.to_bits() >> 8).into(),
             IpAddr::V6(addr) => 1 << 48 | (addr.to_bits() >> 80) as u64,
         })
     }
 
-    /// The number as it was stored.
+    /// The network of a stored number.
     #[must_use]
     pub fn from_stored(number: u64) -> Self {
         Self(number)
@@ -54,9 +55,9 @@ impl Network {
 pub struct StoredContacts {
     /// Since when the log has been read without a hole; 0: never.
     pub since: UnixSeconds,
-    /// The newest line.
+    /// The time of the newest line.
     pub until: UnixSeconds,
-    /// The last connection from each network.
+    /// The networks whose last connection is to be stored, with its time.
     pub networks: Vec<(Network, UnixSeconds)>,
 }
 
@@ -66,23 +67,23 @@ pub struct Contacts {
     last: HashMap<Network, UnixSeconds>,
     /// Since when the log has been read without a hole.
     since: UnixSeconds,
-    /// The newest line.
+    /// The time of the newest line.
     until: UnixSeconds,
     /// The changes since the last [`Contacts::take_changes`].
     changed: HashMap<Network, UnixSeconds>,
 }
 
 impl Contacts {
-    /// Continues where an earlier process has stopped.
+    /// Adds the contacts that an earlier process has stored.
     pub fn restore(&mut self, stored: StoredContacts) {
-        // The first lines may have been read before.
+        // Lines of this process may have been read before this call.
         let continues = self.since <= stored.until.plus(HOLE);
         if stored.since != NEVER && continues {
             self.since = stored.since;
             self.until = stored.until.max(self.until);
         }
         for (network, at) in stored.networks {
-            self.keep(network, at);
+            self.keep_latest(network, at);
         }
     }
 
@@ -98,7 +99,7 @@ impl Contacts {
     /// Records a connection.
     pub fn connected(&mut self, addr: IpAddr, at: UnixSeconds) {
         self.read_line(at);
-        let network = Network::of(addr);
+        let network = Network::from_addr(addr);
         let is_new = self
             .last
             .get(&network)
@@ -106,17 +107,18 @@ impl Contacts {
         if is_new {
             self.changed.insert(network, at);
             self.make_room(at);
-            self.keep(network, at);
+            self.keep_latest(network, at);
         }
     }
 
-    fn keep(&mut self, network: Network, at: UnixSeconds) {
+    fn keep_latest(&mut self, network: Network, at: UnixSeconds) {
         let last = self.last.entry(network).or_default();
         *last = at.max(*last);
     }
 
-    /// Forgets connections that count no more. If all count, forgets everything
-    /// and begins anew: no delivery counts for the next week.
+    /// Makes room if the tables are full: forgets the connections that no longer
+    /// count. If nearly all count, forgets every one and begins anew; then no
+    /// delivery counts for the next week.
     fn make_room(&mut self, now: UnixSeconds) {
         if self.last.len() < CAPACITY && self.changed.len() < CAPACITY {
             return;
@@ -135,8 +137,8 @@ impl Contacts {
     #[must_use]
     pub fn wrote_first(&self, addr: IpAddr, at: UnixSeconds) -> bool {
         let is_read = self.since != NEVER && self.since.plus(WEEK) <= at;
-        let last = self.last.get(&Network::of(addr));
-        // A connection may be newer than it is remembered.
+        let last = self.last.get(&Network::from_addr(addr));
+        // The last connection may be up to RESOLUTION newer than the stored time.
         is_read && last.is_none_or(|last| last.plus(WEEK + RESOLUTION) < at)
     }
 
@@ -146,7 +148,7 @@ impl Contacts {
         !self.changed.is_empty()
     }
 
-    /// Takes what is to be stored.
+    /// Takes the changes to store.
     pub fn take_changes(&mut self) -> StoredContacts {
         StoredContacts {
             since: self.since,
@@ -174,7 +176,7 @@ mod tests {
     const START: u64 = 1_795_392_000;
     const DAY: u64 = 86_400;
 
-    fn at(days: u64) -> UnixSeconds {
+    fn moment(days: u64) -> UnixSeconds {
         UnixSeconds::new(START + days * DAY)
     }
 
@@ -185,9 +187,9 @@ mod tests {
     /// A log with a connection from 192.0.2.9 at its start, read for some days.
     fn read_for(days: u64) -> Contacts {
         let mut contacts = Contacts::default();
-        contacts.connected(addr("192.0.2.9"), at(0));
+        contacts.connected(addr("192.0.2.9"), moment(0));
         for day in 1..=days {
-            contacts.read_line(at(day));
+            contacts.read_line(moment(day));
         }
         contacts
     }
@@ -195,16 +197,16 @@ mod tests {
     #[test]
     fn nothing_counts_before_a_week_was_read() {
         let contacts = read_for(8);
-        assert!(!Contacts::default().wrote_first(addr("198.51.100.1"), at(8)));
-        assert!(!contacts.wrote_first(addr("198.51.100.1"), at(6)));
-        assert!(contacts.wrote_first(addr("198.51.100.1"), at(7)));
+        assert!(!Contacts::default().wrote_first(addr("198.51.100.1"), moment(8)));
+        assert!(!contacts.wrote_first(addr("198.51.100.1"), moment(6)));
+        assert!(contacts.wrote_first(addr("198.51.100.1"), moment(7)));
     }
 
     #[test]
     fn a_connection_from_the_network_counts_for_a_week() {
         let mut contacts = read_for(8);
-        contacts.connected(addr("198.51.100.1"), at(8));
-        contacts.connected(addr("2001:db8:1:2::3"), at(8));
+        contacts.connected(addr("198.51.100.1"), moment(8));
+        contacts.connected(addr("2001:db8:1:2::3"), moment(8));
         for (text, expected) in [
             ("198.51.100.1", false),
             ("198.51.100.200", false),
@@ -212,8 +214,12 @@ mod tests {
             ("2001:db8:1:ff::1", false),
             ("2001:db8:2::1", true),
         ] {
-            assert_eq!(contacts.wrote_first(addr(text), at(15)), expected, "{text}");
-            assert!(contacts.wrote_first(addr(text), at(16)), "{text}");
+            assert_eq!(
+                contacts.wrote_first(addr(text), moment(15)),
+                expected,
+                "{text}"
+            );
+            assert!(contacts.wrote_first(addr(text), moment(16)), "{text}");
         }
     }
 
@@ -221,58 +227,58 @@ mod tests {
     fn a_hole_in_the_log_begins_a_new_week() {
         for later in [8 + 3, 3] {
             let mut contacts = read_for(8);
-            contacts.read_line(at(later));
-            assert!(!contacts.wrote_first(addr("198.51.100.1"), at(later + 6)));
-            assert!(contacts.wrote_first(addr("198.51.100.1"), at(later + 7)));
+            contacts.read_line(moment(later));
+            assert!(!contacts.wrote_first(addr("198.51.100.1"), moment(later + 6)));
+            assert!(contacts.wrote_first(addr("198.51.100.1"), moment(later + 7)));
         }
         let mut contacts = read_for(8);
-        contacts.read_line(at(10));
-        assert!(contacts.wrote_first(addr("198.51.100.1"), at(10)));
+        contacts.read_line(moment(10));
+        assert!(contacts.wrote_first(addr("198.51.100.1"), moment(10)));
     }
 
     #[test]
     fn contacts_survive_a_restart() {
         let mut contacts = read_for(8);
-        contacts.connected(addr("198.51.100.1"), at(8));
+        contacts.connected(addr("198.51.100.1"), moment(8));
         let stored = contacts.take_changes();
-        assert_eq!((stored.since, stored.until), (at(0), at(8)));
+        assert_eq!((stored.since, stored.until), (moment(0), moment(8)));
         assert_eq!(stored.networks.len(), 2);
         assert_eq!(contacts.take_changes().networks, []);
         contacts.give_back(stored);
         let mut restored = Contacts::default();
         restored.restore(contacts.take_changes());
-        restored.read_line(at(9));
-        assert!(!restored.wrote_first(addr("198.51.100.1"), at(9)));
-        assert!(restored.wrote_first(addr("203.0.113.1"), at(9)));
+        restored.read_line(moment(9));
+        assert!(!restored.wrote_first(addr("198.51.100.1"), moment(9)));
+        assert!(restored.wrote_first(addr("203.0.113.1"), moment(9)));
         // The stored contacts may arrive after the first lines.
         let mut late = Contacts::default();
-        late.read_line(at(9));
+        late.read_line(moment(9));
         late.restore(read_for(8).take_changes());
-        assert!(late.wrote_first(addr("203.0.113.1"), at(9)));
+        assert!(late.wrote_first(addr("203.0.113.1"), moment(9)));
         let mut much_later = Contacts::default();
-        much_later.read_line(at(11));
+        much_later.read_line(moment(11));
         much_later.restore(read_for(8).take_changes());
-        assert!(!much_later.wrote_first(addr("203.0.113.1"), at(11)));
+        assert!(!much_later.wrote_first(addr("203.0.113.1"), moment(11)));
     }
 
     #[test]
     fn their_number_is_bounded_and_an_overflow_proves_nothing() {
         let mut contacts = read_for(8);
         for bits in 0..u32::try_from(CAPACITY).unwrap() + 9 {
-            contacts.connected(Ipv4Addr::from_bits(bits << 8).into(), at(8));
+            contacts.connected(Ipv4Addr::from_bits(bits << 8).into(), moment(8));
             assert!(contacts.last.len() <= CAPACITY);
         }
-        assert!(!contacts.wrote_first(addr("203.0.113.1"), at(14)));
-        assert!(contacts.wrote_first(addr("203.0.113.1"), at(16)));
+        assert!(!contacts.wrote_first(addr("203.0.113.1"), moment(14)));
+        assert!(contacts.wrote_first(addr("203.0.113.1"), moment(16)));
         // Old connections make room first.
         let mut contacts = read_for(8);
         for bits in 0..u32::try_from(CAPACITY).unwrap() + 9 {
             let day = 8 + u64::from(bits / 8_192);
-            contacts.connected(Ipv4Addr::from_bits(bits << 8).into(), at(day));
+            contacts.connected(Ipv4Addr::from_bits(bits << 8).into(), moment(day));
             if bits % 8_192 == 0 {
                 contacts.take_changes();
             }
         }
-        assert!(contacts.wrote_first(addr("203.0.113.1"), at(25)));
+        assert!(contacts.wrote_first(addr("203.0.113.1"), moment(25)));
     }
 }

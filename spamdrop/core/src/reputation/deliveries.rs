@@ -6,7 +6,8 @@
 
 use crate::time::UnixSeconds;
 
-/// The deliveries that are kept of each of the two periods.
+/// The deliveries that are kept of each of the two periods: the newest day, and
+/// all earlier days.
 const KEPT: usize = 2;
 /// The number of deliveries in a record.
 pub const DELIVERIES: usize = 2 * KEPT;
@@ -20,7 +21,7 @@ impl Recipient {
     /// The hash of a mailbox, without regard to case. An unknown mailbox is
     /// `None`.
     #[must_use]
-    pub fn of(mailbox: Option<&[u8]>) -> Self {
+    pub fn from_mailbox(mailbox: Option<&[u8]>) -> Self {
         let Some(mailbox) = mailbox else {
             return Self::default();
         };
@@ -32,7 +33,7 @@ impl Recipient {
         Self::from_stored(hash.max(1))
     }
 
-    /// The hash as it was stored: 63 bits, because the database has signed
+    /// Takes the stored hash. It has 63 bits, because the database has signed
     /// integers.
     #[must_use]
     pub fn from_stored(hash: u64) -> Self {
@@ -56,7 +57,7 @@ impl Recipient {
 pub struct Delivery {
     /// When the source accepted the message.
     pub at: UnixSeconds,
-    /// For whom.
+    /// The recipient of the message.
     pub recipient: Recipient,
 }
 
@@ -67,9 +68,9 @@ impl Delivery {
     };
 }
 
-/// As many deliveries as the rule needs at any time: of the newest day, and of
-/// all earlier days together, the two newest to different recipients, newest
-/// first. So records can be joined in any order.
+/// The deliveries that can make a source known: the two newest to different
+/// recipients on the newest day, and on all earlier days together; newest first.
+/// No others are ever needed, so records can be joined in any order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Deliveries {
     newest_day: [Delivery; KEPT],
@@ -79,11 +80,11 @@ pub struct Deliveries {
 impl Deliveries {
     /// One delivery.
     #[must_use]
-    pub fn of(at: UnixSeconds, recipient: Recipient) -> Self {
+    pub fn single(at: UnixSeconds, recipient: Recipient) -> Self {
         Self::from_stored([Delivery { at, recipient }; 1])
     }
 
-    /// The deliveries as they were stored, in any order.
+    /// Takes stored deliveries, in any order.
     #[must_use]
     pub fn from_stored(stored: impl IntoIterator<Item = Delivery>) -> Self {
         let mut all: Vec<Delivery> = stored.into_iter().collect();
@@ -130,7 +131,7 @@ impl Deliveries {
     }
 }
 
-/// The first deliveries to different recipients.
+/// The first delivery, and the first to another recipient.
 fn to_different_recipients(all: &[Delivery]) -> [Delivery; KEPT] {
     let Some(first) = all.first() else {
         return [Delivery::NONE; KEPT];
@@ -145,7 +146,7 @@ mod tests {
     use super::*;
 
     fn recipient(mailbox: &str) -> Recipient {
-        Recipient::of(Some(mailbox.as_bytes()))
+        Recipient::from_mailbox(Some(mailbox.as_bytes()))
     }
 
     #[test]
@@ -153,7 +154,7 @@ mod tests {
         let [a, b] = ["anna@example.org", "bob@example.org"].map(recipient);
         assert!(a.is_other_than(b));
         assert_eq!(recipient("Anna@Example.ORG"), a);
-        let unknown = Recipient::of(None);
+        let unknown = Recipient::from_mailbox(None);
         assert!(!a.is_other_than(unknown) && !unknown.is_other_than(a));
         assert_eq!(Recipient::from_stored(a.to_stored()), a);
         assert!(i64::try_from(a.to_stored()).is_ok());
@@ -175,7 +176,10 @@ mod tests {
         assert_eq!(proof(&[], 0), 0);
         assert_eq!(proof(&[(DAY, a), (2 * DAY, a)], 0), 0);
         assert_eq!(proof(&[(DAY, a), (DAY + 1, b)], 0), 0);
-        assert_eq!(proof(&[(DAY, a), (2 * DAY, Recipient::of(None))], 0), 0);
+        assert_eq!(
+            proof(&[(DAY, a), (2 * DAY, Recipient::from_mailbox(None))], 0),
+            0
+        );
         let two = [(DAY, a), (2 * DAY, b)];
         assert_eq!(proof(&two, 0), DAY);
         assert_eq!((proof(&two, DAY - 1), proof(&two, DAY)), (DAY, 0));

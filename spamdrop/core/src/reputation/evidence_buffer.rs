@@ -1,4 +1,4 @@
-//! Evidence → records, until they are stored.
+//! Converts evidence into records, and buffers them until they are stored.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -17,25 +17,25 @@ use crate::time::{Moment, UnixSeconds, unix_seconds};
 /// How long accepted mail counts against unknown recipients.
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Records by source: a host, or the /64 of one.
+/// Records by source: an IPv4 address or an IPv6 /64.
 pub type Records = HashMap<Target, Record>;
 
 /// The evidence for which a source is demoted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DemotionReason {
-    /// A zone had it, and was not found wrong since.
+    /// A zone listed it, and has not been found wrong since.
     Listed,
-    /// It wrote to unknown recipients.
-    Strikes,
+    /// It wrote to unknown recipients too often.
+    RecipientFailures,
 }
 
 impl DemotionReason {
     /// The reason in words.
     #[must_use]
-    pub const fn text(self) -> &'static str {
+    pub const fn describe(self) -> &'static str {
         match self {
             Self::Listed => "rejected because a blocklist has it",
-            Self::Strikes => "five strikes within an hour: mail to unknown recipients",
+            Self::RecipientFailures => "five messages to unknown recipients within an hour",
         }
     }
 }
@@ -44,7 +44,7 @@ impl DemotionReason {
 #[derive(Debug)]
 pub struct EvidenceBuffer {
     records: Records,
-    /// The last reasons for the demotions among them.
+    /// The reason for the last demotion of each source that was demoted.
     reasons: BTreeMap<Target, DemotionReason>,
     failures: RecipientFailures,
     pending: PendingDemotions,
@@ -91,7 +91,7 @@ impl EvidenceBuffer {
                 self.add(source, Record::accepted(at));
             }
             Evidence::Delivered => {
-                let recipient = Recipient::of(event.envelope.recipient.as_deref());
+                let recipient = Recipient::from_mailbox(event.envelope.recipient.as_deref());
                 self.add(source, Record::delivered(at, recipient));
             }
             Evidence::Listed => {
@@ -106,14 +106,14 @@ impl EvidenceBuffer {
                     at,
                 };
                 if self.failures.add(source, &failure) {
-                    self.demote(source, at, DemotionReason::Strikes);
+                    self.demote(source, at, DemotionReason::RecipientFailures);
                 }
             }
         }
     }
 
-    /// Counts mail that was accepted before the start, so that unknown
-    /// recipients after it do not outnumber it.
+    /// Counts mail of the source that was accepted in the hour before the start. Without
+    /// it, the first unknown recipients after the start could demote the source.
     pub fn remember(&mut self, source: Target, record: &Record, now: Moment) {
         let now = unix_seconds(now.wall);
         let is_recent = |at: &UnixSeconds| now.elapsed_since(*at) <= HOUR;
@@ -157,7 +157,8 @@ impl EvidenceBuffer {
         self.records.is_empty()
     }
 
-    /// Takes the reasons for the demotions among the records, which are taken next.
+    /// Takes the reasons for the demotions among the records. Must be called before
+    /// [`Self::take`], which drops the reasons.
     pub fn take_reasons(&mut self) -> BTreeMap<Target, DemotionReason> {
         mem::take(&mut self.reasons)
     }
@@ -301,7 +302,7 @@ mod tests {
         let delivered = ("192.0.2.1", Evidence::Delivered, ago(9));
         let expected = (
             "192.0.2.1".into(),
-            Record::delivered(before(9), Recipient::of(Some(RECIPIENT))),
+            Record::delivered(before(9), Recipient::from_mailbox(Some(RECIPIENT))),
         );
         assert_eq!(learned(&[delivered]), [expected]);
     }
@@ -334,7 +335,7 @@ mod tests {
         buffer.settle(false, Duration::MAX);
         let target = |addr: &str| addr.parse::<Target>().unwrap();
         let reasons = BTreeMap::from([
-            (target("192.0.2.1"), DemotionReason::Strikes),
+            (target("192.0.2.1"), DemotionReason::RecipientFailures),
             (target("192.0.2.2"), DemotionReason::Listed),
         ]);
         // There is no room for the third.

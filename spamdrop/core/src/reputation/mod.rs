@@ -1,8 +1,8 @@
 //! Sender reputation: the evidence of the log about a source, kept for weeks.
 //!
 //! No mail is refused because its sender is unknown. Data flows one way: an
-//! event's [`Evidence`] → [`EvidenceBuffer`] → a [`Record`] of its source →
-//! [`Store`].
+//! event's [`Evidence`](crate::event::Evidence) → [`EvidenceBuffer`] → a
+//! [`Record`] of its source → the database.
 
 mod contacts;
 mod deliveries;

@@ -13,9 +13,8 @@ use crate::time::UnixSeconds;
 /// Meanwhile the block keeps out a sender that is rightly listed.
 const WAIT: Duration = Duration::from_secs(3600);
 
-/// Sources that were found listed, by which zone, and the time of the last
-/// listing. They are not stored on disk, so a crash loses the demotions of the
-/// last hour.
+/// The listings of the last hour, each with the time of the last rejection. They
+/// are not stored on disk, so a crash loses their demotions.
 #[derive(Debug, Default)]
 pub(super) struct PendingDemotions {
     listed: HashMap<Listing, UnixSeconds>,
@@ -27,8 +26,8 @@ pub(super) struct PendingDemotions {
 type Listing = (Target, Option<ZoneId>);
 
 impl PendingDemotions {
-    /// Adds a source that was found listed at `at`, unless there are `capacity`
-    /// listings. `now` must not go back.
+    /// Adds a listing that was found at `at`. Ignores a new one if there are
+    /// `capacity` listings. `now` must not go back.
     pub(super) fn add(
         &mut self,
         listing: Listing,

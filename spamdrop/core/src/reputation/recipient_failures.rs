@@ -1,6 +1,6 @@
-//! Counts mail to recipients that do not exist. A few are typing errors; many
-//! mean that the source guesses addresses, unless most of its mail is wanted: a
-//! provider also carries the mail of those who guess.
+//! Counts mail to recipients that do not exist. A few failures are typing errors;
+//! many mean that the source guesses addresses. If most of its mail is accepted, it
+//! is a provider that also carries the mail of such a customer.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
@@ -13,7 +13,7 @@ use crate::time::UnixSeconds;
 /// The number of strikes within an hour that may demote a source.
 const STRIKES: usize = 5;
 const HOUR: Duration = Duration::from_secs(3600);
-/// Failures of one sender within this time are one strike.
+/// Failures of one envelope sender within this time are one strike.
 const ONE_MESSAGE: Duration = Duration::from_secs(60);
 /// Accepted mail is counted by the minute. It counts for up to a minute longer
 /// than an hour.
@@ -36,10 +36,11 @@ pub(super) struct Failure<'line> {
 /// disk, so a restart loses at most the last hour.
 #[derive(Debug, Default)]
 pub(super) struct RecipientFailures {
-    /// When a message was first heard of.
+    /// The time of the first failure of each message.
     messages: HashMap<Message, UnixSeconds>,
     /// The times of the strikes, in the order of the log.
     strikes: HashMap<Target, VecDeque<UnixSeconds>>,
+    /// The minutes with accepted mail, and the number of messages in each.
     accepted: HashMap<Target, VecDeque<(u64, u32)>>,
     /// When accepted mail was last not counted for want of room.
     overflow: UnixSeconds,
@@ -95,8 +96,8 @@ impl RecipientFailures {
         strikes >= STRIKES && strikes > self.accepted_before(source, at)
     }
 
-    /// Whether a failure belongs to a message that was not heard of. If there is
-    /// no room to remember the message, it is no strike.
+    /// Whether a failure is the first of its message. False if there is no room
+    /// to remember the message.
     fn is_strike(&mut self, failure: &Failure<'_>) -> bool {
         if self.messages.len() + 2 > CAPACITY {
             self.make_room(failure.at);
@@ -117,8 +118,8 @@ impl RecipientFailures {
         !is_connected && !is_sent
     }
 
-    /// Whether a message was first heard of within this time; otherwise this is
-    /// the first time.
+    /// Whether the first failure of a message was at most `time` ago. If not,
+    /// records `at` as the first.
     fn heard_within(&mut self, message: Message, at: UnixSeconds, time: Duration) -> bool {
         let first = self.messages.entry(message).or_default();
         let is_heard = *first != UnixSeconds::default() && at.elapsed_since(*first) <= time;
@@ -138,8 +139,8 @@ impl RecipientFailures {
         counts.map(count).fold(0, usize::saturating_add)
     }
 
-    /// Forgets what is older than an hour, at most once a minute, so that a full
-    /// table costs little.
+    /// Forgets entries that are older than an hour, at most once a minute, so that
+    /// a full table costs little.
     fn make_room(&mut self, now: UnixSeconds) {
         if now.get() / MINUTE == self.swept {
             return;

@@ -27,10 +27,11 @@ const SECOND: Duration = Duration::from_secs(1);
 pub struct Record {
     /// The last acceptances since the last demotion, newest first.
     pub recent: [UnixSeconds; ACCEPTANCES],
-    /// The last of these acceptances that was on an earlier day than the
-    /// newest.
+    /// The last acceptance since the last demotion that was on an earlier day
+    /// than `recent[0]`.
     pub earlier_day: UnixSeconds,
-    /// The last acceptance of all, unless the source was removed by hand since.
+    /// The last acceptance, also before a demotion; 0 if the source was removed by
+    /// hand since.
     pub last_accepted: UnixSeconds,
     /// The messages that the source accepted from this server.
     pub deliveries: Deliveries,
@@ -43,7 +44,7 @@ pub struct Record {
     pub removed: UnixSeconds,
 }
 
-/// The standing of a source, in the order in which records are evicted.
+/// The standing of a source. The order is that in which records are evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SenderStanding {
@@ -84,7 +85,7 @@ impl Record {
     #[must_use]
     pub fn delivered(at: UnixSeconds, recipient: Recipient) -> Self {
         Self {
-            deliveries: Deliveries::of(at, recipient),
+            deliveries: Deliveries::single(at, recipient),
             ..Self::default()
         }
     }
@@ -123,8 +124,9 @@ impl Record {
         }
     }
 
-    /// The record without a demotion by a rejection after `now`, for a reader of
-    /// an old log. The evidence that the demotion erased is not restored.
+    /// The record without a demotion after `now`, for a reader of an old log. A
+    /// removal by hand stays. The evidence that the demotion erased is not
+    /// restored.
     #[must_use]
     pub fn without_later_demotion(self, now: UnixSeconds) -> Self {
         match self.demoted > now {
@@ -144,9 +146,9 @@ impl Record {
         Self { by_hand, ..self }
     }
 
-    /// Removes the source by hand: it must earn its standing again. Its last
-    /// acceptance is removed too, so that the ceiling does not count it as
-    /// refused.
+    /// Removes the source by hand: only new evidence can make it known again. Its
+    /// last acceptance is removed too, so that the ceiling does not count it as a
+    /// known sender that is refused.
     #[must_use]
     pub fn removed(self, now: UnixSeconds) -> Self {
         let at = now.max(self.last());
@@ -180,13 +182,13 @@ impl Record {
         }
     }
 
-    /// Whether the record has any positive evidence. Without it, a demotion is
-    /// not worth storing.
+    /// Whether the record has ever had positive evidence. A demotion without any
+    /// is not worth storing.
     pub fn is_of_interest(&self) -> bool {
         self.last_accepted != NEVER || self.last_delivered() != NEVER || self.by_hand != NEVER
     }
 
-    /// Whether any positive evidence still counts.
+    /// Whether the record has positive evidence since the last demotion.
     pub fn is_good(&self) -> bool {
         self.recent[0] != NEVER || self.counting_delivery() != NEVER || self.by_hand != NEVER
     }
@@ -199,26 +201,27 @@ impl Record {
         }
     }
 
-    /// The last acceptance of its mail; 0: never.
+    /// The time at which the source's mail was last accepted; 0: never.
     #[must_use]
     pub fn last_accepted(&self) -> UnixSeconds {
         self.last_accepted
     }
 
-    /// The last time at which it accepted a message from this server; 0: never.
+    /// The time at which the source last accepted a message from this server; 0:
+    /// never.
     #[must_use]
     pub fn last_delivered(&self) -> UnixSeconds {
         self.deliveries.last()
     }
 
-    /// The last demotion; 0: never.
+    /// The time of the last demotion; 0: never.
     #[must_use]
     pub fn last_demoted(&self) -> UnixSeconds {
         self.demoted
     }
 
-    /// The time until which the evidence of the log keeps it known, apart from
-    /// an addition by hand; 0 if that evidence does not make it known.
+    /// The time until which the evidence of the log keeps the source known, apart
+    /// from an addition by hand; 0 if that evidence does not make it known.
     #[must_use]
     pub fn known_until(&self) -> UnixSeconds {
         let [.., enough] = self.recent;
@@ -229,7 +232,7 @@ impl Record {
         }
     }
 
-    /// The time of the last event.
+    /// The time of the last event that counts.
     pub fn last(&self) -> UnixSeconds {
         self.recent[0]
             .max(self.last_delivered())

@@ -12,6 +12,7 @@ pub(crate) struct Collector {
     pub rules: Vec<Rule>,
     tables: Vec<ClientTable>,
     pub notes: Vec<Note>,
+    /// The number of the current list.
     list: u16,
     /// The tables of the current list, whose end is not known yet.
     open: Vec<ClientTable>,
@@ -40,8 +41,8 @@ impl Collector {
         self.pending.push(Note::new(setting, &text.into()));
     }
 
-    /// Ends the current list: what the server accepted in it is looked at again
-    /// in the next one.
+    /// Ends the current list. A client that was accepted in it is checked again in the
+    /// next list, so its tables and doubts do not apply there.
     pub fn end_list(&mut self) {
         let end = self.rules.len();
         for table in std::mem::take(&mut self.open) {
@@ -52,14 +53,15 @@ impl Collector {
         self.list = self.list.saturating_add(1);
     }
 
-    /// The server may have accepted the client before it reaches the later zones
-    /// of the list, and it is not known when. Notes why.
+    /// Marks the later zones of the list as doubtful, and notes why: the server may
+    /// accept a client before it reaches them, and it is not known which clients.
     pub fn doubt(&mut self, setting: &str, why: impl Into<String>) {
         self.remark(setting, why);
         self.is_doubtful = true;
     }
 
-    /// The server answers 4xx in place of 5xx from now on.
+    /// Marks every rejecting zone that is added after this call as one that defers:
+    /// the server answers 4xx in place of 5xx.
     pub fn defer_all(&mut self) {
         self.defers = true;
     }
@@ -86,14 +88,16 @@ impl Collector {
 
     fn keep_table(&mut self, table: ClientTable) {
         let has_a_say = table.entries.iter().any(|entry| entry.says != Says::Dunno);
-        // Without rules, a table may be about zones that others name.
+        // While there are no rules (`end` is 0), the table may apply to zones that the
+        // settings do not name, see `take_tables`.
         if has_a_say && (table.first < table.end || table.end == 0) {
             self.tables.push(table);
         }
     }
 
-    /// The tables, at the end. One that is about no rule counts only if there
-    /// are none at all.
+    /// Takes the tables, after the last list. A table that covers no rule is left out,
+    /// unless the settings have no rule at all: then spamdrop's configuration names
+    /// the zones.
     pub fn take_tables(&mut self) -> Vec<ClientTable> {
         let mut tables = std::mem::take(&mut self.tables);
         let has_rules = !self.rules.is_empty();
@@ -101,7 +105,7 @@ impl Collector {
         tables
     }
 
-    /// Adds a zone, unless its name cannot be queried.
+    /// Adds a zone. A name that cannot be queried is only noted.
     pub fn add_zone(
         &mut self,
         setting: &str,

@@ -99,7 +99,7 @@ pub enum AuthSetting {
 pub struct Note {
     /// The setting of the mail server.
     pub setting: String,
-    /// The setting that is not understood or unwise, and the next step.
+    /// Why the setting is unwise, or that it is not understood, and the next step.
     pub text: String,
 }
 
@@ -126,8 +126,8 @@ fn name<S: Serializer>(server: &MailServer, serializer: S) -> Result<S::Ok, S::E
 }
 
 impl Note {
-    /// A remark about a setting, without keys of zones. It may quote a word of a
-    /// file, so it is cut.
+    /// A remark about a setting. Customer keys in the names of zones are masked. The
+    /// text may quote a long word of a file, so it is truncated.
     fn new(setting: &str, text: &str) -> Self {
         let cut = |text: &str| text.chars().take(LONGEST_NOTE).collect();
         Self {

@@ -1,7 +1,7 @@
 //! The address under which the reason for the block of a prefix is stored.
 //!
 //! Reasons are stored by address, and a prefix may contain an address that has a
-//! reason of its own. So that of a prefix is stored under a multicast address,
+//! reason of its own. So the reason of a prefix is stored under a multicast address,
 //! from which no packet comes: `ff`, the length (with the highest bit for IPv4),
 //! and the address of the prefix.
 
@@ -32,8 +32,8 @@ pub fn origin_of_prefix(net: IpNet) -> Option<IpAddr> {
     Some(Ipv6Addr::from(key).into())
 }
 
-/// The prefix whose reason is stored under an address; `None` if it is that of
-/// an address.
+/// The prefix whose reason is stored under `addr`; `None` if the reason is that of
+/// the address itself.
 #[must_use]
 pub fn prefix_of_origin(addr: IpAddr) -> Option<IpNet> {
     let IpAddr::V6(addr) = addr else { return None };

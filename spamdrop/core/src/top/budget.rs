@@ -11,8 +11,8 @@ pub struct ReadBudget {
 }
 
 impl ReadBudget {
-    /// A read that takes at most one part in `rest` of a processor. The first is
-    /// due at once.
+    /// A budget by which the reads take at most one part in `rest` of a processor's
+    /// time. The first read is due at once.
     #[must_use]
     pub const fn new(rest: u32) -> Self {
         Self {
@@ -27,7 +27,7 @@ impl ReadBudget {
         now >= self.due
     }
 
-    /// A read that ended at `now` took this much time of a processor.
+    /// Records that a read ended at `now`, and took `cost` of processor time.
     pub fn spend(&mut self, now: Duration, cost: Duration) {
         self.due = now.saturating_add(cost.saturating_mul(self.rest));
     }

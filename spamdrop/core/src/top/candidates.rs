@@ -1,4 +1,4 @@
-//! The sources of all entries that are worth a look every second.
+//! Picks the sources, among all entries, that `top` looks up every second.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -10,12 +10,13 @@ use super::filter::SourceFilter;
 use crate::target::Target;
 use crate::time::MonotonicNs;
 
-/// The sources that are kept for each reason.
+/// The most sources that are kept for each field of [`CandidatePool`].
 const MOST: usize = 100;
 /// A source that sent a packet within this time counts as active.
 const ACTIVE: Duration = Duration::from_secs(10);
 
-/// Takes the best of all live entries by each order of the screen.
+/// Picks four groups of live entries: those with the most hits, those that expire next,
+/// and of the active ones and of those that match the filter, those with the most hits.
 #[derive(Debug)]
 pub struct CandidatePool<'a> {
     now: MonotonicNs,
@@ -53,15 +54,15 @@ impl<'a> CandidatePool<'a> {
         }
     }
 
-    /// Whether a packet slid the entry a moment ago. The last packet before the
-    /// hard limit does not show.
+    /// Whether a packet has extended the entry within [`ACTIVE`]. An extension that
+    /// the hard limit has cut short does not show.
     fn is_active(&self, entry: &Entry) -> bool {
         let ttl = Duration::from_secs(entry.ttl_s.into());
         let last = entry.expires.minus(ttl);
         entry.ttl_s != 0 && entry.refreshes != 0 && self.now.elapsed_since(last) <= ACTIVE
     }
 
-    /// The sources, in no order; none twice.
+    /// The sources, sorted, each one once.
     #[must_use]
     pub fn into_targets(self) -> Vec<Target> {
         let all = [self.hits, self.active, self.soonest, self.matching];

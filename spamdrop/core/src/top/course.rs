@@ -7,7 +7,7 @@ use crate::time::MonotonicNs;
 /// The number of points that are kept.
 pub const SECONDS: usize = 60;
 
-/// The points of a figure. A second in which nothing was measured has none.
+/// The points of a figure. A second in which nothing was measured has no value.
 #[derive(Clone, Debug, Default)]
 pub struct MinuteCourse {
     points: VecDeque<Option<u64>>,
@@ -17,8 +17,8 @@ pub struct MinuteCourse {
 }
 
 impl MinuteCourse {
-    /// Adds a reading of a counter. The points are its steps a second. A reading
-    /// that comes late fills the seconds since the last one with their mean.
+    /// Adds a reading of a counter. A point is the counter's increase in a second. A
+    /// reading that comes late fills the seconds since the last one with their mean.
     pub fn count(&mut self, at: MonotonicNs, total: u64) {
         let Some((seconds, places)) = self.advance(at) else {
             return;
@@ -34,7 +34,7 @@ impl MinuteCourse {
     }
 
     /// Adds a reading of a level, which is the point itself. A reading that comes
-    /// late leaves a gap: nobody measured the seconds before.
+    /// late leaves a gap, because the seconds before it were not measured.
     pub fn level(&mut self, at: MonotonicNs, level: u64) {
         if let Some((_, places)) = self.advance(at) {
             self.fill(places - 1, None);
@@ -51,8 +51,8 @@ impl MinuteCourse {
         self.total = None;
     }
 
-    /// The seconds since the last call, and the points that they have; `None`: too
-    /// few for a point.
+    /// The seconds since the last call, and the number of points for them. `None`:
+    /// less than half a second has passed, which gives no point.
     fn advance(&mut self, at: MonotonicNs) -> Option<(f64, usize)> {
         let Some(last) = self.last else {
             self.last = Some(at);
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn at(millis: u64) -> MonotonicNs {
+    fn ms(millis: u64) -> MonotonicNs {
         MonotonicNs::default().plus(Duration::from_millis(millis))
     }
 
@@ -99,67 +99,67 @@ mod tests {
     #[test]
     fn a_counter_gives_steps_a_second() {
         let mut course = MinuteCourse::default();
-        course.count(at(1_000), 500);
+        course.count(ms(1_000), 500);
         assert_eq!(points(&course), [] as [u64; 0]);
-        course.count(at(2_000), 510);
-        course.count(at(3_250), 520);
+        course.count(ms(2_000), 510);
+        course.count(ms(3_250), 520);
         assert_eq!(points(&course), [10, 8]);
         // The filter was attached anew.
-        course.count(at(4_250), 3);
+        course.count(ms(4_250), 3);
         assert_eq!(points(&course), [10, 8, 3]);
     }
 
     #[test]
     fn a_late_reading_fills_its_seconds_with_the_mean() {
         let mut course = MinuteCourse::default();
-        course.count(at(1_000), 0);
-        course.count(at(4_000), 30);
+        course.count(ms(1_000), 0);
+        course.count(ms(4_000), 30);
         assert_eq!(points(&course), [10, 10, 10]);
         // Two readings at once are one.
-        course.count(at(4_100), 1_000);
+        course.count(ms(4_100), 1_000);
         assert_eq!(points(&course), [10, 10, 10]);
-        course.count(at(5_000), 1_030);
+        course.count(ms(5_000), 1_030);
         assert_eq!(points(&course), [10, 10, 10, 1_000]);
     }
 
     #[test]
     fn no_more_than_a_minute_is_kept() {
         let mut course = MinuteCourse::default();
-        course.count(at(1_000), 0);
+        course.count(ms(1_000), 0);
         for second in 2..100 {
-            course.count(at(second * 1_000), second * second);
+            course.count(ms(second * 1_000), second * second);
         }
         assert_eq!(course.points().count(), SECONDS);
         assert_eq!(course.points().last(), Some(Some(99 * 99 - 98 * 98)));
         // After a long stop.
-        course.count(at(9_000_000), 0);
+        course.count(ms(9_000_000), 0);
         assert_eq!(points(&course), [0; SECONDS]);
     }
 
     #[test]
     fn a_level_is_a_point_itself() {
         let mut course = MinuteCourse::default();
-        course.level(at(1_000), 7);
-        course.level(at(1_100), 9);
-        course.level(at(2_000), 8);
+        course.level(ms(1_000), 7);
+        course.level(ms(1_100), 9);
+        course.level(ms(2_000), 8);
         assert_eq!(points(&course), [7, 8]);
     }
 
     #[test]
     fn what_nobody_measured_is_a_gap() {
         let mut open = MinuteCourse::default();
-        open.level(at(1_000), 7);
+        open.level(ms(1_000), 7);
         // The screen was frozen.
-        open.level(at(4_000), 8);
-        open.skip(at(5_000));
+        open.level(ms(4_000), 8);
+        open.skip(ms(5_000));
         assert_eq!(points(&open), [7, GAP, GAP, 8, GAP]);
         let mut dropped = MinuteCourse::default();
-        dropped.count(at(1_000), 100);
-        dropped.count(at(2_000), 105);
+        dropped.count(ms(1_000), 100);
+        dropped.count(ms(2_000), 105);
         // The filter was taken off, and attached again a second later.
-        dropped.skip(at(3_000));
-        dropped.count(at(4_000), 40);
-        dropped.count(at(5_000), 41);
+        dropped.skip(ms(3_000));
+        dropped.count(ms(4_000), 40);
+        dropped.count(ms(5_000), 41);
         assert_eq!(points(&dropped), [5, GAP, GAP, 1]);
     }
 }

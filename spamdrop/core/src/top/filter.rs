@@ -25,18 +25,18 @@ impl SourceFilter {
 
     /// The text.
     #[must_use]
-    pub fn text(&self) -> &str {
+    pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether it matches every source.
+    /// Whether the filter matches every source.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.text.is_empty()
     }
 
-    /// Whether an entry is shown: its text begins with that of the filter, or one
-    /// of both contains the other.
+    /// Whether an entry is shown: its text begins with that of the filter, or its
+    /// addresses contain those of the filter or lie within them.
     #[must_use]
     pub fn matches(&self, target: Target) -> bool {
         let overlaps = |filter: &IpNet| {
@@ -48,8 +48,8 @@ impl SourceFilter {
             || target.to_string().starts_with(&self.text)
     }
 
-    /// The entry of the prefix that the filter names, or those that may block its
-    /// address. They are looked up directly.
+    /// The entries that are looked up directly: the entry of the prefix that the
+    /// filter names, or every entry that may block the address that it names.
     pub fn targets(&self) -> impl Iterator<Item = Target> {
         let is_host = |net: &IpNet| net.prefix_len() == net.max_prefix_len();
         let host = self.net.filter(is_host).into_iter();

@@ -10,7 +10,8 @@ use super::filter::SourceFilter;
 use crate::target::Target;
 use crate::time::MonotonicNs;
 
-/// A rate is that of this time: a sender repeats its SYN only after seconds.
+/// The time over which a rate is measured. It is several seconds, because a sender
+/// repeats its SYN only after seconds.
 const WINDOW: Duration = Duration::from_secs(10);
 /// The most sources that are looked up every second.
 const MOST: usize = 600;
@@ -56,7 +57,8 @@ pub struct SourceKey {
     pub hits_per_s: f64,
     /// All hits.
     pub hits: u32,
-    /// The time until the entry expires, from any moment.
+    /// The time until the entry expires, from a moment that is the same for all
+    /// sources.
     pub expires: Duration,
     /// The blocked address or prefix.
     pub target: Target,
@@ -96,7 +98,7 @@ struct Readings {
 
 impl Readings {
     fn add(&mut self, at: MonotonicNs, entry: Entry) {
-        // The block ended in between and is another one now.
+        // With fewer hits than before, this is a new block: the old one has ended.
         if entry.hits < self.entry.hits {
             self.hits.clear();
         }
@@ -135,14 +137,14 @@ impl SourceTable {
         self.add(targets.iter().copied());
     }
 
-    /// Adds sources. Beyond a number, those of the lowest rate and the fewest hits
-    /// go.
+    /// Adds sources. If there are more than 600, removes those with the lowest rate
+    /// and the fewest hits.
     pub fn add(&mut self, targets: impl IntoIterator<Item = Target>) {
         for target in targets {
             self.0.entry(target).or_default();
         }
         if self.0.len() > MOST {
-            // New ones were not read yet.
+            // New sources come first, because they have not been read yet.
             let key = |readings: &Readings| match readings.hits.len() {
                 0 => (u64::MAX, 0),
                 _ => ((readings.per_second() * 1e3) as u64, readings.entry.hits),
@@ -163,7 +165,8 @@ impl SourceTable {
         targets
     }
 
-    /// Takes what was read of the sources; those that are not live any more go.
+    /// Takes the live entries of the sources, which were read at `at`. Removes the
+    /// sources that have none.
     pub fn read(&mut self, at: MonotonicNs, live: &HashMap<Target, Entry>) {
         self.0.retain(|target, readings| {
             let entry = live.get(target);
@@ -174,7 +177,7 @@ impl SourceTable {
         });
     }
 
-    /// The sources that match the filter, in an order.
+    /// The sources that match the filter, in this order.
     #[must_use]
     pub fn sorted(&self, order: SourceOrder, filter: &SourceFilter) -> Vec<SourceRate> {
         let shown = self.0.iter().filter(|(target, _)| filter.matches(**target));
@@ -204,7 +207,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn at(millis: u64) -> MonotonicNs {
+    fn ms(millis: u64) -> MonotonicNs {
         MonotonicNs::from_second(1_000).plus(Duration::from_millis(millis))
     }
 
@@ -232,9 +235,9 @@ mod tests {
         table.replace(&all.map(target));
         assert_eq!(table.targets(), all.map(target));
         let [a, b, c] = all;
-        table.read(at(0), &live(&[(a, 900, 5), (b, 10, 9), (c, 50, 7)]));
+        table.read(ms(0), &live(&[(a, 900, 5), (b, 10, 9), (c, 50, 7)]));
         assert_eq!(order(&table, SourceOrder::Rate), [a, c, b]);
-        table.read(at(2_000), &live(&[(a, 901, 5), (b, 40, 9), (c, 50, 7)]));
+        table.read(ms(2_000), &live(&[(a, 901, 5), (b, 40, 9), (c, 50, 7)]));
         let rates = table.sorted(SourceOrder::Rate, &SourceFilter::default());
         let rates: Vec<f64> = rates.iter().map(|source| source.hits_per_s).collect();
         assert_eq!(rates, [15.0, 0.5, 0.0]);
@@ -252,7 +255,7 @@ mod tests {
         table.replace(&[target(one)]);
         for second in 0..30 {
             let hits = u32::try_from(second).unwrap().min(20) * 7;
-            table.read(at(second * 1_000), &live(&[(one, hits, 5)]));
+            table.read(ms(second * 1_000), &live(&[(one, hits, 5)]));
         }
         let rate = |table: &SourceTable| {
             let all = table.sorted(SourceOrder::Rate, &SourceFilter::default());
@@ -261,9 +264,9 @@ mod tests {
         // One of ten seconds had hits.
         assert!((rate(&table) - 0.7).abs() < 1e-9, "{}", rate(&table));
         // Another block of the same source.
-        table.read(at(30_000), &live(&[(one, 3, 5)]));
+        table.read(ms(30_000), &live(&[(one, 3, 5)]));
         assert!(rate(&table).abs() < 1e-9);
-        table.read(at(31_000), &live(&[(one, 5, 5)]));
+        table.read(ms(31_000), &live(&[(one, 5, 5)]));
         assert!((rate(&table) - 2.0).abs() < 1e-9);
     }
 
@@ -271,8 +274,8 @@ mod tests {
     fn an_entry_that_ended_goes_and_one_that_stays_keeps_its_readings() {
         let mut table = SourceTable::default();
         table.replace(&["192.0.2.1", "192.0.2.2"].map(target));
-        table.read(at(0), &live(&[("192.0.2.1", 1, 5), ("192.0.2.2", 1, 5)]));
-        table.read(at(1_000), &live(&[("192.0.2.1", 5, 5)]));
+        table.read(ms(0), &live(&[("192.0.2.1", 1, 5), ("192.0.2.2", 1, 5)]));
+        table.read(ms(1_000), &live(&[("192.0.2.1", 5, 5)]));
         assert_eq!(order(&table, SourceOrder::Rate), ["192.0.2.1"]);
         table.replace(&["192.0.2.1", "192.0.2.9"].map(target));
         let rates = table.sorted(SourceOrder::Rate, &SourceFilter::default());
@@ -289,7 +292,7 @@ mod tests {
             ..Entry::default()
         };
         let all: HashMap<_, _> = (0..MOST).map(|i| (address(i), entry(i))).collect();
-        table.read(at(0), &all);
+        table.read(ms(0), &all);
         table.add([address(9_999)]);
         let targets = table.targets();
         assert_eq!(targets.len(), MOST);

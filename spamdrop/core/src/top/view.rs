@@ -48,7 +48,7 @@ pub enum TopAction {
 }
 
 impl TopAction {
-    /// The words of the command.
+    /// The arguments of the `spamdrop` command that does it.
     #[must_use]
     pub fn words(self) -> Vec<String> {
         let words = |verb: &[&str], target: Target| {
@@ -72,7 +72,7 @@ pub enum TopMode {
     Filter(String),
     /// The help.
     Help,
-    /// The question whether to do something.
+    /// The question whether to carry out an action.
     Confirm(TopAction),
     /// A text, with its title and the number of drawn rows that are scrolled out.
     Text(String, Vec<String>, usize),
@@ -89,7 +89,7 @@ pub enum TopEffect {
     Quit,
     /// To show the details of a source.
     Show(Target),
-    /// To do this.
+    /// To carry out this action.
     Act(TopAction),
 }
 
@@ -133,7 +133,7 @@ impl TopView {
                     self.mode = TopMode::Text(title, lines, above);
                 }
             }
-            // Every other key ends them.
+            // Every other key closes the help or the question.
             TopMode::Help | TopMode::Confirm(_) => {}
         }
         TopEffect::Draw
@@ -165,7 +165,7 @@ impl TopView {
             TopKey::Char('s') => self.order = self.order.next(),
             TopKey::Char('p' | ' ') => self.is_paused = !self.is_paused,
             TopKey::Char('?' | 'h') => self.mode = TopMode::Help,
-            TopKey::Char('/' | 'f') => self.mode = TopMode::Filter(self.filter.text().to_owned()),
+            TopKey::Char('/' | 'f') => self.mode = TopMode::Filter(self.filter.as_str().to_owned()),
             TopKey::Char('r') => self.mode = about(TopAction::Remove),
             TopKey::Char('a') => self.mode = about(TopAction::Allow),
             TopKey::Enter => match self.selected {
@@ -207,8 +207,8 @@ impl TopView {
 }
 
 impl TopView {
-    /// Takes the rows of the drawn text that its window has no room for. They can be
-    /// scrolled out, and no more.
+    /// Sets the number of rows of the drawn text for which its window has no room. No
+    /// more rows than these can be scrolled out.
     pub fn limit_scroll(&mut self, hidden_rows: usize) {
         self.hidden_rows = hidden_rows;
         if let TopMode::Text(_, _, above) = &mut self.mode {
@@ -219,7 +219,7 @@ impl TopView {
 
 const SELECT: &str = "Select one with the arrow keys first.";
 
-/// The row to which a key moves; `None`: it is no such key.
+/// The row to which a key moves; `None`: the key moves to no other row.
 fn move_row(key: TopKey, row: usize, rows: usize) -> Option<usize> {
     let row = match key {
         TopKey::Up | TopKey::Char('k') => row.saturating_sub(1),
@@ -331,10 +331,10 @@ mod tests {
         let mut view = TopView::default();
         press(&mut view, "/192.0.2.1x\x08\n");
         assert_eq!(view.mode, TopMode::List);
-        assert_eq!(view.filter.text(), "192.0.2.1");
+        assert_eq!(view.filter.as_str(), "192.0.2.1");
         // The keys of the list are letters of the filter.
         press(&mut view, "/qs");
-        assert_eq!(view.filter.text(), "192.0.2.1qs");
+        assert_eq!(view.filter.as_str(), "192.0.2.1qs");
         assert_eq!(view.order, SourceOrder::Rate);
         press(&mut view, "\x1b");
         assert!(view.filter.is_empty() && view.mode == TopMode::List);

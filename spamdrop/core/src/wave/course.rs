@@ -56,7 +56,7 @@ impl CourseColumns {
 fn recorded_s(wave: &Wave, points: &[Point]) -> u64 {
     let last = points.last().map_or(0, |point| point.at_s.into());
     let length = wave.end_unix_s().saturating_sub(wave.start_unix_s);
-    // Longer than any wave, and few enough columns for the memory.
+    // The limit bounds the memory for the columns, and exceeds any wave.
     length.max(last).min(u32::MAX.into()).saturating_add(1)
 }
 

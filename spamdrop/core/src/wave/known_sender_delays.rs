@@ -6,14 +6,14 @@ use std::time::Duration;
 /// Minimum time between two warnings.
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// SYNs of known senders that were refused, or would have been. It must not
-/// happen, and is told once a minute at most. Times are readings of
+/// SYNs of known senders that were refused, or would have been. This must not
+/// happen. It is logged at most once a minute. Times are readings of
 /// `CLOCK_MONOTONIC`.
 #[derive(Debug, Default)]
 pub struct KnownSenderDelays {
     first: Option<IpAddr>,
     count: u64,
-    /// Whether the last one was refused.
+    /// Whether the last SYN was really refused, not only counted.
     is_refused: bool,
     told: Option<Duration>,
 }
@@ -42,7 +42,7 @@ impl KnownSenderDelays {
         };
         Some(format!(
             "SYNs of known senders that {were}: {count}, the first of {first}; \
-             `spamdrop allow add {first}` lets that one pass"
+             `spamdrop allow add {first}` lets that sender pass"
         ))
     }
 }

@@ -51,7 +51,7 @@ pub struct Wave {
 pub struct WantedWait {
     /// Seconds from the start of the wave to the first refusal of the source.
     pub at_s: f64,
-    /// Seconds from there to the acceptance of its mail.
+    /// Seconds from that refusal to the acceptance of the source's mail.
     pub wait_s: f64,
 }
 

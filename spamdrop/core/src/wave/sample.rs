@@ -63,13 +63,13 @@ impl Totals {
     /// restarted at 0.
     #[must_use]
     pub fn since(&self, old: &Self) -> Self {
-        self.with(old, |new, old| new.checked_sub(old).unwrap_or(new))
+        self.combine(old, |new, old| new.checked_sub(old).unwrap_or(new))
     }
 
     /// The sum of both counts.
     #[must_use]
     pub fn plus(&self, more: &Self) -> Self {
-        self.with(more, u64::saturating_add)
+        self.combine(more, u64::saturating_add)
     }
 
     /// SYNs that were refused, or would have been, in all classes.
@@ -78,7 +78,7 @@ impl Totals {
         self.refused.into_iter().fold(0, u64::saturating_add)
     }
 
-    fn with(&self, other: &Self, join: impl Fn(u64, u64) -> u64) -> Self {
+    fn combine(&self, other: &Self, join: impl Fn(u64, u64) -> u64) -> Self {
         let mut refused = self.refused;
         for (class, other) in refused.iter_mut().zip(other.refused) {
             *class = join(*class, other);

@@ -106,8 +106,8 @@ impl Sources {
         }
     }
 
-    /// The longest waits of accepted mail, in the order in which they began: the
-    /// first refusal, after the wave's start, and the wait.
+    /// The longest waits of accepted mail, in the order in which they began. Each
+    /// is the time from the wave's start to the first refusal, and the wait.
     pub fn waits(&self) -> Vec<(Duration, Duration)> {
         let mut waits = self.waits.clone();
         waits.sort_by_key(|wait| wait.at);
@@ -174,7 +174,8 @@ impl Sources {
     }
 }
 
-/// Adds a wait, in the place of the shortest one if there are enough.
+/// Adds a wait. If there are [`WAITS`], it replaces the shortest one that is
+/// shorter.
 fn insert_longest(waits: &mut Vec<MailWait>, new: MailWait) {
     if waits.len() < WAITS {
         waits.push(new);
@@ -214,7 +215,7 @@ mod tests {
         Target::V4([192, 0, 2, n])
     }
 
-    fn at(seconds: u64) -> Duration {
+    fn second(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
     }
 
@@ -222,12 +223,12 @@ mod tests {
     fn each_counts_once() {
         let mut sources = Sources::new(9);
         for _ in 0..2 {
-            sources.delayed(source(1), at(0));
-            sources.heard(source(1), WaveEvidence::Listed, at(1));
-            sources.heard(source(2), WaveEvidence::Accepted, at(1));
-            sources.delayed(source(3), at(1));
-            sources.heard(source(3), WaveEvidence::Accepted, at(2));
-            sources.delayed(source(4), at(1));
+            sources.delayed(source(1), second(0));
+            sources.heard(source(1), WaveEvidence::Listed, second(1));
+            sources.heard(source(2), WaveEvidence::Accepted, second(1));
+            sources.delayed(source(3), second(1));
+            sources.heard(source(3), WaveEvidence::Accepted, second(2));
+            sources.delayed(source(4), second(1));
         }
         let expected = SourceCounts {
             sources: 4,
@@ -246,21 +247,21 @@ mod tests {
     fn a_wait_goes_from_the_first_refusal_to_the_first_that_is_heard() {
         let mut sources = Sources::new(9);
         // Evidence from before the refusal does not end the wait.
-        sources.heard(source(1), WaveEvidence::Accepted, at(0));
-        sources.delayed(source(1), at(3));
+        sources.heard(source(1), WaveEvidence::Accepted, second(0));
+        sources.delayed(source(1), second(3));
         assert_eq!(sources.counts.delayed_accepted, 0);
-        sources.delayed(source(1), at(5));
-        sources.heard(source(1), WaveEvidence::Accepted, at(10));
-        sources.heard(source(1), WaveEvidence::Accepted, at(90));
-        sources.delayed(source(2), at(5));
-        sources.heard(source(2), WaveEvidence::Listed, at(9));
+        sources.delayed(source(1), second(5));
+        sources.heard(source(1), WaveEvidence::Accepted, second(10));
+        sources.heard(source(1), WaveEvidence::Accepted, second(90));
+        sources.delayed(source(2), second(5));
+        sources.heard(source(2), WaveEvidence::Listed, second(9));
         // Its wait has ended already.
-        sources.heard(source(2), WaveEvidence::Accepted, at(99));
-        assert_eq!(sources.longest_wait, Some(at(7)));
-        assert_eq!(sources.longest_listed_wait, Some(at(4)));
-        sources.delayed(source(3), at(20));
-        sources.heard(source(3), WaveEvidence::Accepted, at(19));
-        assert_eq!(sources.longest_wait, Some(at(7)));
+        sources.heard(source(2), WaveEvidence::Accepted, second(99));
+        assert_eq!(sources.longest_wait, Some(second(7)));
+        assert_eq!(sources.longest_listed_wait, Some(second(4)));
+        sources.delayed(source(3), second(20));
+        sources.heard(source(3), WaveEvidence::Accepted, second(19));
+        assert_eq!(sources.longest_wait, Some(second(7)));
         assert_eq!(sources.counts.delayed_accepted, 3);
     }
 
@@ -268,29 +269,32 @@ mod tests {
     fn the_longest_waits_are_kept_in_their_order() {
         let mut sources = Sources::new(1_000);
         for n in 0..=u8::MAX {
-            sources.delayed(source(n), at(u64::from(n)));
+            sources.delayed(source(n), second(u64::from(n)));
             let heard = match n {
                 7 => WaveEvidence::Listed,
                 _ => WaveEvidence::Accepted,
             };
             // The waits of the first are the longest.
-            sources.heard(source(n), heard, at(1_000 - u64::from(n)));
+            sources.heard(source(n), heard, second(1_000 - u64::from(n)));
         }
         let waits = sources.waits();
         assert_eq!(waits.len(), WAITS);
-        assert_eq!(waits[0], (at(0), at(1_000)));
-        assert_eq!(waits[6..8], [(at(6), at(988)), (at(8), at(984))]);
-        assert_eq!(waits[99], (at(100), at(800)));
+        assert_eq!(waits[0], (second(0), second(1_000)));
+        assert_eq!(
+            waits[6..8],
+            [(second(6), second(988)), (second(8), second(984))]
+        );
+        assert_eq!(waits[99], (second(100), second(800)));
     }
 
     #[test]
     fn beyond_what_fits_there_are_more() {
         let mut sources = Sources::new(2);
         for n in [1, 2, 1, 3, 4] {
-            sources.delayed(source(n), at(0));
+            sources.delayed(source(n), second(0));
         }
-        sources.heard(source(3), WaveEvidence::Listed, at(1));
-        sources.heard(source(2), WaveEvidence::Listed, at(1));
+        sources.heard(source(3), WaveEvidence::Listed, second(1));
+        sources.heard(source(2), WaveEvidence::Listed, second(1));
         let SourceCounts {
             sources: number,
             more_sources,

@@ -47,7 +47,7 @@ pub fn list(config: &Config, args: Output, out: &mut impl Write, style: Style) -
     if args.json {
         json::array(out, &all)?;
     } else {
-        allowed::text(out, style, &all)?;
+        allowed::write_text(out, style, &all)?;
     }
     Ok(())
 }
@@ -128,19 +128,22 @@ fn own(file: &Allowlist) -> Vec<Allowed> {
         .collect()
 }
 
-/// The reasons for which prefixes are protected without the file.
+/// The prefixes that are protected automatically, each with the reason.
 fn reasons(file: &Allowlist) -> Result<HashMap<IpNet, Protection>> {
-    let protected = protect::of(&network::addresses()?, file);
+    let protected = protect::combine(&network::addresses()?, file);
     let is_automatic = |(_, why): &(IpNet, Protection)| !matches!(why, Protection::Allowlist(_));
     Ok(protected.nets().filter(is_automatic).collect())
 }
 
-/// Why the filter allows a prefix that neither the file nor the machine has.
+/// The word for a prefix that the filter allows, but not because of the file or of the
+/// machine's present addresses: `earlier` if it was protected automatically, otherwise
+/// `filter`.
 fn beyond(is_automatic: bool) -> &'static str {
     if is_automatic { "earlier" } else { "filter" }
 }
 
-/// The prefixes that the filter allows, if there is one, and whether each is automatic.
+/// The prefixes that the filter allows, and whether each was added automatically.
+/// `None`: there is no filter.
 fn in_filter(config: &Config) -> Result<Option<Vec<(IpNet, bool)>>> {
     if !pins::exist(&config.pin_dir)? {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! A list, or the lines of one, that is imported for an owner.
+//! The entries of a list that are imported for one owner.
 
 use std::net::IpAddr;
 
@@ -14,14 +14,15 @@ use crate::kernel::blocklist::{Blocklist, EntriesAhead};
 use crate::lock::WriteLock;
 use crate::owned_blocks::{self, OwnerStore, ReadEntries, Released};
 
-/// A list, and what an import has to know of the entries that exist.
+/// The import for one owner, with the existing entries that it concerns.
 pub(super) struct OwnedList {
     store: OwnerStore,
     owner: OwnerBit,
-    /// Whether blocks of this owner alone begin anew: those of a list without an owner.
+    /// Whether entries that only this owner holds are replaced: true for an import
+    /// without `--owner`.
     begins_anew: bool,
-    /// The entries of targets of the list, unless they are just replaced, and those of
-    /// `gone`.
+    /// The existing entries of the list's targets, except those that are simply replaced,
+    /// and the entries of `gone`.
     read: ReadEntries,
     /// Entries of the owner that the list does not name any more, sorted.
     gone: Vec<Target>,
@@ -31,16 +32,16 @@ pub(super) struct OwnedList {
 /// than reading a million entries from the map.
 struct ListIndex<'a> {
     entries: &'a [(Target, Entry)],
-    /// Numbers in the list, from 1; 0: none. A target is at its place or behind it,
-    /// before the next 0.
+    /// A hash table with linear probing. Each slot has an index of `entries` plus 1;
+    /// 0: free.
     slots: Vec<u32>,
-    /// A bit for each hash of a target. They fit into a cache of the processor, and tell
-    /// of most others that they are not in the list.
+    /// A Bloom filter with one bit for each target. It fits into a cache of the
+    /// processor, and rejects most targets that are not in the list.
     bits: Vec<u64>,
 }
 
 impl<'a> ListIndex<'a> {
-    /// Each target is given once.
+    /// `entries` must have each target once.
     fn new(entries: &'a [(Target, Entry)]) -> Self {
         let slots = (entries.len().max(4) * 4).next_power_of_two();
         let mut index = Self {
@@ -72,7 +73,7 @@ impl<'a> ListIndex<'a> {
             return false;
         }
         let mut place = self.place(hash);
-        // No entry has the number that 0 wraps to.
+        // A free slot, 0, wraps to an index that no entry has, which ends the search.
         while let Some(slot) = self.slots.get(place)
             && let Some((found, _)) = self.entries.get(slot.wrapping_sub(1) as usize)
         {
@@ -88,7 +89,7 @@ impl<'a> ListIndex<'a> {
         hash & (self.slots.len() - 1)
     }
 
-    /// The place of a bit in `bits`, and its value there.
+    /// The index of a word in `bits`, and the mask of the target's bit in this word.
     fn bit(&self, hash: usize) -> (usize, u64) {
         ((hash / 64) & (self.bits.len() - 1), 1 << (hash % 64))
     }
@@ -118,14 +119,14 @@ fn folded(bits: u128) -> u64 {
     bits as u64 ^ (bits >> 64) as u64
 }
 
-/// All entries, which are being read.
+/// All entries of the filter. They are read while the list is parsed.
 pub(super) struct AllAhead {
     read: ReadEntries,
     entries: EntriesAhead,
 }
 
 impl AllAhead {
-    /// Begins to read them.
+    /// Begins to read the entries.
     ///
     /// # Errors
     ///
@@ -139,7 +140,7 @@ impl AllAhead {
 }
 
 impl OwnedList {
-    /// Takes from all entries those that the import has to know.
+    /// Selects from all entries those that the import concerns.
     ///
     /// # Errors
     ///
@@ -162,7 +163,7 @@ impl OwnedList {
         };
         let listed = ListIndex::new(entries);
         blocklist.for_each_ahead(all.entries, |found| {
-            let owners = OwnerMask::of(&found.entry);
+            let owners = OwnerMask::from_entry(&found.entry);
             let is_gone = args.replace && owners.contains(list.owner);
             match listed.contains(found.target) {
                 true if !list.begins_anew || owners != list.owner.into() => {
@@ -179,20 +180,21 @@ impl OwnedList {
         Ok(list)
     }
 
-    /// The owner.
     pub(super) fn owner(&self) -> OwnerBit {
         self.owner
     }
 
-    /// Whether other owners had one of these targets when the list was read, so that the
-    /// database is concerned.
+    /// Whether other owners held one of these targets when the list was read. Their holds
+    /// must then be stored in the database.
     pub(super) fn meets_others(&self, entries: &[(Target, Entry)]) -> bool {
         let targets = entries.iter().map(|(target, _)| target);
         let own = OwnerMask::from(self.owner);
-        self.read.any(targets, |entry| OwnerMask::of(entry) != own)
+        self.read
+            .any(targets, |entry| OwnerMask::from_entry(entry) != own)
     }
 
-    /// Writes some of the entries. What others have set since the list was read stays.
+    /// Writes some of the entries. Holds that other owners have set since the list was read
+    /// stay.
     ///
     /// # Errors
     ///
@@ -208,7 +210,7 @@ impl OwnedList {
         owned_blocks::set(lock, blocklist, store, owner, entries, begins_anew, read)
     }
 
-    /// Lets the owner let go of the entries that the list does not name.
+    /// Ends the owner's holds of the entries that the list does not name.
     ///
     /// # Errors
     ///

@@ -25,7 +25,8 @@ pub(super) struct ImportParser<'a> {
     /// Entries whose peers hold a connection. They are imported open, so that
     /// the connection can end properly.
     pub(super) connected: &'a HashSet<Target>,
-    /// Whether the list has an owner, so that those of its lines do not count.
+    /// Whether the list is imported for an owner. Owners that its lines name are then
+    /// ignored.
     pub(super) is_owned: bool,
 }
 
@@ -35,7 +36,8 @@ pub(super) struct ParsedList {
     /// Entries that may be blocked, sorted. If several lines have the same
     /// target, the last one counts.
     pub(super) entries: Vec<(Target, Entry)>,
-    /// Those of lines that name another owner than the list has, likewise.
+    /// The entries of lines that name an owner of their own other than `hand`, by owner.
+    /// Each list is sorted as `entries` is.
     pub(super) others: BTreeMap<EntryOwner, Vec<(Target, Entry)>>,
     /// Addresses of entries that are imported open.
     pub(super) connected: Vec<IpNet>,
@@ -105,7 +107,7 @@ impl ImportParser<'_> {
         list
     }
 
-    /// The document is one line, of which every error is.
+    /// The document counts as one line, so every error is reported for line 1.
     fn parse_nft_json(&self, text: &[u8]) -> ParsedList {
         let mut list = ParsedList {
             lines: 1,
@@ -212,7 +214,9 @@ impl ParsedList {
 }
 
 fn invalid(error: serde_json::Error) -> Invalid {
-    Invalid::new(format!("it is not the JSON of such a list: {error}"))
+    Invalid::new(format!(
+        "the text is not valid JSON of this list format: {error}"
+    ))
 }
 
 /// Divides the text at line ends, into parts of at least this size.
@@ -296,8 +300,8 @@ mod tests {
         let begins = [
             "1: `x` is not",
             "3: the object has no `cidr`",
-            "4: it is not the JSON",
-            "5: it is not",
+            "4: the text is not valid JSON",
+            "5: the text is not valid JSON",
         ];
         assert_eq!(errors.len(), begins.len());
         for (error, begin) in errors.iter().zip(begins) {

@@ -15,14 +15,14 @@ const PART: u32 = 1_000;
 /// The allowlist of the file and of the filter, as they were read last.
 pub(in crate::commands) struct AllowedReader {
     meter: Meter,
-    /// Whether there was a filter.
+    /// Whether there was a filter at the last read.
     is_attached: bool,
     pub(super) sizes: AllowlistSizes,
     pub(super) nets: AllowedNets,
 }
 
 impl AllowedReader {
-    /// Nothing is read yet.
+    /// A reader that has read nothing yet.
     pub fn new(config: &Config) -> Self {
         Self {
             meter: Meter::new(PART),
@@ -37,7 +37,7 @@ impl AllowedReader {
         }
     }
 
-    /// Reads both, if that is due.
+    /// Reads the file and the filter's list, if that is due, or a filter came or went.
     pub(super) fn read(&mut self, blocklist: Option<&Blocklist>) -> Result<()> {
         if !self.meter.is_due() && self.is_attached == blocklist.is_some() {
             return Ok(());

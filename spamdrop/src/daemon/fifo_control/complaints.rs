@@ -1,4 +1,4 @@
-//! Log messages about refused commands. Writers get no answer.
+//! Log messages about refused commands, because a writer to the FIFO gets no answer.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -24,8 +24,8 @@ pub(super) enum CommandRefusal {
 pub(super) struct Complaints(HashMap<CommandRefusal, Instant>);
 
 impl Complaints {
-    /// Logs a refusal; at the level `debug`, if one for the same reason was logged a
-    /// moment ago.
+    /// Logs a refusal as a warning, but as a debug message if there was a warning for
+    /// the same reason within the last [`PERIOD`].
     pub(super) fn log(&mut self, refusal: CommandRefusal, text: &str) {
         let now = clock::instant();
         let last = self.0.get(&refusal);

@@ -1,4 +1,5 @@
-//! The commands of xt_recent, carried out at once.
+//! The commands that xt_recent has, too: block, unblock and flush. The FIFO task carries
+//! them out itself, without the disk thread.
 
 use std::net::IpAddr;
 
@@ -18,8 +19,8 @@ use crate::daemon::release::ReleaseMessage;
 use crate::lock::{self, WriteLock};
 
 impl FifoTask {
-    /// Blocks as `spamdrop add ADDR` does, or with `--for` these seconds, but the
-    /// peer's connections are released after the grace, as after an offence.
+    /// Blocks an address for as long as `spamdrop add ADDR` does, with `seconds` as
+    /// `--for`. The peer's connections are released after the grace, as after an offence.
     pub(super) fn block(
         &mut self,
         lock: &WriteLock,
@@ -92,11 +93,11 @@ impl FifoTask {
         let live = self.blocklist.flush(clock::monotonic_ns(), lock)?;
         self.counts.flushed += 1;
         self.record(None, "flush");
-        log::info!(target: "spamdrop::fifo", "unblocked everything, {live} entries: fifo");
+        log::info!(target: "spamdrop::fifo", "`flush` from the FIFO unblocked everything ({live} entries)");
         Ok(())
     }
 
-    /// Records a command that unblocks.
+    /// Records in the history a command that unblocks `addr`; `None`: everything.
     pub(super) fn record(&self, addr: Option<IpAddr>, words: &str) {
         let (net, by) = (addr.map(|addr| Target::from(addr).net()), "fifo".into());
         let at = clock::unix_seconds();

@@ -1,5 +1,5 @@
-//! The commands of owners with a name, in the disk thread: their bits are in the
-//! database.
+//! Executes the commands of named owners, such as a jail of fail2ban, in the disk
+//! thread, because the database assigns each of these owners its bit.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -21,8 +21,8 @@ use crate::lock::WriteLock;
 use crate::owned_blocks::{self, FEW, OwnerStore, ReadEntries, Released};
 use crate::store::DAEMON_WAIT;
 
-/// The most commands of one job, which holds the write lock and stores their holds
-/// together.
+/// Maximum number of commands in one job. A job takes the write lock once, and stores
+/// the holds of successive blocks together.
 const BATCH: usize = 256;
 
 /// The files and pins that a job needs.
@@ -33,7 +33,7 @@ pub(in crate::daemon) struct OwnedPlaces {
     pub run_dir: PathBuf,
 }
 
-/// Commands in the disk thread.
+/// Commands that the disk thread executes.
 pub(super) struct OwnedJob {
     /// Number of commands.
     number: usize,
@@ -44,9 +44,10 @@ pub(super) struct OwnedJob {
 #[derive(Default)]
 pub(super) struct OwnedResults {
     done: Vec<(OwnerCommand, Result<OwnerOutcome>)>,
-    /// Commands that the write lock kept from being carried out.
+    /// Commands that were not executed, because the write lock was not free.
     rest: Vec<OwnerCommand>,
-    /// Number of commands that failed for the reason of the one in `done`.
+    /// Number of failed commands that are not in `done`: of a run that fails as a
+    /// whole, only the first command is there.
     failed: usize,
 }
 
@@ -55,13 +56,14 @@ pub(super) struct OwnedResults {
 struct OwnerCommand {
     addr: IpAddr,
     target: Target,
-    /// `None`: the owner lets go.
+    /// How long the owner holds the entry; `None`: the owner lets it go.
     seconds: Option<u32>,
     owner: EntryOwner,
 }
 
 impl OwnerCommand {
-    /// Whether a command is carried out together with the next one.
+    /// Whether a command is in the same run as the next one: blocks of any owners, or
+    /// releases of one owner.
     fn goes_with(&self, next: &Self) -> bool {
         match (self.seconds, next.seconds) {
             (Some(_), Some(_)) => true,
@@ -77,7 +79,7 @@ impl OwnedResults {
         match outcomes {
             Ok(outcomes) => self.done.extend(commands.zip(outcomes)),
             Err(error) => {
-                // One complaint stands for all.
+                // Only the first command of the run is logged as failed.
                 self.failed += run.len().saturating_sub(1);
                 let first = commands.take(1);
                 self.done.extend(first.zip([Err(error)]));
@@ -87,12 +89,12 @@ impl OwnedResults {
 }
 
 enum OwnerOutcome {
-    Held { blocked: Blocked, is_stored: bool },
+    Blocked { blocked: Blocked, is_stored: bool },
     Released(Released),
 }
 
 impl FifoTask {
-    /// Begins to carry out the commands of owners that wait first.
+    /// Starts a job with the commands of named owners at the head of the queue.
     pub(super) fn begin_owned(&mut self) {
         let mut commands = Vec::new();
         while let Some(Command::Owned(..)) = self.waiting.front()
@@ -104,7 +106,7 @@ impl FifoTask {
             self.refused = None;
             return;
         }
-        // The job reads the holds of the commands before.
+        // The job reads the holds of earlier commands from the database.
         self.holds.submit();
         let (places, rule, number) = (
             self.places.clone(),
@@ -147,7 +149,7 @@ impl FifoTask {
         self.refused = match rest.is_empty() {
             true => None,
             false => {
-                // The job has waited for the lock.
+                // The job has already waited `LOCK_WAIT` for the lock.
                 self.name_holder();
                 Some(self.refused.unwrap_or_else(clock::instant))
             }
@@ -165,7 +167,7 @@ impl FifoTask {
         for (command, outcome) in done {
             self.note(&command, outcome);
         }
-        self.tell();
+        self.publish_status();
     }
 
     /// Gives up the commands of the job that is under way.
@@ -187,7 +189,7 @@ impl FifoTask {
             ..
         } = command;
         match outcome {
-            Ok(OwnerOutcome::Held { blocked, is_stored }) => {
+            Ok(OwnerOutcome::Blocked { blocked, is_stored }) => {
                 let term = term(command.seconds.unwrap_or_default());
                 self.blocked(*addr, *target, blocked.is_renewed, term);
                 if !is_stored {
@@ -202,7 +204,7 @@ impl FifoTask {
                 }
                 self.counts.removed += u64::from(!released.removed.is_empty());
                 self.record(Some(*addr), &format!("remove {addr} --owner {owner}"));
-                log::debug!(target: "spamdrop::fifo", "{owner} let {addr} go");
+                log::debug!(target: "spamdrop::fifo", "{owner} no longer holds {addr}");
             }
             Err(error) => {
                 self.counts.failed += 1;
@@ -239,7 +241,8 @@ fn carry_out(places: &OwnedPlaces, rule: &BlockRule, commands: Vec<OwnerCommand>
     results
 }
 
-/// Blocks for owners. The holds are stored together, because the write lock is held.
+/// Blocks addresses for named owners. All holds are stored in one transaction, so that
+/// the write lock is held for a short time.
 fn hold_all(
     lock: &WriteLock,
     blocklist: &mut Blocklist,
@@ -260,15 +263,15 @@ fn hold_all(
     let blocked = blocked.filter_map(|(target, it)| Some((target, it.as_ref().ok()?)));
     let stored = store.add(blocked);
     if let Err(error) = &stored {
-        log::debug!(target: "spamdrop::fifo", "the ends of owners are not stored yet: {error:#}");
+        log::debug!(target: "spamdrop::fifo", "the ends that owners set for blocks are not stored yet: {error:#}");
     }
     let is_stored = stored.is_ok();
-    let held = |blocked| OwnerOutcome::Held { blocked, is_stored };
+    let held = |blocked| OwnerOutcome::Blocked { blocked, is_stored };
     all.into_iter().map(|it| it.map(held)).collect()
 }
 
-/// Lets the owner of these commands let go. Only the first of several for an entry has
-/// an effect.
+/// Releases the entries of `run`, whose commands have the same owner, from this owner. Of
+/// several commands for one entry, only the first has an effect.
 fn release_all(
     lock: &WriteLock,
     blocklist: &mut Blocklist,

@@ -1,5 +1,5 @@
-//! Copies the known senders from the database to the filter, and tells the tasks
-//! that block.
+//! Copies the known senders from the database to the filter, and sends them to the
+//! tasks that block.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ pub(super) struct KnownSenderSync {
     is_told: bool,
 }
 
-/// The tasks that block IPv6 senders, which depends on the known ones.
+/// The tasks that block. They must not block a whole /64 that holds a known sender.
 pub(in crate::daemon) struct KnownOutputs {
     pub watch: UnboundedSender<WatchMessage>,
     pub fifo: UnboundedSender<FifoMessage>,
@@ -126,7 +126,11 @@ impl KnownSenderSync {
                 let mut maps = GateMaps::open(&pin_dir)?;
                 let nets = senders.iter().copied().collect();
                 let all = senders.as_slice().into();
-                Ok((tell(&mut maps, senders, old.as_deref())?, nets, all))
+                Ok((
+                    write_senders(&mut maps, senders, old.as_deref())?,
+                    nets,
+                    all,
+                ))
             });
             let took = start.elapsed();
             Synced { known, took }
@@ -176,7 +180,7 @@ impl KnownSenderSync {
     }
 }
 
-fn tell(maps: &mut GateMaps, senders: Vec<Target>, old: Option<&Known>) -> Result<Known> {
+fn write_senders(maps: &mut GateMaps, senders: Vec<Target>, old: Option<&Known>) -> Result<Known> {
     match old {
         Some(old) => maps.know_instead(old, senders),
         None => maps.know_exactly(senders),

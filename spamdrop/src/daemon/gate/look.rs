@@ -17,15 +17,15 @@ use crate::daemon::responder_view::ResponderView;
 use crate::daemon::ticks::next_tick;
 
 impl GateTask {
-    /// Makes a count of the connections due, because the filter is to be told
-    /// something else.
+    /// Makes a count of the connections due at once, so that a change of the gate's
+    /// inputs reaches the filter.
     pub(super) fn count_soon(&mut self) {
         self.schedule = CountSchedule::default();
         self.next_look = Instant::now();
     }
 
-    /// Sets the gate by the connections. If the gate is not set for two seconds,
-    /// the filter treats it as open.
+    /// Sets the gate by the number of the server's connections. If the gate is not set
+    /// for two seconds, the filter treats it as open.
     pub(super) fn look(&mut self) {
         self.read_requests();
         // Until the filter has the known senders, the gate only observes.
@@ -33,7 +33,8 @@ impl GateTask {
         match self.try_look() {
             Ok(()) => self.health.clear(Subject::Gate),
             Err(error) => {
-                let text = format!("the gate opens within two seconds: {error:#}");
+                let text =
+                    format!("the gate is not updated, so it opens within two seconds: {error:#}");
                 self.health.raise(Subject::Gate, text);
             }
         }
@@ -44,10 +45,11 @@ impl GateTask {
         let stats = self.maps.stats()?;
         let now = clock::monotonic_ns();
         let slots = self.controller.slots();
-        // Until the filter has the known senders, the gate waits to change.
+        // Count until the filter has the known senders, because the gate's mode changes
+        // then.
         if self.schedule.is_due(&stats, slots, now) || !self.senders.is_told() {
             self.count(stats, now)?;
-            self.tell();
+            self.publish_status();
             return Ok(());
         }
         self.stats = stats;
@@ -57,13 +59,14 @@ impl GateTask {
         })
     }
 
-    /// Counts the connections. `stats` must have been read before.
+    /// Counts the connections, and sets the gate. `stats` must be read before the
+    /// count, so that the gate misses no SYN that is admitted in between.
     fn count(&mut self, stats: GateStats, now: MonotonicNs) -> Result<()> {
         self.filter = self.blocklist.settings()?;
         // While blocking is paused, a blocklist may list every sender; before
         // the filter has the known senders, it may list one of them. In both
-        // cases, the responder must answer nobody. While it is paused by hand,
-        // the filter steers nobody to it.
+        // cases, the responder must answer nobody. While the responder is paused
+        // by hand, the filter steers nobody to it.
         let is_safe =
             !self.is_paused && self.senders.is_told() && !self.filter.is_responder_paused(now);
         let responders = match &self.responder {
@@ -102,7 +105,7 @@ impl GateTask {
         self.full += u64::from(gate.open >= slots);
         self.strangers.set_share(gate.share);
         if refuses {
-            // Others must not take the slots that are promised.
+            // Promised slots count as taken, so that no other stranger gets them.
             gate.open = gate.open.saturating_add(self.strangers.promised());
         }
         self.schedule.counted(&gate, seen, &stats, slots, now);
@@ -131,7 +134,7 @@ impl GateTask {
     /// Opens the gate at once, rather than when its last state goes stale.
     pub(super) fn open_gate(&mut self) {
         if let Err(error) = self.maps.set(Gate::default()) {
-            log::warn!("{error:#}; it opens by itself within two seconds");
+            log::warn!("{error:#}; the gate opens by itself within two seconds");
         }
     }
 }

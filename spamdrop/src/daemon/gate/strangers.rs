@@ -57,8 +57,8 @@ impl GateTask {
         }
     }
 
-    /// Admits the next SYNs of those that have waited longest. An error is only
-    /// logged: the stranger then waits for its turn like others.
+    /// Admits the next SYNs of the strangers that have waited longest. An error is
+    /// only logged, because the stranger then waits for its turn like others.
     pub(super) fn admit_waiting(&mut self, now: MonotonicNs) {
         let slots = self.controller.slots();
         let admits = self.strangers.admit(self.seen, slots, self.when_full, now);

@@ -12,8 +12,9 @@ use crate::daemon::status::{Health, StatusMessage};
 use crate::dnsbl::Resolver;
 use crate::server_settings::{self, HOW_TO_WRITE};
 
-/// The warning about a spent budget; a flood of forged addresses can spend it.
-const BUDGET_SPENT: &str = "`max_lookups_per_day` is spent, so only a few refused senders are looked up until it has recovered; `spamdrop report` shows the sources; raise it only as far as your blocklists allow";
+/// The warning that the daily budget of look-ups is spent, as by a flood of forged
+/// addresses.
+const BUDGET_SPENT: &str = "the budget of `max_lookups_per_day` is spent, so only a few refused senders are looked up until the budget has recovered; `spamdrop report` shows the sources; raise it only as far as your blocklists allow";
 
 impl GateTask {
     /// Reports problems of the look-ups, the zones and the mail server's
@@ -33,7 +34,7 @@ impl GateTask {
         self.health.set(Subject::Zones, refused);
     }
 
-    /// Whether the mail server's files changed since root read them.
+    /// Reports a change of the mail server's files since root read them.
     fn watch_server_files(&mut self) {
         let file = self.settings.server.as_ref();
         let changed = file.and_then(server_settings::changed).map(|path| {
@@ -57,7 +58,7 @@ impl GateTask {
         self.health.set(Subject::UntestedZones, untested);
         self.health.set(Subject::NameServers, silence);
         if self.zone_trust.update(&self.lookups, &distrusts) {
-            // A zone that is not trusted any more may have listed them.
+            // Verdicts may be due to a zone that is known to be broken only now.
             self.lookups.forget();
             self.has_old_verdicts = true;
             self.clear_verdicts();

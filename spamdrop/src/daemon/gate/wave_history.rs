@@ -34,8 +34,8 @@ pub(super) struct WaveHistory {
     writing: Option<Receiver<Written>>,
     /// Whether the database could be opened.
     is_begun: bool,
-    /// Snapshots whose write failed. They are written again before newer ones,
-    /// because later points are useless without them.
+    /// Snapshots whose write failed. They are written again before newer ones, because
+    /// each snapshot has only the points that are new since the one before.
     unwritten: Vec<Snapshot>,
     /// The number of the newest wave of earlier daemons, once the database was
     /// read.
@@ -82,7 +82,7 @@ impl WaveHistory {
             .add(source, wave, clock::unix_seconds(), is_refused);
     }
 
-    /// Records the refusals of so many sources in the history.
+    /// Records in the history the refusals of at most `most` sources.
     fn record_refusals(&mut self, most: usize) {
         let events = self.refusals.take(most).into_iter();
         events.for_each(|event| self.history.add(event));
@@ -159,9 +159,9 @@ impl WaveHistory {
                 self.unwritten = snapshots;
                 error
             }
-            None => Error::msg("the thread that wrote died"),
+            None => Error::msg("the disk thread died"),
         };
-        let text = format!("cannot keep the waves: {error:#}");
+        let text = format!("cannot save the wave history: {error:#}");
         health.raise(Subject::WaveHistory, text);
     }
 
@@ -188,7 +188,9 @@ impl WaveHistory {
             };
             match writing.await {
                 Ok(Ok(base)) => self.base = base,
-                Ok(Err((_, error))) => return log::warn!("cannot keep the waves: {error:#}"),
+                Ok(Err((_, error))) => {
+                    return log::warn!("cannot save the wave history: {error:#}");
+                }
                 // The thread died.
                 Err(_) => return,
             }

@@ -1,4 +1,4 @@
-//! The consequences of the tests of the zones.
+//! Keeps the watch task from trusting zones that their tests have shown to be broken.
 
 use spamdrop_core::dnsbl::named_zone::ZoneNames;
 use spamdrop_core::dnsbl::zone::Distrust;
@@ -7,12 +7,12 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::daemon::watch::WatchMessage;
 use crate::dnsbl::Lookups;
 
-/// Follows which zones are trusted, and tells the watch task.
+/// Follows which zones are broken, and tells the watch task.
 pub(super) struct ZoneTrust {
     watch: UnboundedSender<WatchMessage>,
     /// Whether each zone was broken at the last call.
     broken: Vec<bool>,
-    /// The zones that the watch task was told last.
+    /// The zones as last sent to the watch task.
     told: ZoneNames,
 }
 
@@ -25,9 +25,9 @@ impl ZoneTrust {
         }
     }
 
-    /// Takes the results of the tests. Returns whether other zones are broken
-    /// than before, so that verdicts by them do not hold any more. Those by an
-    /// untested zone hold until they expire.
+    /// Takes the results of the tests. Returns whether the set of broken zones has
+    /// changed, so that the verdicts are no longer valid. Verdicts of a zone that is
+    /// only untested stay valid until they expire.
     pub fn update(&mut self, lookups: &Lookups, distrusts: &[Option<Distrust>]) -> bool {
         let is_broken = |distrust: &Option<Distrust>| *distrust == Some(Distrust::Broken);
         let broken: Vec<bool> = distrusts.iter().map(is_broken).collect();

@@ -24,9 +24,8 @@ use crate::lock::WriteLock;
 
 /// The pauses at the last look.
 pub(super) struct PauseState {
-    /// Whether drops were paused since the entries of all connected peers were
-    /// last seen open. True at the start: an earlier daemon may have ended in a
-    /// pause.
+    /// Whether a connected peer may have a sealed entry because of a pause of the
+    /// drops. True at the start, because an earlier daemon may have ended in a pause.
     drops: bool,
     releases: bool,
     /// Peers whose entries were opened again, and when their connections are to
@@ -45,15 +44,16 @@ impl Default for PauseState {
 }
 
 impl ReleaseTask {
-    /// Opens entries again whose peers have connected during a pause, and
-    /// begins the grace when it has ended. Once a second.
+    /// Opens entries again whose peers have connected during a pause, and begins
+    /// their grace when the pause has ended. To be called once a second.
     pub(super) fn watch_pauses(&mut self) {
         let watched = self.try_watch_pauses();
         let failed = "cannot open the entries of peers that connected during a pause";
         self.health.report(Subject::PausedPeers, failed, watched);
     }
 
-    /// Whether no connection is ended now. After a pause the grace begins again.
+    /// Whether releases are paused, so that no connection is ended. After the pause,
+    /// the grace of each pending release begins again.
     pub(super) fn is_paused(&mut self, settings: &Settings, now: MonotonicNs) -> bool {
         let is_paused = settings.is_release_paused(now);
         if mem::replace(&mut self.pauses.releases, is_paused) && !is_paused {
@@ -75,7 +75,8 @@ impl ReleaseTask {
             false => now.plus(self.settings.grace),
         };
         let is_done = self.reopen(now, due)?;
-        // The pause may have a new end. A new offence has a grace of its own.
+        // The pause may have a new end. A release with another time than `old` is that
+        // of a new offence, and keeps its time.
         for (peer, old) in &mut self.pauses.reopened {
             self.releases.replace_due(*peer, *old, due);
             *old = due;
@@ -87,8 +88,8 @@ impl ReleaseTask {
         Ok(())
     }
 
-    /// Opens the sealed entries of peers that hold a connection. Returns
-    /// whether all are open: the write lock was free.
+    /// Opens the sealed entries of peers that hold a connection. Returns `false` if
+    /// they stay sealed, because the write lock was not free.
     fn reopen(&mut self, now: MonotonicNs, due: MonotonicNs) -> Result<bool> {
         let connections = sockets::connections(&self.settings.ports);
         let connections = connections.context("cannot list the sockets")?;
@@ -119,8 +120,8 @@ impl ReleaseTask {
         Ok(true)
     }
 
-    /// The addresses of a /64 share its entry, but only an offender among them
-    /// is released.
+    /// Lets the connections of a peer whose entry was opened again end at `due`. The
+    /// addresses of a /64 share its entry, but only the offender's connections end.
     fn reopened(
         &mut self,
         lock: &WriteLock,
@@ -135,7 +136,7 @@ impl ReleaseTask {
             return Ok(());
         }
         if let Some(mut origin) = origin {
-            // For a daemon that is started after this one has crashed.
+            // After a crash of this daemon, the next one finds the release by the flag.
             origin.release_pending = 1;
             self.blocklist.note(lock, peer, &origin)?;
         }

@@ -104,7 +104,7 @@ impl Supervisor {
     }
 
     /// Attaches to an interface, unless it refused the filter a short time ago.
-    /// Returns why it does not have the filter.
+    /// Returns why it does not have the filter; `None` if it has.
     fn try_attach(&mut self, name: &str, index: u32) -> Option<String> {
         let now = clock::instant();
         if let Some(reason) = self.refusals.reason(name, index, now) {
@@ -112,7 +112,9 @@ impl Supervisor {
         }
         match self.reinstall(name) {
             Ok(true) => None,
-            Ok(false) => Some(format!("{name} waits for the write lock to get the filter")),
+            Ok(false) => Some(format!(
+                "{name} does not have the filter yet: another process holds the write lock"
+            )),
             Err(error) => {
                 let reason = format!("{error:#}");
                 self.refusals.add(name, index, reason.clone(), now);
@@ -121,7 +123,7 @@ impl Supervisor {
         }
     }
 
-    /// Attaches to one more interface; whether the write lock was free.
+    /// Attaches to one more interface. Returns `false` if the write lock was not free.
     fn reinstall(&mut self, name: &str) -> Result<bool> {
         let filter = &self.settings.filter;
         let Some(lock) = WriteLock::try_acquire(&filter.run_dir, Duration::ZERO)? else {
@@ -129,8 +131,8 @@ impl Supervisor {
         };
         let mut all = vec![name.to_owned()];
         if self.options.log_level != 0 {
-            // All programs log to one ring buffer, that of the newest program,
-            // so those that are attached are replaced.
+            // Only the ring buffer of the newest program is read for the packet log,
+            // so the new program also replaces those that are attached.
             let linked = attach::linked(&filter.pin_dir)?.into_iter();
             let linked = linked.filter(|link| link.interface().is_some());
             all.extend(linked.map(|link| link.name).filter(|other| *other != *name));

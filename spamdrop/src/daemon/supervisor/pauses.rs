@@ -1,4 +1,4 @@
-//! Pauses by hand in the log.
+//! Logs the pauses that `spamdrop pause` begins.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use crate::clock;
 use crate::lock::WriteLock;
 
 impl Supervisor {
-    /// Logs each pause and its end once. An error is told by the tasks that
-    /// read the settings, too.
+    /// Logs each pause and its end once. An error needs no warning here, because the
+    /// tasks that read the filter's settings report it.
     pub(super) fn watch_pauses(&mut self) {
         if let Err(error) = self.try_watch_pauses() {
             log::debug!("cannot read the pauses: {error:#}");
@@ -22,7 +22,8 @@ impl Supervisor {
         let now = clock::monotonic_ns();
         let pauses = self.blocklist.pauses(now)?;
         if let Some(PauseChanges { begun, ended }) = self.pauses.update(pauses) {
-            let begun: Vec<PausedLayer> = begun.into_iter().map(|pause| pause.at(now)).collect();
+            let begun: Vec<PausedLayer> =
+                begun.into_iter().map(|pause| pause.layer_at(now)).collect();
             if !begun.is_empty() {
                 let what = describe(&begun);
                 log::warn!("paused by hand: {what}; `spamdrop resume` ends it");

@@ -56,12 +56,16 @@ impl Supervisor {
 
     fn name_holder(&self) {
         if let Some(holder) = lock::holder(&self.settings.filter.run_dir) {
-            let text = format!("{holder} holds the write lock; the allowlist is read when it ends");
+            let text = format!(
+                "{holder} holds the write lock; changes of the allowlist and of the machine's \
+                 addresses wait until it ends"
+            );
             self.health.raise(Subject::Allowlist, text);
         }
     }
 
-    /// Returns whether the write lock was free.
+    /// Does the work of [`Supervisor::protect`] if the write lock is free, and returns
+    /// whether it was.
     fn try_protect(&mut self) -> Result<bool> {
         let filter = &self.settings.filter;
         let Some(lock) = WriteLock::try_acquire(&filter.run_dir, Duration::ZERO)? else {
@@ -85,7 +89,8 @@ impl Supervisor {
         Ok(true)
     }
 
-    /// Reads the allowlist, the machine's addresses, and adds the proxy.
+    /// Reads the allowlist and the machine's addresses, and adds the proxy's address,
+    /// if one is known.
     ///
     /// # Errors
     ///
@@ -98,8 +103,8 @@ impl Supervisor {
         Ok(read)
     }
 
-    /// Remembers until when the allowlist holds, and names ends that cannot
-    /// be read.
+    /// Notes until when the allowlist need not be read again, and reports the entries
+    /// whose end is malformed.
     pub(super) fn note_allowlist(&mut self, allowlist: &Allowlist) {
         self.allow_span = allowlist.span();
         let name = self.settings.filter.allow_file.display().to_string();
@@ -163,8 +168,8 @@ impl Supervisor {
     }
 }
 
-/// The /64s that hold a known sender. If they cannot be read within a second,
-/// the gate task goes on trying and reports why.
+/// Reads the /64s that hold a known sender. `Unread` if that fails or takes longer
+/// than a second; then the gate task goes on trying and reports why.
 pub(super) async fn known_nets(disk: &Disk, settings: &Settings) -> KnownNets {
     let store = settings.gate.store.clone();
     let known = disk.submit(move || database::known_senders(&store));

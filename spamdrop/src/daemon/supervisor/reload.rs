@@ -33,8 +33,9 @@ struct Next {
     changes: KeyChanges,
     settings: Settings,
     read: ReadProtected,
-    /// `None`, here and below: unchanged.
+    /// The new FIFO, if its path has changed.
     fifo: Option<Fifo>,
+    /// The new log sources, if they have changed.
     sources: Option<SourceSettings>,
     installed: Installed,
     steered: Result<()>,
@@ -66,7 +67,7 @@ impl Supervisor {
         let (config, changes) = (self.options.reread)()?.reloaded(&self.config);
         config
             .check()
-            .context("with the values that stay until the next start")?;
+            .context("with the current values of the keys that only a restart changes")?;
         let settings = Settings::new(&config)?;
         checks::ensure_no_overlap(&config)?;
         warn_of(checks::answer(&config).await?);
@@ -113,16 +114,18 @@ impl Supervisor {
         if *sources == self.settings.sources {
             return Ok(None);
         }
-        // Its keys are unchanged, but a user of the journal's matches may have another
-        // id now.
+        // If standard input is read, a change of the keys that name the sources waits
+        // for a restart, and only the id of a user in `journal_match` can differ here.
         ensure!(
             !config.reads_stdin(),
-            "sources beside standard input change only with a new start"
+            "the log sources have changed, and standard input is one of them; restart the daemon \
+             to apply the change"
         );
         Ok(Some(sources.clone()))
     }
 
-    /// The filter may have been told of another configuration than ours.
+    /// Writes the settings in force to the filter again, because the reload that
+    /// failed may have written the new ones.
     fn take_back(&mut self, lock: &WriteLock) {
         let filter = &self.settings.filter;
         let blocklist = &mut self.blocklist;
@@ -184,7 +187,9 @@ impl Supervisor {
                 self.health.clear(Subject::PacketLog);
             }
             Err(error) => {
-                let text = format!("packets are no longer logged, start anew for it: {error:#}");
+                let text = format!(
+                    "packets are no longer logged; restart the daemon to log them again: {error:#}"
+                );
                 self.health.raise(Subject::PacketLog, text);
             }
         }
@@ -205,7 +210,9 @@ impl Supervisor {
         // The task replies unless it has died, which ends the daemon.
         let answers = answers.await.unwrap_or(Ok(false));
         if let Err(error) = steered {
-            let text = format!("listed senders are not answered here: {error:#}");
+            let text = format!(
+                "the responder cannot run, so the mail server answers listed senders: {error:#}"
+            );
             self.health.raise(Subject::Responder, &*text);
             return Err(text);
         }

@@ -22,17 +22,18 @@ const SWEEP_PERIOD: Duration = Duration::from_secs(30);
 /// tasks wait before they try again.
 const SWEEP_GAP: Duration = Duration::from_millis(25);
 
-/// The number of expired entries, and whether owners could be taken from the others.
+/// The number of deleted entries, and whether owners whose time is over could be removed
+/// from the entries that stay.
 pub(super) type Swept = (usize, Result<()>);
 
 impl Supervisor {
-    /// Deletes expired entries, and takes owners whose ends are over from the others, in
-    /// the disk thread, because reading a full map takes a while.
+    /// Deletes expired entries, and removes owners whose time is over from the entries that
+    /// stay. Runs in the disk thread, because reading a full map takes a while.
     pub(super) fn sweep(&mut self) {
         match take_finished(&mut self.sweeping) {
             Some(Some(Ok((count, settled)))) => {
                 log::debug!("swept {count} expired entries");
-                let failed = "owners whose ends are over still hold their entries";
+                let failed = "cannot remove owners whose time is over from their entries";
                 self.health
                     .report(Subject::OwnerEnds("sweep"), failed, settled);
             }
@@ -59,10 +60,10 @@ impl Supervisor {
             let recorded = recorded(&mut owners);
             let mut swept = SweptEntries::default();
             let result = blocklist.sweep(clock::monotonic_ns(), recorded, lock, &mut swept);
-            // After an error, too: no later sweep finds the entries that were deleted.
+            // Written after an error, too, because no later sweep finds the deleted entries.
             let SweptEntries { count, ends } = swept;
             if is_history_kept && let Err(error) = database::write_ends(&store, ends) {
-                // The history task raises it, which writes to the same table.
+                // The history task writes to the same table, and reports the error.
                 log::debug!("the history lacks the ends of blocks: {error:#}");
             }
             result?;
@@ -72,8 +73,8 @@ impl Supervisor {
     }
 }
 
-/// The owners whose blocks are in the history: the log, the FIFO, and those that write to
-/// it.
+/// The owners whose blocks are in the history: the log, the FIFO, and the jails of
+/// fail2ban, which write to the FIFO.
 fn recorded(store: &mut OwnerStore) -> OwnerMask {
     let names = store.names().unwrap_or_default();
     let jails = names.named().filter(|it| matches!(it, EntryOwner::Jail(_)));

@@ -59,7 +59,7 @@ impl<M> Task<M> {
 
     /// Sends a message. The send fails only if the task has ended, which
     /// [`Tasks::ensure_running`] reports.
-    fn tell(&self, message: M) {
+    fn send(&self, message: M) {
         let _ = self.inbox.send(message);
     }
 
@@ -185,35 +185,35 @@ impl Tasks {
     }
 
     pub fn tell_status(&self, message: StatusMessage) {
-        self.status.tell(message);
+        self.status.send(message);
     }
 
     pub fn tell_watch(&self, message: WatchMessage) {
-        self.watch.tell(message);
+        self.watch.send(message);
     }
 
     pub fn tell_fifo(&self, message: FifoMessage) {
-        self.fifo.tell(message);
+        self.fifo.send(message);
     }
 
     pub fn tell_release(&self, message: ReleaseMessage) {
-        self.release.tell(message);
+        self.release.send(message);
     }
 
     pub fn tell_gate(&self, message: GateMessage) {
-        self.gate.tell(message);
+        self.gate.send(message);
     }
 
     pub fn tell_history(&self, message: HistoryMessage) {
-        self.history.tell(message);
+        self.history.send(message);
     }
 
     pub fn tell_responder(&self, message: ResponderMessage) {
-        self.responder.tell(message);
+        self.responder.send(message);
     }
 
-    /// Resolves when the release task has ended, as it does when it was told to
-    /// finish.
+    /// Resolves when the release task has ended, which it does only after
+    /// [`ReleaseMessage::Finish`].
     ///
     /// # Errors
     ///
@@ -249,25 +249,25 @@ impl Tasks {
     pub async fn stop(&mut self) {
         let deadline = Instant::now() + END;
         // Commands already written to the FIFO are executed first.
-        self.fifo.tell(FifoMessage::Stop);
+        self.fifo.send(FifoMessage::Stop);
         let mut late = !self.fifo.ended(deadline).await;
-        self.watch.tell(WatchMessage::Stop);
-        self.release.tell(ReleaseMessage::Stop);
-        self.responder.tell(ResponderMessage::Stop);
+        self.watch.send(WatchMessage::Stop);
+        self.release.send(ReleaseMessage::Stop);
+        self.responder.send(ResponderMessage::Stop);
         late |= !self.watch.ended(deadline).await;
-        // The gate ends after the watch task, because the last log lines belong
-        // to the history.
-        self.gate.tell(GateMessage::Stop);
+        // The gate ends after the watch task, because its history and its known senders
+        // include the last log lines.
+        self.gate.send(GateMessage::Stop);
         late |= !self.gate.ended(deadline).await;
         late |= !self.release.ended(deadline).await;
         late |= !self.responder.ended(deadline).await;
-        // The others have recorded their last events.
-        self.history.tell(HistoryMessage::Stop);
+        // The other tasks have sent their last events to the history.
+        self.history.send(HistoryMessage::Stop);
         late |= !self.history.ended(deadline).await;
         if late {
-            log::warn!("not all was saved within {END:?}: a disk or a lock takes too long");
+            log::warn!("not all data was saved within {END:?}: a disk or a lock takes too long");
         }
-        self.status.tell(StatusMessage::Stop);
+        self.status.send(StatusMessage::Stop);
         let last = Instant::now() + Duration::from_millis(100);
         self.status.ended(last).await;
     }

@@ -16,7 +16,7 @@ impl Supervisor {
     pub(super) fn watch_traffic(&mut self, linked: &[Linked]) {
         let trouble = self.unreadable_traffic(linked).unwrap_or_else(|error| {
             Some(format!(
-                "it is not known whether the packets are IP: {error:#}"
+                "cannot check whether the packets are IP: {error:#}"
             ))
         });
         self.health.set(Subject::Traffic, trouble);

@@ -25,7 +25,7 @@ const WRITE_PERIOD: Duration = Duration::from_secs(5);
 /// How long the first lines wait for the senders of the database.
 const SENDERS_WAIT: Duration = Duration::from_secs(1);
 
-/// The database as the watch task uses it.
+/// The watch task's reads and writes of the database.
 pub(super) struct EvidenceStore {
     /// The path of the database.
     path: PathBuf,
@@ -78,8 +78,8 @@ impl EvidenceStore {
         self.reading = Some(self.disk.submit(move || database::memory(&path)));
     }
 
-    /// Waits a moment for the senders in the database. Without them, the
-    /// ceiling would let a broken blocklist block them.
+    /// Waits at most [`SENDERS_WAIT`] for the senders in the database. Without them,
+    /// the ceiling would not notice that a broken blocklist rejects known senders.
     pub async fn wait_for_senders(&mut self, engine: &mut Engine) {
         if let Some(reading) = &mut self.reading
             && let Ok(result) = timeout(SENDERS_WAIT, reading).await
@@ -118,7 +118,7 @@ impl EvidenceStore {
                 give_back(engine, evidence);
                 self.cannot_write(&error);
             }
-            Some(None) => self.cannot_write(&Error::msg("the thread that wrote died")),
+            Some(None) => self.cannot_write(&Error::msg("the disk thread died")),
         }
         false
     }
@@ -135,7 +135,7 @@ impl EvidenceStore {
     }
 
     fn cannot_write(&self, error: &Error) {
-        let text = format!("cannot keep what was learned of senders: {error:#}");
+        let text = format!("cannot save new evidence about senders: {error:#}");
         self.health.raise(Subject::Reputation, text);
     }
 
@@ -151,7 +151,7 @@ impl EvidenceStore {
                 engine.restore_contacts(contacts);
             }
             Some(Err(error)) => {
-                let text = format!("nothing is known of senders: {error:#}");
+                let text = format!("cannot read the known senders: {error:#}");
                 self.health.raise(Subject::Reputation, text);
                 if is_locked(&error) {
                     self.begin_read();
@@ -159,7 +159,7 @@ impl EvidenceStore {
             }
             None => self.health.raise(
                 Subject::Reputation,
-                "nothing is known of senders: the thread that read died",
+                "cannot read the known senders: the disk thread died",
             ),
         }
     }
@@ -179,7 +179,7 @@ impl EvidenceStore {
         match self.begin_write(engine).await {
             Ok(Ok(events)) => events.into_iter().for_each(|event| self.history.add(event)),
             Ok(Err((_, error))) => {
-                log::warn!("cannot keep what was learned of senders: {error:#}");
+                log::warn!("cannot save new evidence about senders: {error:#}");
             }
             // The thread died.
             Err(_) => {}

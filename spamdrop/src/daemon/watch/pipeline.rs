@@ -1,4 +1,4 @@
-//! Log line → event → effects, carried out.
+//! Passes a log line to the engine, and carries out what the engine decides.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::daemon::block::{Blocker, Offence};
 use crate::daemon::gate::GateMessage;
 use crate::tail::Line;
 
-/// The time zones of the logs whose stamps have none, by their path.
+/// For each log by its path, how far its stamps without a time zone are off.
 #[derive(Default)]
 pub(super) struct LogClocks(BTreeMap<PathBuf, OffsetHistory>);
 
@@ -39,14 +39,15 @@ impl LogClocks {
         }
     }
 
-    /// A phrase for each log, if its stamps are off.
+    /// Each log, with a phrase on how far its stamps are off; `None`: they are right.
     pub(super) fn troubles(&self) -> impl Iterator<Item = (&Path, Option<String>)> {
         let histories = self.0.iter();
         histories.map(|(path, history)| (path.as_path(), history.trouble()))
     }
 }
 
-/// Decides about a line, and carries out what follows.
+/// Decides about a line, queues the block if it is an offence, and sends evidence
+/// about the source to the gate.
 pub(super) fn take_line(
     engine: &mut Engine,
     blocker: &mut Blocker,
@@ -57,7 +58,7 @@ pub(super) fn take_line(
     let now = moment();
     let parsed = engine.read(line.bytes, line.backlog, now.wall);
     let handed_over = engine.take_handed_over();
-    // A line from before the start tells of another time.
+    // The connection of a line from before the start may have ended long ago.
     if let Some((addr, port)) = handed_over.filter(|_| !line.backlog) {
         let _ = gate.send(GateMessage::HandedOver(addr, port));
     }

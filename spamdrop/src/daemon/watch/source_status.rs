@@ -62,7 +62,8 @@ fn access_trouble(file: &FileStatus) -> Option<String> {
     let account = account::daemon();
     let is_journal = file.path == Path::new("journal");
     match &file.state {
-        // journalctl shows nothing of others, and does not fail.
+        // Without the right to read the journal, journalctl shows only the entries
+        // of its own user, and does not fail.
         _ if is_journal && file.lines == 0 => readable::journal_trouble(&account),
         State::Missing(_) if readable::is_refused(&file.path) => {
             Some(readable::advice(&file.path, &account))
@@ -84,8 +85,8 @@ pub(super) fn source_state(status: &FileStatus) -> SourceState {
     }
 }
 
-/// The numbers of events by their names, with that of the blocks that could not be
-/// written, if there are any.
+/// The numbers of events by name. `failed`, the number of blocks that could not be
+/// written, is added if it is not zero.
 pub(super) fn events(
     counts: &BTreeMap<&'static str, u64>,
     failed: u64,

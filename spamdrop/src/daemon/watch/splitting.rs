@@ -1,8 +1,8 @@
 //! Splits the entries of /64s in which a sender has become protected or known.
 //!
-//! The watch task is the one that blocks offenders in the log. It submits a
-//! split only after it has the new scope, so no later block of its own restores
-//! the entry of the /64.
+//! This belongs to the watch task, because that task blocks offenders in the log.
+//! It submits a split only after it has the new scope, so that it does not block
+//! the whole /64 again.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -42,8 +42,8 @@ struct Failed {
 }
 
 impl Splitting {
-    /// Every /64 that must not be blocked as a whole is due: any of them may have
-    /// become so while no daemon ran.
+    /// At the start, every /64 that must not be blocked as a whole is due, because it
+    /// may have got its protected or known address while no daemon ran.
     pub fn new(settings: &WatchSettings, scope: &Scope, disk: Disk) -> Self {
         let mut splitting = Self {
             pin_dir: settings.pin_dir.clone(),
@@ -76,7 +76,7 @@ impl Splitting {
     ) {
         match take_finished(&mut self.under_way) {
             Some(Some(Ok(splits))) => {
-                tell(&splits, releases);
+                report_splits(&splits, releases);
                 health.clear(Subject::Splits);
             }
             Some(Some(Err(Failed { nets, error }))) => {
@@ -109,7 +109,7 @@ impl Splitting {
 }
 
 /// Logs the splits. The release task then seals the new entries.
-fn tell(splits: &[Split], releases: &UnboundedSender<ReleaseMessage>) {
+fn report_splits(splits: &[Split], releases: &UnboundedSender<ReleaseMessage>) {
     if splits.is_empty() {
         return;
     }

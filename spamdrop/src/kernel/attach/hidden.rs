@@ -21,7 +21,7 @@ pub struct HiddenFilter {
 }
 
 impl HiddenFilter {
-    /// How to remove it from the interface.
+    /// The command that removes it from the interface.
     #[must_use]
     pub fn remedy(&self, interface: &str) -> String {
         match self.link_id {
@@ -41,9 +41,9 @@ impl fmt::Display for HiddenFilter {
     }
 }
 
-/// Whether the program on an interface, which no pin here belongs to, has the
-/// filter's name. `None` as well where the kernel does not list programs to
-/// this process, because CAP_SYS_ADMIN is missing.
+/// The program on an interface, if it has the filter's name. The caller has
+/// checked that no pin belongs to it. Also `None` if the kernel does not list
+/// programs to this process, because CAP_SYS_ADMIN is missing.
 #[must_use]
 pub fn hidden(interface: &Interface) -> Option<HiddenFilter> {
     let program_id = interface.xdp?.program_id;

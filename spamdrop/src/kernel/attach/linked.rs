@@ -10,7 +10,7 @@ use crate::kernel::bpf;
 use crate::kernel::network::{self, Interface, named};
 
 const PREFIX: &str = "link_";
-/// How often the state is read again where it seems to have changed meanwhile.
+/// Maximum number of readings, if the links seem to change during each of them.
 const READS: usize = 3;
 
 /// A pinned link.
@@ -18,7 +18,7 @@ const READS: usize = 3;
 pub struct Linked {
     /// The name of its interface in the configuration.
     pub name: String,
-    /// Where it is.
+    /// The interface on which it is, if any.
     pub place: LinkPlace,
     /// The filter's program behind the link, as bpftool shows it.
     pub program_id: Option<u32>,
@@ -56,7 +56,7 @@ impl Linked {
         }
     }
 
-    /// Whether the link filters the packets of an interface that was not meant.
+    /// Whether the link is on another interface than the configured one.
     #[must_use]
     pub fn is_astray(&self) -> bool {
         matches!(self.place, LinkPlace::Renamed(_) | LinkPlace::Elsewhere)
@@ -79,7 +79,7 @@ pub fn linked(pin_dir: &Path) -> Result<Vec<Linked>> {
     read_links(pin_dir).map(|(links, _)| links)
 }
 
-/// As [`linked`], with the interfaces among which the links were looked for.
+/// As [`linked`], and all interfaces that existed then.
 ///
 /// # Errors
 ///
@@ -140,8 +140,9 @@ fn pinned_link(pin: &Path) -> Result<Option<bpf::PinnedLink>> {
     }
 }
 
-/// An interface's index alone proves nothing: another network namespace has an
-/// interface of the same index. The program's id is unique in the kernel.
+/// Finds the interface of a link by index and program. An index alone is not
+/// enough, because another network namespace can have an interface of the same
+/// index. The program's id is unique in the kernel.
 fn place(link: bpf::PinnedLink, name: &str, interfaces: &[Interface]) -> LinkPlace {
     if link.ifindex == 0 {
         return LinkPlace::Gone;

@@ -101,7 +101,7 @@ fn load_either(
     match xdp(object, frags)?.load() {
         Ok(()) => Ok(frags),
         Err(error) => {
-            log::debug!("no multi-buffer program: {error}");
+            log::debug!("the multi-buffer program is refused; loading the plain one: {error}");
             xdp(object, plain)?.load().map_err(verifier::explain)?;
             Ok(plain)
         }

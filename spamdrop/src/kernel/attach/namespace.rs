@@ -18,8 +18,8 @@ const RECORD: &str = "netns";
 /// The thread's own namespace, which is also that of its sockets.
 const OWN: &str = "/proc/thread-self/ns/net";
 
-/// Fails if a link is on an interface of another network namespace, unless it
-/// was made in this one, and the interface moved.
+/// Fails if a link is on an interface of another network namespace and the pins were
+/// not made in this one. Otherwise, only the interface has moved to the other namespace.
 pub(super) fn ensure_ours(pin_dir: &Path, links: &[Linked]) -> Result<()> {
     let mut links = links.iter();
     let Some(link) = links.find(|link| link.place == LinkPlace::Elsewhere) else {
@@ -30,8 +30,8 @@ pub(super) fn ensure_ours(pin_dir: &Path, links: &[Linked]) -> Result<()> {
     }
     let message = format!(
         "{} belongs to a spamdrop in another network namespace: its filter for {} is on an \
-         interface there. Give each its own `pin_dir`; if that filter is no longer wanted, \
-         `bpftool link detach pinned {}`",
+         interface there. Give each spamdrop its own `pin_dir`; if that filter is no longer \
+         wanted, run `bpftool link detach pinned {}`",
         pin_dir.display(),
         link.name,
         link_pin(pin_dir, &link.name).display()

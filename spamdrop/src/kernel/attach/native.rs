@@ -49,8 +49,8 @@ fn native_refusal<'interface>(
     let name = &interface.name;
     let words = second_try::explanation(program, interface.index).with_context(|| {
         format!(
-            "the filter is on {name} without a link and cannot be taken off; \
-             `ip link set dev {name} xdpdrv off` does it"
+            "the filter is attached to {name} without a link and cannot be detached; \
+             detach it by `ip link set dev {name} xdpdrv off`"
         )
     })?;
     Ok(NativeRefusal {

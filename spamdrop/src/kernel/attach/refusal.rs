@@ -28,7 +28,7 @@ pub(super) struct NativeRefusal<'interface> {
 }
 
 impl NativeRefusal<'_> {
-    /// The message where the generic hook takes the filter instead.
+    /// The message if the filter runs in the generic hook instead.
     pub(super) fn falls_back(&self) -> String {
         let name = &self.interface.name;
         let text = format!(
@@ -45,7 +45,7 @@ impl NativeRefusal<'_> {
         )
     }
 
-    /// The error where only native mode was wanted.
+    /// The error if the configuration allows native mode only.
     pub(super) fn error(&self) -> anyhow::Error {
         let name = &self.interface.name;
         let reason = self.reason();
@@ -65,8 +65,9 @@ impl NativeRefusal<'_> {
         }
     }
 
-    /// The generic hook turns this feature off, and leaves it so. Among the
-    /// drivers that refuse a program for it, virtio_net is the common one.
+    /// Whether the generic hook turns off GRO in hardware, which then stays off.
+    /// Of the drivers that refuse a program because of GRO in hardware,
+    /// virtio_net is the most common.
     fn turns_gro_off(&self) -> bool {
         let words = self.words.as_deref().unwrap_or_default();
         self.interface.is_virtio || words.contains("GRO_HW")

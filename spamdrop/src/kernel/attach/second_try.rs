@@ -10,10 +10,9 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 use crate::kernel::bpf::{IF_NONE, NATIVE, REPLACE};
 use crate::kernel::netlink::{self, NetlinkRefusal};
 
-/// Repeats a refused native attachment by netlink. Returns the explanation of
-/// its refusal, if there is one. Should it succeed, which the link did not, the
-/// program is detached at once: without a link it would end with nothing that
-/// could be pinned.
+/// Repeats a refused native attachment by netlink. Returns the driver's
+/// explanation of the refusal, if there is one. If netlink attaches the program,
+/// it is detached at once, because only an attachment by a link can be pinned.
 ///
 /// # Errors
 ///

@@ -17,7 +17,7 @@ use crate::kernel::blocklist::pins;
 use crate::kernel::bpf;
 use crate::lock::WriteLock;
 
-/// The name of the pinned link. It does not begin like an interface's link.
+/// The name of the pinned link, without the prefix of an interface's link.
 const LINK: &str = "answer_link";
 /// The thread's own namespace, which is also that of its sockets.
 const NAMESPACE: &str = "/proc/thread-self/ns/net";
@@ -48,7 +48,7 @@ pub fn steer(_lock: &WriteLock, pin_dir: &Path, filter: &mut Filter) -> Result<(
     remove_file(&pin)?;
     let id = program
         .attach(&namespace)
-        .context("the kernel refuses the link (sk_lookup: Linux 5.9)")?;
+        .context("the kernel refuses the `sk_lookup` link, which needs Linux 5.9")?;
     FdLink::from(program.take_link(id)?)
         .pin(&pin)
         .with_context(|| format!("cannot pin the link {}", pin.display()))?;

@@ -49,8 +49,8 @@ pub(super) fn explain_maps(error: anyhow::Error) -> anyhow::Error {
         .unwrap_or_else(|| error.context("the kernel refuses the filter's maps"))
 }
 
-/// The reason for an error of the first call of bpf(2), where the capabilities
-/// are held and the kernel is new enough.
+/// The reason why the first call of bpf(2) failed, although the capabilities are
+/// held and the kernel is new enough. `None`: `errno` shows no such reason.
 fn forbidden(errno: Errno) -> Option<anyhow::Error> {
     match errno {
         Errno::PERM | Errno::ACCESS => Some(Failure::new(

@@ -1,8 +1,9 @@
 //! Blocked IPv6 addresses without their /64, in a map that the filter skips
 //! while it is empty.
 //!
-//! The number in the settings is never too low: the filter would pass what is
-//! blocked. It is too high while entries exist that the kernel has evicted.
+//! The number of these addresses in the settings must never be too low, because
+//! the filter would pass blocked addresses. It may be too high, because entries
+//! that the kernel evicts stay counted until the next sweep.
 
 use std::collections::HashSet;
 

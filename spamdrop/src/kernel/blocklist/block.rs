@@ -16,21 +16,22 @@ use crate::lock::WriteLock;
 /// The result of a block.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Blocked {
-    /// Whether there was a live entry.
+    /// Whether the target already had a live entry.
     pub is_renewed: bool,
-    /// The holds to store, because the entry has several owners; the database has
-    /// the others.
+    /// The owners' holds to store in the database, if the entry has several owners.
+    /// Holds that the database has already are left out.
     pub holds: Vec<OwnerHold>,
-    /// Whether the entry had several owners before, of which this is one: it keeps a
-    /// later end that is stored. Otherwise, a stored end of it is of an earlier entry.
+    /// Whether the entry already had several owners, and the blocking owner was among
+    /// them. Then, a later end that the database has for this owner stays valid. Otherwise,
+    /// an end that the database has for this owner is from an earlier entry.
     pub renews_hold: bool,
 }
 
 impl Blocklist {
-    /// Blocks an address for an owner, with the entry that goes with it. A live
-    /// entry keeps its hits, its other owners, and its end, if that is later. A
-    /// sealed entry is opened again unless `sealed` is set, so that the session
-    /// that caused a new offence gets its reply.
+    /// Blocks an address for an owner, by the entry of `target`. A live entry
+    /// keeps its hits, its other owners, and its end, if that is later. Without
+    /// `sealed`, a sealed entry is opened again, so that the session that caused
+    /// the new offence gets its reply.
     pub fn block(
         &mut self,
         _lock: &WriteLock,
@@ -43,7 +44,7 @@ impl Blocklist {
         // The origin is written before the entry, so that a reader of the entry
         // finds it.
         if let Err(error) = self.origins.insert(full_key(addr), origin, 0) {
-            log::debug!("no room to note why {addr} is blocked: {error}");
+            log::debug!("cannot store why {addr} is blocked: {error}");
         }
         let seal = if sealed { SEALED } else { 0 };
         let (entry, old, blocked) = match self.live(target, term.start)? {
@@ -53,7 +54,7 @@ impl Blocklist {
             }
             Some(old) => {
                 let exact = self.host_now(target)?.unwrap_or(old);
-                let (entry, blocked) = held(&old, &exact, owner, Hold::of(&term.entry(0)));
+                let (entry, blocked) = held(&old, &exact, owner, Hold::from_entry(&term.entry(0)));
                 let flags = entry.flags & !SEALED | seal;
                 (Entry { flags, ..entry }, Some(old), blocked)
             }
@@ -68,17 +69,17 @@ impl Blocklist {
     }
 }
 
-/// A live entry with one more hold, and the holds to store. `exact` has the end with
-/// the hits that the filter has not stored yet.
+/// Adds a hold to a live entry. Returns the new entry, and the holds to store. `exact` is
+/// the entry with the slide that the filter has not stored in it yet.
 fn held(old: &Entry, exact: &Entry, owner: OwnerBit, hold: Hold) -> (Entry, Blocked) {
     let expires = exact.expires;
     let old = Entry { expires, ..*old };
     let entry = with_hold(&old, owner, hold);
-    let owners = OwnerMask::of(&old);
+    let owners = OwnerMask::from_entry(&old);
     let mut holds = Vec::new();
-    if OwnerMask::of(&entry).is_shared() {
+    if OwnerMask::from_entry(&entry).is_shared() {
         if !owners.is_shared() {
-            holds.extend(owners.each().map(|it| (it, Hold::of(&old))));
+            holds.extend(owners.each().map(|it| (it, Hold::from_entry(&old))));
         }
         holds.push((owner, hold));
     }

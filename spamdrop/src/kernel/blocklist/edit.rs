@@ -16,9 +16,9 @@ use crate::kernel::bpf;
 use crate::lock::WriteLock;
 use spamdrop_core::target::{Target, prefix_of_origin};
 
-/// Number of addresses that are looked up before they are added or removed. Raising the
-/// epoch turns the cache off for a unit of ticks, costs every source that is being dropped
-/// a look-up, and loses hits.
+/// Up to this number of addresses, a change looks up whether the filter may have cached any
+/// of them, and raises the epoch only then. Raising it turns the cache off for a unit of
+/// ticks, costs every source that is being dropped a look-up, and loses hits.
 const FEW: usize = 64;
 
 fn v4_keys<'a>(targets: impl IntoIterator<Item = &'a Target>) -> Vec<[u8; 4]> {
@@ -81,9 +81,9 @@ impl Blocklist {
         Ok(())
     }
 
-    /// Whether the filter has cached one of these, or can do so in a moment, because it
-    /// has a live entry. Many are not looked up. The cache does without other addresses
-    /// than IPv4.
+    /// Whether the filter may have cached one of these addresses, or may do so at any time
+    /// because the address has a live entry. Always true for more than [`FEW`] addresses.
+    /// Only IPv4 addresses are cached.
     fn may_be_cached(&self, keys: &[[u8; 4]]) -> Result<bool> {
         if keys.len() > FEW {
             return Ok(true);
@@ -139,8 +139,8 @@ impl Blocklist {
         taken.map(|()| removed)
     }
 
-    /// Removes the entries of many hosts; prefixes stay. The reasons stay as well, see
-    /// [`Blocklist::forget_origins`]. Returns the targets that had an entry.
+    /// Removes the entries of many hosts; prefixes are ignored. The origins stay: call
+    /// [`Blocklist::forget_origins`] for them. Returns the targets that had an entry.
     pub fn remove_hosts(
         &mut self,
         _lock: &WriteLock,
@@ -169,8 +169,8 @@ impl Blocklist {
         taken.map(|()| removed)
     }
 
-    /// Lets the filter drop nothing any more by what it has cached of these targets, which
-    /// have no entry.
+    /// Invalidates the filter's cache if it may hold one of these targets, which have no
+    /// entry any more.
     pub fn forget_cached<'a>(
         &mut self,
         _lock: &WriteLock,
@@ -193,7 +193,7 @@ impl Blocklist {
         }
     }
 
-    /// Removes the reasons for entries that were removed, with one walk over all.
+    /// Removes the origins of removed entries, with one walk over all origins.
     pub fn forget_origins(&mut self, _lock: &WriteLock, removed: &HashSet<Target>) -> Result<()> {
         let mut addrs = Vec::new();
         self.for_each_origin(|addr, _| {
@@ -232,8 +232,8 @@ impl Blocklist {
         }
     }
 
-    /// Removes the origin of an address that neither it nor its /64 has an
-    /// entry for.
+    /// Removes the origin of an address if neither the address nor its /64 has an
+    /// entry; the origin of a prefix, if the prefix has none.
     pub(super) fn forget_unless_blocked(&mut self, addr: IpAddr) -> Result<()> {
         if let Some(net) = prefix_of_origin(addr)
             && self.prefix_around(net)?.is_some()
@@ -260,15 +260,16 @@ impl Blocklist {
         };
         let flags = entry.flags | SEALED;
         self.change(|list, change| {
-            // The filter remembers no open entry.
+            // The filter caches sealed entries only.
             change.keep_epoch();
             list.put(target, Entry { flags, ..entry }, change)
         })
     }
 
-    /// Writes an entry over an older one. Keeps the epoch unless the filter may have
-    /// cached that a source is sealed which now is not, or until when under other
-    /// terms: also of an entry that the kernel has evicted or that has expired.
+    /// Writes an entry in place of the live entry `old`, if any. Raises the epoch if the
+    /// filter may have cached that the source is sealed, and it is now open or has other
+    /// terms. Without `old`, the cache may still know an entry that has expired or that the
+    /// kernel has evicted.
     pub(super) fn put_again(
         &mut self,
         target: Target,
@@ -286,7 +287,7 @@ impl Blocklist {
             change.keep_epoch();
             return self.put(target, entry, change);
         }
-        // The epoch takes the hits from the cache.
+        // Raising the epoch discards the hits in the cache, so they are stored here.
         if old.is_some()
             && let Some(exact) = self.host_now(target)?
         {
@@ -295,8 +296,8 @@ impl Blocklist {
         self.put(target, entry, change)
     }
 
-    /// Copies an older version's entry if it expires later than the new one,
-    /// which the filter may extend at the same time.
+    /// Copies an entry from the maps of an older version if it expires later than
+    /// this version's, which the filter may extend at the same time.
     pub(super) fn take_over(&mut self, target: Target, old: Entry) -> Result<()> {
         let ours = self.host(target)?.unwrap_or_default();
         if old.expires <= ours.expires {
@@ -310,7 +311,7 @@ impl Blocklist {
             ..old
         };
         self.change(|list, change| {
-            // It ends later than what the filter may remember.
+            // The entry expires later than any that the filter may have cached.
             change.keep_epoch();
             list.put(target, entry, change)
         })
@@ -351,7 +352,7 @@ impl<K: Pod + Sync> Batch<K> {
     }
 }
 
-/// Removes the entries of these keys, and adds the targets that had one.
+/// Removes the entries of these keys, and adds the targets that had one to `removed`.
 fn take_hosts<K: Pod>(
     map: BorrowedFd<'_>,
     mut keys: Vec<K>,
@@ -366,7 +367,7 @@ fn take_hosts<K: Pod>(
     Ok(())
 }
 
-/// Which numbers in the settings a change of entries concerns.
+/// The numbers in the settings that must be updated after a change of entries.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Counted {
     prefixes: bool,

@@ -119,7 +119,7 @@ impl GateMaps {
     /// There are more than `known_capacity` sources.
     pub fn know_exactly(&mut self, sources: impl IntoIterator<Item = Target>) -> Result<Known> {
         let known: Known = sources.into_iter().collect();
-        // An address comes before its /64, of which it may be a part only.
+        // Addresses come first: a /64 that is no longer known as a whole needs them.
         hold_exactly(&mut self.known_addresses, &known.addresses)?;
         hold_exactly(&mut self.known, &known.sources)?;
         hold_exactly(&mut self.nets, &known.nets)?;
@@ -131,7 +131,7 @@ impl GateMaps {
     ///
     /// # Errors
     ///
-    /// As [`GateMaps::know_exactly`]; the map may then hold other sources.
+    /// As [`GateMaps::know_exactly`]. The map may then hold old and new sources.
     pub fn know_instead(
         &mut self,
         old: &Known,
@@ -151,10 +151,10 @@ impl GateMaps {
         };
         self.verdicts
             .insert(key, verdict, 0)
-            .context("cannot keep a verdict")
+            .context("cannot store a verdict")
     }
 
-    /// Removes all verdicts, because other zones may have given them.
+    /// Removes all verdicts, after a change of the zones that are used and trusted.
     pub fn clear_verdicts(&mut self) -> Result<()> {
         let mut keys = Vec::new();
         walk(&self.verdicts, |key, _| keys.push(key))?;
@@ -185,8 +185,8 @@ impl GateMaps {
         Ok(verdict.rejects(v6, source, now))
     }
 
-    /// Removes the verdict on a source and a promise to it. Returns whether there
-    /// was one.
+    /// Removes the verdict on a source, and the promise to admit its next SYN.
+    /// Returns whether there was a verdict or a promise.
     ///
     /// # Errors
     ///
@@ -207,7 +207,7 @@ impl GateMaps {
         let admit = NextAdmit { until };
         self.next_admits
             .insert(key, admit, 0)
-            .context("cannot promise to admit a SYN")
+            .context("cannot store the promise to admit a SYN")
     }
 
     /// Removes the promises of [`GateMaps::admit_next`] that were kept or have
@@ -225,7 +225,8 @@ impl GateMaps {
         Ok(())
     }
 
-    /// The next SYN that was refused because its class has to wait.
+    /// The next SYN that the filter has reported because its class has to wait;
+    /// `None` if there is none at present.
     pub fn next_lookup_request(&mut self) -> Option<(IpAddr, LookupRequest)> {
         let item = self.lookup_requests.next()?;
         let request = request(&item)?;

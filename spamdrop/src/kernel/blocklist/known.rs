@@ -20,13 +20,14 @@ pub(super) type Keys<K> = HashMap<MapData, K, KnownSender>;
 #[derive(Debug, Default)]
 pub struct Known {
     pub(super) sources: KeyMap<[u8; 8], KnownSender>,
-    /// IPv6 addresses that are known alone; `sources` has their /64s.
+    /// IPv6 addresses that are known without the rest of their /64. `sources` holds that
+    /// /64 with the flag `NOT_WHOLE`, unless all of it is known as well.
     pub(super) addresses: KeyMap<[u8; 16], KnownSender>,
     pub(super) nets: KeyMap<[u8; 8], KnownSender>,
 }
 
 impl Known {
-    /// Whether a source is among them.
+    /// Whether a source is known, by itself or by its /64.
     #[must_use]
     pub fn contains(&self, source: IpAddr) -> bool {
         let Some((_, key)) = key(source.into()) else {
@@ -97,7 +98,7 @@ pub(super) fn key(source: Target) -> Option<(bool, [u8; 8])> {
     }
 }
 
-/// Makes the map hold exactly `wanted`, whatever it holds.
+/// Replaces the content of the map by `wanted`.
 pub(super) fn hold_exactly<K: Pod + Eq + Hash + Send + Sync>(
     map: &mut Keys<K>,
     wanted: &KeyMap<K, KnownSender>,
@@ -109,7 +110,8 @@ pub(super) fn hold_exactly<K: Pod + Eq + Hash + Send + Sync>(
     hold_instead(map, &held, wanted)
 }
 
-/// Makes the map, which holds `held`, hold `wanted`.
+/// Changes the content of the map from `held` to `wanted`, and writes only the
+/// difference.
 pub(super) fn hold_instead<K: Pod + Eq + Hash + Sync>(
     map: &mut Keys<K>,
     held: &KeyMap<K, KnownSender>,

@@ -11,8 +11,9 @@
 //! caller holds the write lock, and no daemon runs. The old maps are therefore
 //! read again after the exchange. Entries that were extended since the copy
 //! began are written to the new maps, unless the new program has extended them
-//! further. No expiry of an entry is lost; a few hits may be, and what the old program had
-//! not stored in the entries yet.
+//! further. No stored expiry is lost. The upgrade may lose a few hits, and the hits and
+//! extensions that the old program held in its cache (`recent_drops4`) and had not yet
+//! stored in the entries.
 //!
 //! The old pins are removed last. After a crash before that, the next start
 //! upgrades again from the old pins, which are in force as long as they exist
@@ -47,8 +48,8 @@ pub struct OldVersion {
     /// Copies all data that this version still uses from the maps in a
     /// directory.
     copy: fn(from: &Path, to: &mut NewMaps) -> Result<()>,
-    /// Copies again the entries that the filter may have changed since `since`,
-    /// and adds its counters.
+    /// Copies again the entries that the old filter may have changed since `since`,
+    /// and adds the old filter's counters.
     copy_changed: fn(from: &Path, to: &mut NewMaps, since: MonotonicNs) -> Result<()>,
 }
 
@@ -157,7 +158,7 @@ impl Upgrade {
         let staging = self.staging_dir();
         let mut maps = NewMaps::open(&staging)?;
         (self.old.copy_changed)(&self.old.dir(&self.pin_dir), &mut maps, self.started)
-            .context("cannot copy what the filter has changed")?;
+            .context("cannot copy the entries that the filter has changed")?;
         let dir = pins::maps_dir(&self.pin_dir);
         // Pins in this directory were never in force.
         pins::remove_dir(&dir)?;

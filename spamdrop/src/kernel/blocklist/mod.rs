@@ -134,11 +134,11 @@ impl Blocklist {
         settings.unit_ns = ticks::unit_ns();
         self.change_settings(|old| {
             settings.epoch = recent_drops::current(old);
-            // While these are 0, the filter would skip the entries.
+            // If these were 0 until the counts below, the filter would skip the entries.
             settings.cidrs4 = old.cidrs4;
             settings.cidrs6 = old.cidrs6;
             settings.addresses6 = old.addresses6;
-            // A pause is the administrator's, and no setting.
+            // A pause is not part of the configuration, so it stays.
             for layer in Layer::ALL {
                 *layer.end(&mut settings) = *layer.end(old);
             }

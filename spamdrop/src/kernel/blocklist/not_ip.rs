@@ -29,7 +29,8 @@ impl Blocklist {
         Ok(())
     }
 
-    /// The packets of an interface that were not IP, since it is counted.
+    /// The number of packets of an interface that were not IP, since the filter began to
+    /// count them.
     ///
     /// # Errors
     ///

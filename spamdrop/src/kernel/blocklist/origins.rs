@@ -19,7 +19,7 @@ impl Blocklist {
     pub fn note(&mut self, _lock: &WriteLock, addr: IpAddr, origin: &Origin) -> Result<()> {
         self.origins
             .insert(full_key(addr), origin, 0)
-            .context("cannot note the reason")
+            .context("cannot store the reason for the block")
     }
 
     /// The origin of an address's entry, if it is stored.

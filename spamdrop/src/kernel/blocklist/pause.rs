@@ -11,27 +11,27 @@ use super::Blocklist;
 use crate::lock::WriteLock;
 
 impl Blocklist {
-    /// Pauses these layers until a time; an earlier pause of theirs ends then.
+    /// Pauses these layers until a time, also if an earlier pause would end later.
     pub fn pause(&mut self, _lock: &WriteLock, layers: &[Layer], until: MonotonicNs) -> Result<()> {
         self.change_settings(|settings| {
             layers.iter().for_each(|layer| *layer.end(settings) = until);
         })
     }
 
-    /// Ends all pauses, and returns those that were not over.
+    /// Ends all pauses, and returns those that would have ended after `now`.
     pub fn end_pauses(&mut self, lock: &WriteLock, now: MonotonicNs) -> Result<Vec<LayerPause>> {
         let paused = self.pauses(now)?;
         self.pause(lock, &Layer::ALL, MonotonicNs::default())?;
         Ok(paused)
     }
 
-    /// The layers that are paused.
+    /// The layers that are paused at `now`.
     pub fn pauses(&self, now: MonotonicNs) -> Result<Vec<LayerPause>> {
         Ok(pauses(self.settings()?, now))
     }
 
-    /// Removes the ends that have passed: while one is set, the filter reads the
-    /// clock for every packet that it drops.
+    /// Removes the ends of pauses that are over: while the end of a pause is set, the
+    /// filter reads the clock for every packet that it drops.
     pub fn forget_ended_pauses(&mut self, _lock: &WriteLock, now: MonotonicNs) -> Result<()> {
         self.change_settings(|settings| {
             for layer in Layer::ALL {

@@ -131,8 +131,8 @@ pub(super) fn newer(pin_dir: &Path, version: u32) -> anyhow::Error {
     )
 }
 
-/// Fails if `run` could not pin its maps, or not use those that are pinned.
-/// Maps of an older version are upgraded at the start.
+/// Fails if `run` could not use the pinned maps or, if nothing is pinned, could
+/// not pin its own. Maps of an older version are upgraded at the start.
 ///
 /// # Errors
 ///
@@ -228,9 +228,9 @@ pub fn make_dirs(pin_dir: &Path) -> Result<()> {
     make_dir(&maps_dir(pin_dir))
 }
 
-/// Begins to act as the daemon's account on the pins, which are its own. Where
-/// they cannot become its own, this only warns: the commands that unblock and
-/// detach must work on any machine.
+/// Begins to act as the daemon's account, which owns the pins. If the pins cannot
+/// be given to the account, this only warns: the commands that unblock and detach
+/// must work on any machine.
 ///
 /// # Errors
 ///
@@ -305,7 +305,7 @@ pub fn remove_except(pin_dir: &Path, keep: &[&str]) -> Result<()> {
     }
     remove_empty_dir(&dir)?;
     match fs::remove_dir(pin_dir) {
-        // An ordinary user cannot remove it, and only the maps matter.
+        // An ordinary user cannot remove the pin directory, and only the maps matter.
         Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
         _ => remove_empty_dir(pin_dir),
     }

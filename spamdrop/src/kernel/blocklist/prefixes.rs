@@ -17,9 +17,9 @@ use super::{Blocklist, optional, present};
 /// The result of [`Blocklist::prefix_entry`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PrefixFound {
-    /// The entry, as that of a host.
+    /// The entry, in the form of a host's entry.
     pub entry: Entry,
-    /// Whether it is certainly that of the prefix.
+    /// Whether the entry certainly belongs to the prefix, and not to a wider one.
     pub is_certain: bool,
 }
 
@@ -75,7 +75,7 @@ impl Blocklist {
         let wider = wider.transpose()?.flatten();
         Ok(Some(PrefixFound {
             entry: from_prefix((net, entry)).entry,
-            // The hits may have changed in between.
+            // Only the ends are compared, because the hits may have changed in between.
             is_certain: wider.is_none_or(|wider| wider.expires_s != entry.expires_s),
         }))
     }

@@ -16,7 +16,11 @@ use crate::kernel::bpf::Reading;
 use spamdrop_core::nat64::canonical;
 use spamdrop_core::target::Target;
 
-/// The IPv4 entries, which are being read.
+/// Maximum number of parts of a map that are read before the first one is visited: a few
+/// megabytes.
+const AHEAD: usize = 32;
+
+/// The IPv4 entries, which a thread reads until [`Blocklist::for_each_ahead`] visits them.
 pub struct EntriesAhead(Reading<[u8; 4], Entry>);
 
 /// An entry of the blocklist, as it was read.
@@ -66,8 +70,9 @@ impl Blocklist {
         Ok(false)
     }
 
-    /// The live entries of these targets, which are sorted. Few hosts are read
-    /// one by one; for many, or for prefixes, everything is read.
+    /// The live entries of `targets`, which must be sorted. For more than
+    /// [`CHUNK`] targets, all entries are read; for fewer, see
+    /// [`Blocklist::look_up`].
     pub fn live_among(
         &self,
         targets: &[Target],
@@ -86,8 +91,8 @@ impl Blocklist {
         Ok(live)
     }
 
-    /// As [`Blocklist::live_among`], but hosts are read one by one, however many they
-    /// are, and the prefixes once.
+    /// As [`Blocklist::live_among`], but always reads the hosts one by one. If a target is a
+    /// prefix, all prefixes are read once.
     pub fn look_up(&self, targets: &[Target], now: MonotonicNs) -> Result<HashMap<Target, Entry>> {
         let mut live = HashMap::new();
         let mut take = |target, entry: Entry| {
@@ -126,16 +131,19 @@ impl Blocklist {
     /// As [`Blocklist::for_each`], without the hits and slides that are only in the cache,
     /// see [`Blocklist::add_recent_drops`].
     pub fn for_each_stored(&self, visit: impl FnMut(Found)) -> Result<()> {
-        self.for_each_ahead(self.read_ahead()?, visit)
+        self.for_each_ahead(self.read(1)?, visit)
     }
 
-    /// Begins to read the IPv4 entries, while the caller does something else.
+    /// Begins to read the IPv4 entries in a thread, while the caller does something else.
     pub fn read_ahead(&self) -> Result<EntriesAhead> {
-        let entries = self.v4.read_ahead().context(UNREAD)?;
-        Ok(EntriesAhead(entries))
+        self.read(AHEAD)
     }
 
-    /// As [`Blocklist::for_each_stored`]. The IPv4 entries are read already.
+    fn read(&self, ahead: usize) -> Result<EntriesAhead> {
+        Ok(EntriesAhead(self.v4.read(ahead).context(UNREAD)?))
+    }
+
+    /// As [`Blocklist::for_each_stored`], with the IPv4 entries of [`Blocklist::read_ahead`].
     pub fn for_each_ahead(
         &self,
         EntriesAhead(v4): EntriesAhead,

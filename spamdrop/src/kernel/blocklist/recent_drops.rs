@@ -16,11 +16,11 @@ use crate::kernel::bpf;
 use crate::kernel::mapped_array::MappedArray;
 use crate::kernel::ticks::Ticks;
 
-/// Number of entries up to which their slots are looked up one by one.
+/// Up to this number of entries, the slots are looked up one by one.
 const FEW: usize = 256;
 
 impl Blocklist {
-    /// Everything that the cache has not stored in the entries yet.
+    /// Reads all hits and slides that the filter has not stored in the entries yet.
     pub(super) fn recent_drops(&self) -> Result<RecentDrops> {
         let moment = self.moment()?;
         let line_bits = self.line_bits();
@@ -34,7 +34,7 @@ impl Blocklist {
                         line,
                         tag: slot.tag,
                     };
-                    // The filter uses the first slot of a source that has two by a race.
+                    // A race can give a source two slots. The filter uses the first one.
                     slots.entry(place.source(line_bits)).or_insert(slot);
                 }
             }
@@ -44,12 +44,12 @@ impl Blocklist {
         Ok(RecentDrops { slots, moment })
     }
 
-    /// The entry of a target, with what the cache has not stored in it yet.
+    /// The entry of a target, with the hits and the slide that are only in the cache.
     pub(super) fn host_now(&self, target: Target) -> Result<Option<Entry>> {
         self.host_at(target, &self.moment()?)
     }
 
-    /// As [`Blocklist::host_now`], at a moment that was read for several targets.
+    /// As [`Blocklist::host_now`]. The caller reads `moment` once for several targets.
     pub(super) fn host_at(&self, target: Target, moment: &Moment) -> Result<Option<Entry>> {
         let Some(mut entry) = self.host(target)? else {
             return Ok(None);
@@ -60,10 +60,11 @@ impl Blocklist {
         Ok(Some(entry))
     }
 
-    /// Adds to entries as they are stored what the cache has not stored in them yet.
+    /// Adds the hits and slides that are only in the cache to `entries`, which were read
+    /// without them.
     pub fn add_recent_drops(&self, entries: &mut HashMap<Target, Entry>) -> Result<()> {
         let moment = self.moment()?;
-        // To map a large array takes as long as some look-ups.
+        // Mapping a large array takes so long that it is not worth it for few entries.
         let lines = match entries.len() > FEW {
             true => Some(MappedArray::new(
                 fd(&self.recent_drops),
@@ -88,7 +89,7 @@ impl Blocklist {
     }
 
     fn recent_drop_in(&self, lines: &MappedArray<Line>, source: [u8; 4]) -> Option<RecentDrop> {
-        let place = Place::of(source, self.line_bits());
+        let place = Place::from_source(source, self.line_bits());
         slot(lines.get(place.line)?, place)
     }
 
@@ -110,7 +111,7 @@ impl Blocklist {
             .collect())
     }
 
-    /// Whether the cache may answer for a target.
+    /// Whether the filter may drop packets of a target by its cache, without the entry.
     pub(super) fn is_cached(&self, target: Target) -> Result<bool> {
         let Target::V4(source) = target else {
             return Ok(false);
@@ -129,13 +130,13 @@ impl Blocklist {
 
     /// The slot of a source.
     fn recent_drop(&self, source: [u8; 4]) -> Result<Option<RecentDrop>> {
-        let place = Place::of(source, self.line_bits());
+        let place = Place::from_source(source, self.line_bits());
         let line = self.recent_drops.get(&place.line, 0);
         Ok(slot(line.context("cannot read recent_drops4")?, place))
     }
 
-    /// Empties the slots that are so old that they would count as valid again some
-    /// day. Others of their lines may lose the hits that are counted meanwhile.
+    /// Empties old slots, because a slot would be valid again after its age has wrapped
+    /// around. The other slots of their lines may lose the hits that are counted meanwhile.
     pub(super) fn empty_old_slots(&mut self) -> Result<()> {
         let now = Ticks::now().unit();
         let is_old = |word: u64| word != 0 && RecentDrop::from_word(word).is_old(now);
@@ -185,7 +186,7 @@ pub(super) struct RecentDrops {
 }
 
 impl RecentDrops {
-    /// Adds to an entry of this source what the cache has not stored in it yet.
+    /// Adds to the entry of `source` the hits and the slide that are only in the cache.
     pub(super) fn add_to(&self, entry: &mut Entry, source: [u8; 4]) {
         if let Some(slot) = self.slots.get(&source) {
             self.moment.add_to(entry, *slot);
@@ -222,11 +223,11 @@ impl Moment {
     }
 }
 
-/// The epoch that begins now.
+/// The value of [`Settings::epoch`] that invalidates everything cached until now.
 pub(super) fn current(settings: &Settings) -> u32 {
     let now = Ticks::now().unit();
-    // A reading may be a unit ahead. What is later still is damaged, and would turn the
-    // cache off until that time.
+    // A reading of the ticks may be a unit ahead. A later epoch is damaged, and would turn
+    // the cache off until the ticks reach the epoch.
     match settings.epoch <= now + 1 {
         true => settings.epoch.max(now),
         false => now,

@@ -1,9 +1,9 @@
-//! The maps of which the filter remembers entries: what it found in them, it uses again
-//! until it is too old, or until the epoch is raised.
+//! The maps whose entries the filter caches. The filter uses the result of a look-up again
+//! until the result is too old, or until the epoch is raised.
 //!
-//! So the epoch must be raised after every change that removes or weakens an entry which it
-//! may have found. Nobody can forget that: these maps are written only with a [`Change`],
-//! which only [`Blocklist::change`] gives.
+//! So the epoch must be raised after every change that removes or weakens an entry that may
+//! be cached. A write to these maps requires a [`Change`], which only [`Blocklist::change`]
+//! creates. After the write, it raises the epoch unless [`Change::keep_epoch`] was called.
 
 use std::io;
 
@@ -15,7 +15,7 @@ use aya::maps::{HashMap, MapData, MapError};
 use super::{Blocklist, fd, recent_drops};
 use crate::kernel::bpf::Reading;
 
-/// Permits to write to the maps of which the filter remembers entries.
+/// The permission to write to the maps whose entries the filter caches.
 #[derive(Default)]
 pub(super) struct Change {
     is_outdated: bool,
@@ -23,21 +23,22 @@ pub(super) struct Change {
 }
 
 impl Change {
-    /// The filter remembers what has no entry any more.
+    /// Requires that the epoch is raised, because a cached entry may be outdated.
     pub(super) fn outdates(&mut self) {
         self.is_outdated = true;
     }
 
-    /// Leaves the epoch as it is: the filter remembers nothing that is removed or weakened.
+    /// Prevents that the epoch is raised. The caller has checked that the change removes and
+    /// weakens no entry that the filter may have cached.
     pub(super) fn keep_epoch(&mut self) {
         self.keeps_epoch = true;
     }
 }
 
 impl Blocklist {
-    /// Changes entries. If that wrote to a map of which the filter remembers entries, the epoch
-    /// is raised afterwards, unless the change keeps it; also after an error, because a part
-    /// may have been written.
+    /// Changes entries by `write`. If it writes to a map whose entries the filter caches, the
+    /// epoch is raised afterwards, unless [`Change::keep_epoch`] was called. This holds also
+    /// after an error, because some entries may have been written.
     pub(super) fn change<T>(
         &mut self,
         write: impl FnOnce(&mut Self, &mut Change) -> Result<T>,
@@ -51,7 +52,7 @@ impl Blocklist {
     }
 }
 
-/// A map of which the filter remembers entries.
+/// A map whose entries the filter caches.
 pub(super) struct Remembered<M>(M);
 
 impl<M> Remembered<M> {
@@ -59,7 +60,7 @@ impl<M> Remembered<M> {
         Self(map)
     }
 
-    /// The map, to write to it.
+    /// The map, for a write that may outdate the cache.
     pub(super) fn write(&mut self, change: &mut Change) -> &mut M {
         change.outdates();
         &mut self.0
@@ -71,9 +72,9 @@ impl<K: Pod + Send, V: Pod + Send> Remembered<HashMap<MapData, K, V>> {
         self.0.get(key, 0)
     }
 
-    /// Begins to read all entries.
-    pub(super) fn read_ahead(&self) -> io::Result<Reading<K, V>> {
-        Reading::begin(fd(&self.0))
+    /// Begins to read all entries, as [`Reading::begin`].
+    pub(super) fn read(&self, ahead: usize) -> io::Result<Reading<K, V>> {
+        Reading::begin(fd(&self.0), ahead)
     }
 }
 

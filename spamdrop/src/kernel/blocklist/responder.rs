@@ -27,7 +27,7 @@ impl Responder {
     }
 
     /// Makes a listening socket the responder for its address family, whatever
-    /// address it is bound to. An earlier one is replaced.
+    /// address it is bound to. An earlier socket of this family is replaced.
     ///
     /// # Errors
     ///

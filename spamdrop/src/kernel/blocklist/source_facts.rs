@@ -13,8 +13,8 @@ use spamdrop_core::nat64::canonical;
 use spamdrop_core::next_syn::SourceFacts;
 use spamdrop_core::target::Target;
 
-/// Reads the content of the pinned maps about a source, those of `blocklist` and
-/// those of the gate.
+/// Reads the content of the maps about a source, from `blocklist` and from the
+/// pinned maps of the gate.
 ///
 /// # Errors
 ///
@@ -81,7 +81,7 @@ impl Blocklist {
 fn source_of(addr: IpAddr) -> [u8; 8] {
     match key(addr.into()) {
         Some((_, key)) => key,
-        // No address is a prefix.
+        // Unreachable, because an address is not a prefix.
         None => source_key(true, [0; 16]),
     }
 }

@@ -21,8 +21,8 @@ pub struct Split {
     /// The /64.
     pub net: Target,
     /// Its addresses that stay blocked, sorted. Empty if no offender is
-    /// recorded that may be blocked, as after an import: then nothing in it is
-    /// blocked any more.
+    /// recorded that may be blocked, as after an import: then no address of the
+    /// /64 is blocked any more.
     pub offenders: Vec<IpAddr>,
 }
 
@@ -60,8 +60,8 @@ impl fmt::Display for Split {
 impl Blocklist {
     /// Splits the entries of these /64s, as far as they are blocked. The
     /// offenders are the addresses with an origin that `may_be_blocked`; they
-    /// stay blocked as long as the /64 would have been. `lock` is called for
-    /// each entry that is split, and then `divide`, for the entries of its offenders.
+    /// stay blocked as long as the /64 would have been. For each entry that is split,
+    /// `lock` is called, and then `divide`, which returns the entries of the offenders.
     ///
     /// # Errors
     ///
@@ -103,7 +103,7 @@ impl Blocklist {
         Ok(splits)
     }
 
-    /// Returns whether the /64 was still blocked.
+    /// Splits the entry of one /64. Returns false if it is not blocked any more.
     fn split_one(
         &mut self,
         _lock: &WriteLock,

@@ -18,8 +18,8 @@ use spamdrop_core::target::Target;
 /// long.
 pub const CHUNK: usize = 4096;
 
-/// The most ends that a sweep returns: three times as many as the log blocks in the
-/// time between two sweeps.
+/// Maximum number of ends that a sweep returns. Between two sweeps, the log leads to at
+/// most a third as many blocks.
 const ENDS: usize = 10_000;
 
 /// The result of a sweep.
@@ -27,15 +27,15 @@ const ENDS: usize = 10_000;
 pub struct SweptEntries {
     /// Number of expired entries that were deleted.
     pub count: usize,
-    /// The ends of those that some owners had.
+    /// When the deleted entries expired that had an owner in `noted` of [`Blocklist::sweep`].
     pub ends: HashMap<Target, MonotonicNs>,
 }
 
 impl Blocklist {
     /// Deletes expired entries, and origins without an entry. `lock` is called
-    /// for each [`CHUNK`] of deletions to acquire the write lock. `noted` are the
-    /// owners of the entries whose ends are added to `swept`, as soon as a chunk is
-    /// deleted.
+    /// for each [`CHUNK`] of deletions to acquire the write lock. After each chunk, the
+    /// number of deleted entries is added to `swept`, and the ends of those that have an
+    /// owner in `noted`.
     ///
     /// # Errors
     ///
@@ -52,7 +52,7 @@ impl Blocklist {
         self.for_each(|found| {
             if !is_live(found.entry.expires, now) {
                 expired.push(found.target);
-                let owners = OwnerMask::of(&found.entry);
+                let owners = OwnerMask::from_entry(&found.entry);
                 if owners.without(noted) != owners && ends.len() < ENDS {
                     ends.insert(found.target, found.entry.expires);
                 }
@@ -65,7 +65,7 @@ impl Blocklist {
             let again = self.live_among(chunk, now)?;
             let deleted = || chunk.iter().filter(|target| !again.contains_key(target));
             self.change(|list, change| {
-                // The filter remembers no expired entry.
+                // The filter caches no expired entry.
                 change.keep_epoch();
                 list.delete(deleted(), change)
             })?;

@@ -11,13 +11,13 @@ use rustix::io::Errno;
 use super::{Command, call};
 
 // The flags of an XDP attachment: `XDP_FLAGS_*` of linux/if_link.h.
-/// Replaces no program (`XDP_FLAGS_UPDATE_IF_NOEXIST`).
+/// Attach only if no program is attached (`XDP_FLAGS_UPDATE_IF_NOEXIST`).
 pub const IF_NONE: u32 = 1;
-/// In the generic hook (`XDP_FLAGS_SKB_MODE`).
+/// Attach in the generic hook (`XDP_FLAGS_SKB_MODE`).
 pub const GENERIC: u32 = 2;
-/// In the driver (`XDP_FLAGS_DRV_MODE`).
+/// Attach in the driver (`XDP_FLAGS_DRV_MODE`).
 pub const NATIVE: u32 = 4;
-/// Only if the expected program is attached (`XDP_FLAGS_REPLACE`).
+/// Attach or detach only if the expected program is attached (`XDP_FLAGS_REPLACE`).
 pub const REPLACE: u32 = 16;
 
 /// `BPF_XDP` of `enum bpf_attach_type`.
@@ -40,7 +40,7 @@ struct LinkCreateAttr {
 
 #[repr(C)]
 struct LinkIdAttr {
-    /// The id, or that after which the next is wanted.
+    /// The link's id; for [`Command::LinkGetNextId`], the id before the wanted one.
     link_id: u32,
     next_id: u32,
     open_flags: u32,
@@ -191,7 +191,7 @@ pub fn xdp_links() -> io::Result<Vec<PinnedLink>> {
         attr.link_id = std::mem::take(&mut attr.next_id);
         // SAFETY: the command takes no pointers.
         let fd = unsafe { call(Command::LinkGetFdById, &mut attr) };
-        // Otherwise it ended in the meantime.
+        // An error means that the link has ended in the meantime.
         if let Ok(fd) = fd {
             found.extend(xdp_link(&fdinfo(owned(fd)?.as_fd())?));
         }

@@ -10,7 +10,7 @@ use super::{Interface, named};
 pub struct Overlap {
     /// The name of the interface that receives a packet first.
     pub lower: String,
-    /// The name of the one that receives it afterwards.
+    /// The name of the interface that receives the packet afterwards.
     pub upper: String,
 }
 
@@ -19,8 +19,8 @@ impl fmt::Display for Overlap {
         let Self { lower, upper } = self;
         write!(
             f,
-            "{lower} and {upper} carry the same packets, so each would be counted twice; name \
-             only one of them in `interfaces`"
+            "{lower} and {upper} carry the same packets, so the filter would count each packet \
+             twice; name only one of them in `interfaces`"
         )
     }
 }
@@ -70,7 +70,7 @@ fn leads_to(from: &Interface, to: &Interface, interfaces: &[Interface]) -> bool 
     false
 }
 
-/// Whether the interface is directly above that with the index.
+/// Whether `upper` is directly above the interface with this index.
 fn is_above(upper: &Interface, index: u32, interfaces: &[Interface]) -> bool {
     let mut below = interfaces.iter().filter(|below| below.index == index);
     upper.index != index

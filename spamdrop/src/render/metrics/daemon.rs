@@ -39,7 +39,7 @@ const SKIPPED: Metric = counter(
 );
 const EVENTS: Metric = counter(
     "spamdrop_events_total",
-    "Events of the logs by what was decided.",
+    "Events of the logs, by the decision about them.",
 );
 const NEAR_MISSES: Metric = counter(
     "spamdrop_near_misses_total",
@@ -79,7 +79,7 @@ const ANSWERING: Metric = gauge(
 );
 const ANSWERED: Metric = counter(
     "spamdrop_responder_recipients_total",
-    "Recipients that the responder refused.",
+    "Recipients that the responder rejected.",
 );
 const LIMITED: Metric = counter(
     "spamdrop_responder_limited_connections_total",

@@ -40,7 +40,7 @@ fn shown(status: &Status, filter: Option<&FilterCounters>, now: u64) -> String {
         filter,
         now,
     };
-    text(&mut out, figures).unwrap();
+    write_text(&mut out, figures).unwrap();
     String::from_utf8(out).unwrap()
 }
 

@@ -16,7 +16,7 @@ use super::scale::AxisScale;
 
 /// The least width of a bar with the gap behind it, in pixels.
 const BAR: f64 = 3.0;
-/// The greatest.
+/// The greatest width of a bar without its gap, in pixels.
 const WIDEST: f64 = 40.0;
 
 /// The newest waves for whose bars there is room.
@@ -67,7 +67,7 @@ fn numbers(waves: &[NumberedWave], panel: &Panel) -> Vec<(f64, String)> {
     waves.iter().enumerate().filter_map(label).collect()
 }
 
-/// Where a day begins, as a share of the width, and its date.
+/// Where each day begins, as a share of the width, and its date.
 fn days(waves: &[NumberedWave], zone: &TimeZone) -> Vec<(f64, String)> {
     let mut days: Vec<(f64, String)> = Vec::new();
     for (index, numbered) in waves.iter().enumerate() {
@@ -100,7 +100,7 @@ fn connections(canvas: &mut Canvas, waves: &[NumberedWave], marks: &[f64]) {
     let keys = [
         (PEAK, "most at once"),
         (SLOTS, "slots"),
-        (LIMIT, "from here a class waits"),
+        (LIMIT, "a class of strangers waits from here"),
     ];
     let scale = AxisScale::numbers(most.max().unwrap_or(0).into());
     let panel = canvas.panel("Connections", &keys, scale, marks);
@@ -125,7 +125,8 @@ fn connections(canvas: &mut Canvas, waves: &[NumberedWave], marks: &[f64]) {
     name_levels(canvas, &panel, last);
 }
 
-/// A line at the height that follows from the slots of each wave.
+/// The path of a line that has the height `height(slots)` at each wave, such as the
+/// limit of a class.
 fn level(panel: &Panel, waves: &[NumberedWave], height: impl Fn(u32) -> u32) -> String {
     let mut path = String::new();
     let mut last = None;
@@ -176,7 +177,8 @@ fn syns(canvas: &mut Canvas, waves: &[NumberedWave], switches: Switches, marks: 
     panel
 }
 
-/// The longest wait of wanted mail in each wave that refused.
+/// Draws the longest wait of wanted mail in each wave. A wave in observe mode has no
+/// bar, because nobody waited.
 fn waits(canvas: &mut Canvas, waves: &[NumberedWave], marks: &[f64]) -> Panel {
     let longest = |numbered: &NumberedWave| longest_wait_s(&numbered.wave).unwrap_or(0.0);
     let most = waves.iter().map(longest).fold(0.0, f64::max);

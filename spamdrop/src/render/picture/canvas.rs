@@ -4,7 +4,7 @@ use super::super::markup::{Attribute, Markup};
 use super::super::wrap::wrap;
 use super::scale::AxisScale;
 
-/// The estimated width of a character, in pixels; that of digits in a wide font.
+/// The estimated width of a character, in pixels. It is that of a digit in a wide font.
 pub(super) const CHARACTER: f64 = 7.6;
 /// The distance between two lines of text.
 const LINE: f64 = 18.0;
@@ -13,7 +13,7 @@ const LEFT: f64 = 56.0;
 const RIGHT: f64 = 60.0;
 const PANEL: f64 = 130.0;
 
-/// The style of a shape or a text, and its class.
+/// The style of a shape or a text, and its CSS class.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ShapeStyle {
     pub class: &'static str,
@@ -106,7 +106,7 @@ pub(super) type LegendKey<'a> = (ShapeStyle, &'a str);
 pub(super) struct Canvas {
     body: Markup,
     pub width: f64,
-    /// The lower end of what is drawn.
+    /// The lower end of the part that is already drawn, in pixels from the top.
     y: f64,
 }
 
@@ -121,12 +121,12 @@ pub(super) struct Panel {
 }
 
 impl Panel {
-    /// The height of a value, in pixels.
+    /// The place of a value on the vertical axis, in pixels from the top.
     pub fn y(&self, value: f64) -> f64 {
         self.bottom - (self.bottom - self.top) * self.scale.share(value)
     }
 
-    /// The place of a share of the width, from 0 to 1.
+    /// The place of a share of the width, from 0 to 1, in pixels from the left.
     pub fn x(&self, share: f64) -> f64 {
         self.left + self.width * share
     }
@@ -214,8 +214,8 @@ impl Canvas {
         self.shape("path", style, &[("class", &class), ("d", &d)]);
     }
 
-    /// Adds a line of texts below a panel, each at the share of its width.
-    /// Leaves out what would touch its neighbour.
+    /// Adds a line of texts below a panel, each centred at a share of the panel's
+    /// width. Leaves out a text that would touch the one before it.
     pub fn labels(&mut self, panel: &Panel, labels: impl IntoIterator<Item = (f64, String)>) {
         self.y += LINE;
         let mut free = 0.0;
@@ -229,8 +229,8 @@ impl Canvas {
         }
     }
 
-    /// Adds names at the right of a panel, at the heights of values. Leaves out
-    /// what would touch its neighbour.
+    /// Adds names at the right of a panel, each at the height of its value. Leaves
+    /// out a name that would touch an earlier one.
     pub fn names(&mut self, panel: &Panel, names: &[(f64, &str)]) {
         let mut used: Vec<f64> = Vec::new();
         for (value, name) in names {
@@ -268,7 +268,7 @@ impl Canvas {
         self.draw_path(style, &d);
     }
 
-    /// Adds the shapes of a path. Nothing, if there are none.
+    /// Adds a path; nothing if it is empty.
     pub fn draw_path(&mut self, style: ShapeStyle, d: &str) {
         if !d.is_empty() {
             self.shape("path", style, &[("class", &style.class), ("d", &d)]);
@@ -291,8 +291,8 @@ impl Canvas {
         self.body.empty(name, &all);
     }
 
-    /// Completes the picture. `title` is for screen readers, `style` for a file
-    /// of its own.
+    /// Completes the picture. `title` is for screen readers. `style` is the style
+    /// sheet of a picture that is a file of its own; empty: the page has it.
     pub fn finish(mut self, title: &str, style: &str) -> String {
         let (width, height) = (self.width, self.y + 10.0);
         let mut svg = Markup::default();

@@ -74,7 +74,7 @@ fn connections(canvas: &mut Canvas, wave: &Wave, columns: &CourseColumns, marks:
     let keys = [
         (OPEN, "open"),
         (SLOTS, &*slots),
-        (LIMIT, "from here a class waits"),
+        (LIMIT, "a class of strangers waits from here"),
     ];
     let panel = canvas.panel("Connections", &keys, scale, marks);
     let limits = limits(wave.slots);
@@ -170,8 +170,8 @@ fn syns(
     panel
 }
 
-/// The legend of the SYNs: of those that were only counted, those that were
-/// refused, and those that were answered, as they are switched on.
+/// The legend of the SYNs. Each parameter says whether the picture has SYNs of that
+/// kind: only counted in observe mode, refused, or answered by the responder.
 pub(super) fn keys(counted: bool, refused: bool, responder: bool) -> Vec<LegendKey<'static>> {
     let all = [
         (counted, (COUNTED, "would be refused")),
@@ -207,7 +207,7 @@ pub(super) fn bar(path: &mut String, (x, width): (f64, f64), below: f64, above: 
     let _ = write!(path, "M{x:.1} {below:.1}V{above:.1}h{width:.1}V{below:.1}z");
 }
 
-/// The waits of wanted mail, each where it began.
+/// Draws the waits of wanted mail as bars, each at the time when it began.
 fn waits(canvas: &mut Canvas, wave: &Wave, span: f64, marks: &[f64]) -> Panel {
     let waits = &wave.waits;
     let most = waits.iter().map(|wait| wait.wait_s).fold(0.0, f64::max);
@@ -225,7 +225,7 @@ fn waits(canvas: &mut Canvas, wave: &Wave, span: f64, marks: &[f64]) -> Panel {
     canvas.draw_path(WAIT, &path);
     match (&waits[..], longest_wait_s(wave)) {
         ([], None) => canvas.note(&panel, "no wanted mail had to wait"),
-        // A wave of an older version.
+        // An older version recorded only the longest wait of a wave.
         ([], Some(wait)) => canvas.note(
             &panel,
             &format!(

@@ -52,7 +52,7 @@ pub enum PictureSubject<'a> {
     Period(&'a WaveReport),
 }
 
-/// The parts that are switched on; a legend does not name the others.
+/// The parts of spamdrop that are switched on. A legend names only these.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Switches {
     /// Whether waves are recorded: the gate refuses or counts.

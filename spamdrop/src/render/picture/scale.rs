@@ -38,7 +38,8 @@ impl AxisScale {
         Self::shortest(most, steps, AxisUnit::Number)
     }
 
-    /// As [`AxisScale::numbers`], for seconds, up to ten years: no wait is longer.
+    /// As [`AxisScale::numbers`], but for seconds, in steps of `CLOCK`, and at most
+    /// for ten years.
     pub fn seconds(most: u64) -> Self {
         Self::shortest(most.min(TEN_YEARS), CLOCK.into_iter(), AxisUnit::Second)
     }
@@ -103,14 +104,15 @@ pub(super) fn short(number: u64) -> String {
 /// Marks of a time axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TimeMarks {
-    /// The distance between two, in seconds.
+    /// The distance between two marks, in seconds.
     pub step_s: u64,
     /// The marks, in seconds since 1970.
     pub at: Vec<u64>,
 }
 
-/// The marks of a period where clocks have them. `most` gives how many marks there
-/// is room for at a step. `offset` is the difference of local time from UTC.
+/// The marks of a period, at round times of the local clock. `most` takes a distance
+/// between two marks, in seconds, and returns how many marks have room: it depends on
+/// the length of their texts. `offset` is local time minus UTC, in seconds.
 pub(super) fn time_marks(
     start: u64,
     end: u64,

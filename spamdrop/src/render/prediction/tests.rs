@@ -75,7 +75,7 @@ fn shown(predicted: &Predicted) -> String {
         zone: TimeZone::UTC,
     };
     let mut out = Vec::new();
-    text(&mut out, predicted, &shown).unwrap();
+    write_text(&mut out, predicted, &shown).unwrap();
     recommend(&mut out, predicted).unwrap();
     String::from_utf8(out).unwrap()
 }
@@ -101,8 +101,8 @@ ADDRESS        FROM                        UNTIL                       REJECTION
 192.0.2.1      2026-11-23 12:00:01 +00:00  2026-11-23 12:10:02 +00:00           1        1  courier-511
 2001:db8::/64  2026-11-23 12:06:00 +00:00  2026-11-23 12:16:00 +00:00           1        0  courier-511
 note: each packet of a blocked sender extends its block; a log shows rejections and new connections only, so real blocks last longer
-note: the server logs no end of a connection, so each counts until its rejection or accepted message, otherwise for 30s; a packet's TTL, host names and repeated SYNs are not in a log: `admit = \"observe\"` measures the rest of the gate
-note: whether a blocklist was broken shows in an old log by the texts of rejections only
+note: the server logs no end of a connection, so each counts until its rejection or accepted message, otherwise for 30s; a packet's TTL, host names and repeated SYNs are not in a log, so only `admit = \"observe\"` shows whom the gate would refuse
+note: in an old log, only the texts of rejections show whether a blocklist was broken
 recommendation: no known sender would have been blocked, so start `spamdrop run`; but first look at the mail that was accepted from blocked addresses, and allow the senders that you want
 recommendation: keep `admit = \"observe\"`: as far as the log tells, slots did not run short, but 6m of log are too short to tell; replay a week
 ";

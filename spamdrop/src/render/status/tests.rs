@@ -51,7 +51,7 @@ fn shown(status: &Status, now: u64) -> String {
     let mut out = Vec::new();
     let mut status = status.clone();
     status.report = status.judge(UnixSeconds::new(now));
-    text(&mut out, &status, &TimeZone::UTC, UnixSeconds::new(now)).unwrap();
+    write_text(&mut out, &status, &TimeZone::UTC, UnixSeconds::new(now)).unwrap();
     String::from_utf8(out).unwrap()
 }
 

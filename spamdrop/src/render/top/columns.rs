@@ -1,4 +1,4 @@
-//! The columns of the sources.
+//! The columns of the table of sources.
 
 use spamdrop_core::duration::human;
 
@@ -18,9 +18,9 @@ pub(super) struct SourceColumns {
 
 /// The columns between the address and the reason, with the blanks between them.
 const BETWEEN: usize = "  HITS/S       HITS  EXPIRES   BY        ".len();
-/// The width of the owners.
+/// The width of the column of the owners.
 const BY: usize = 8;
-/// The width of a zone on a wide screen.
+/// The width of the column of the zone on a wide screen.
 const ZONE: usize = 28;
 
 impl SourceColumns {
@@ -79,7 +79,7 @@ impl SourceColumns {
     }
 }
 
-/// The end of a text: that of a log line tells why.
+/// The end of a text, because a log line states the reason at its end.
 fn end_of(text: &str, width: usize) -> String {
     if text.len() <= width {
         return text.to_owned();

@@ -1,5 +1,5 @@
-//! Cuts texts to the width of the screen. A character takes one cell:
-//! texts from elsewhere are escaped to ASCII.
+//! Cuts texts to the width of the screen. Each character takes one cell, because
+//! texts from outside the program are escaped to ASCII.
 
 use super::look::TerminalLook;
 use crate::render::wrap::wrap;

@@ -1,4 +1,4 @@
-//! The abilities of a terminal.
+//! The terminal's abilities that change how `top` is drawn.
 
 use ratatui::style::{Color, Style as CellStyle};
 
@@ -9,7 +9,7 @@ use crate::render::table::Style;
 pub struct TerminalLook {
     /// Whether colours are used.
     pub style: Style,
-    /// Whether characters beyond ASCII are.
+    /// Whether characters beyond ASCII are used.
     pub is_utf8: bool,
 }
 

@@ -12,7 +12,7 @@ use super::cut::fit;
 use super::look::TerminalLook;
 use crate::render::wrap::wrap;
 
-/// The lines of a window in ASCII.
+/// The border of a window in ASCII.
 const ASCII: border::Set<'_> = border::Set {
     top_left: "+",
     top_right: "+",
@@ -28,7 +28,7 @@ const HELP: &str = "\
 Up, Down, j, k    select a source     PageUp, PageDown, Home, End  go far
 Enter             show it             Esc  select none; again: no filter
 s                 sort by hits/s, hits or expiry
-/                 show only an address, a prefix, or what begins so
+/                 show only sources in a prefix, or that begin with a text
 p                 freeze the snapshot, or go on
 r                 remove: unblock the selected source (asks first)
 a                 allow: unblock it, and never block it again (asks first)
@@ -39,9 +39,9 @@ slots    connections that the server holds, of those that it can serve
 refused  SYNs that the gate refused (observe: would have), per second
 dropped  packets of blocked senders, per second, in the last minute
 
-A million entries take long to read. So all are read within 0.4 % of a
-processor, and in between the top ones every second. A sort order and a
-filter choose among these.";
+To read a million entries takes long. So all entries are read only as
+often as 0.4 % of a processor allows, but the top ones every second. A
+sort order and a filter choose among the top ones only.";
 
 /// Draws the window of the mode, if it has one.
 pub(super) fn draw(screen: &mut Buffer, area: Rect, view: &TopView, look: TerminalLook) {
@@ -68,7 +68,7 @@ fn lines(text: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// The rows of the text that its window has no room for.
+/// The number of rows of the text that its window has no room for; 0 without a text.
 #[must_use]
 pub fn hidden_rows(area: Rect, view: &TopView) -> usize {
     match &view.mode {
@@ -80,7 +80,7 @@ pub fn hidden_rows(area: Rect, view: &TopView) -> usize {
     }
 }
 
-/// The rows of a text, and the place of its window.
+/// Wraps a text into the rows of its window, and returns them with the window's place.
 fn lay_out(area: Rect, title: &str, text: &[String]) -> (Vec<String>, Rect) {
     let lines = text.iter().map(String::as_str).chain([title]);
     let longest = lines.map(|line| line.chars().count()).max().unwrap_or(0);
@@ -99,7 +99,7 @@ fn lay_out(area: Rect, title: &str, text: &[String]) -> (Vec<String>, Rect) {
     (rows, place)
 }
 
-/// The number of rows between the lines of a window.
+/// The number of rows inside the border of a window.
 fn room(place: Rect) -> usize {
     place.height.saturating_sub(2).into()
 }

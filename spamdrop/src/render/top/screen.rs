@@ -41,26 +41,27 @@ const NAME: u16 = 8;
 const NOW: u16 = 12;
 /// The most rows of the health line.
 const HEALTH: usize = 4;
-/// The least rows of events.
+/// Events may take this many rows even if it is more than a third of the free ones.
 const EVENTS: u16 = 4;
 
 /// Shown when no source matches the filter.
 const NO_MATCH: &str =
-    "none of the top ones matches; only a whole address or prefix is looked up at once";
+    "none of the top entries matches; a whole address or prefix searches all entries";
 
 const BOLD: CellStyle = CellStyle::new().add_modifier(Modifier::BOLD);
 const REVERSED: CellStyle = CellStyle::new().add_modifier(Modifier::REVERSED);
 
-/// Why no snapshot could be taken since the one that is drawn.
+/// The failure of the last attempt to take a snapshot, so that an old one is drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadFailure<'a> {
     /// The error.
     pub error: &'a str,
-    /// The age of the snapshot.
+    /// The age of the snapshot that is drawn.
     pub age: Duration,
 }
 
-/// Draws the snapshot. `row` is that of the selected source.
+/// Draws the snapshot. `row` is the index of the selected source among those that the
+/// filter shows. `failure`: the snapshot is old.
 pub fn draw(
     frame: &mut Frame<'_>,
     snapshot: &TopSnapshot,
@@ -98,8 +99,8 @@ pub fn draw(
     popup::draw(screen, area, view, look);
 }
 
-/// Writes the health line. If it is old, the error comes before it, and it loses its
-/// colour.
+/// Writes the health line. If the snapshot is old, the error comes first, and the
+/// health line has no colour.
 fn draw_health(
     screen: &mut Buffer,
     rows: &mut Rows,
@@ -291,7 +292,7 @@ fn draw_events(
 
 fn format_event(event: &HistoryRow, zone: &TimeZone) -> String {
     let time = local_time(UnixSeconds::new(event.last_unix_s), zone);
-    // Without the offset.
+    // The first 19 characters: without the offset from UTC.
     let time = time.get(..19).unwrap_or(&time);
     let addr = event.addr.map(|addr| addr.to_string()).unwrap_or_default();
     let by = match event.by.as_str() {
@@ -316,7 +317,7 @@ fn draw_footer(screen: &mut Buffer, area: Rect, view: &TopView, look: TerminalLo
     let state = match (view.is_paused, view.filter.is_empty()) {
         (true, _) => "PAUSED, p goes on  ".to_owned(),
         (false, true) => String::new(),
-        (false, false) => format!("FILTER {}  ", view.filter.text()),
+        (false, false) => format!("FILTER {}  ", view.filter.as_str()),
     };
     let keys = "q quit  s sort  / filter  p pause  Enter show  r remove  a allow  ? help";
     let text = format!("{state}{keys}");

@@ -279,10 +279,10 @@ fn the_windows_and_the_last_line_tell_the_mode() {
     let filtered = shown("p/2001");
     assert!(filtered.ends_with("\nfilter: 2001_   (Enter keeps it, Esc clears it)"));
     assert!(!filtered.contains("12.3") && filtered.contains("2001:db8::/64"));
-    assert!(!filtered.contains("none of the top ones matches"));
+    assert!(!filtered.contains("none of the top entries matches"));
     view.press(TopKey::Char('x'), &listed);
     let none = lines(&drawn((80, 24), &snapshot(), &mut view, PLAIN_ASCII)).join("\n");
-    assert!(none.contains("\nnone of the top ones matches; "), "{none}");
+    assert!(none.contains("\nnone of the top entries "), "{none}");
     view.press(TopKey::Backspace, &listed);
     view.press(TopKey::Enter, &listed);
     let kept = lines(&drawn((80, 24), &snapshot(), &mut view, PLAIN_ASCII)).join("\n");
@@ -308,7 +308,7 @@ fn text_says_the_same() {
     let mut out = Vec::new();
     let mut snapshot = snapshot();
     snapshot.unknown.push("the zones: no".into());
-    text(&mut out, Style::Plain, &snapshot, &TimeZone::UTC).unwrap();
+    write_text(&mut out, Style::Plain, &snapshot, &TimeZone::UTC).unwrap();
     let text = String::from_utf8(out).unwrap();
     let expected = "\
 slots    30 of 40
@@ -399,7 +399,7 @@ fn without_the_database_neither_events_nor_a_wave_are_denied() {
     snapshot.events.clear();
     let words = |snapshot: &TopSnapshot| {
         let mut out = Vec::new();
-        text(&mut out, Style::Plain, snapshot, &TimeZone::UTC).unwrap();
+        write_text(&mut out, Style::Plain, snapshot, &TimeZone::UTC).unwrap();
         let view = &mut TopView::default();
         let screen = lines(&drawn((80, 24), snapshot, view, UTF8)).join("\n");
         [String::from_utf8(out).unwrap(), screen]

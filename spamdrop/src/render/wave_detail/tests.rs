@@ -59,8 +59,8 @@ refused       1412 SYNs: 0 of class 0, 12 of class 1, 1400 of class 2; 612 of
 passed        1400 SYNs: 52 of known or allowlisted senders, 100 of strangers
               that had waited longest
 answered      650 SYNs went to the responder
-blocked       1204 by log lines; 33 of their packets dropped, 17 connections
-              ended
+blocked       1204 blocks by log lines; 33 packets of all blocked sources
+              dropped, 17 of their connections ended
 waits         wanted mail at most 48s, listed senders at most 9s
               the longest of wanted mail: 48s, 8s, 7s
 no known sender had to wait
@@ -86,9 +86,9 @@ fn observing_makes_nobody_wait() {
     let text = shown(200, &detail);
     for line in [
         "length        1m 30s so far",
-        "mode          observe: nobody was refused, the numbers say who would have been",
+        "mode          observe: nobody was refused, the numbers count SYNs that would have been",
         "delayed       900 sources would have had to wait: 700 turned out to be listed, 12 had mail accepted",
-        "warning: 2 SYNs of known senders had to wait; it must be 0",
+        "warning: 2 SYNs of known senders had to wait; the number must be 0",
         "its course was deleted; only those of the newest 50 waves are kept",
     ] {
         assert!(text.contains(&format!("{line}\n")), "{line}: {text}");

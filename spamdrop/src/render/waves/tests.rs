@@ -86,7 +86,7 @@ WAVE  START                 LENGTH   PEAK  SOURCES  LISTED    REFUSED  REPEATS  
 2 waves, 22m 7s in all
 refused 1412 SYNs of 900 sources: 700 turned out to be listed; 12 had mail accepted and waited 48s at most
 would have refused 1412 SYNs of 900 sources: 700 turned out to be listed; 12 had mail accepted and would have waited
-warning: 2 SYNs of known senders had to wait; it must be 0
+warning: 2 SYNs of known senders had to wait; the number must be 0
 "
     );
     let one = shown(&report(&[wave()]));

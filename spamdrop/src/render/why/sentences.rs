@@ -23,7 +23,7 @@ use crate::render::table::Style;
 
 /// Writes each address and, below it, the sentences about it, with times in
 /// `zone`.
-pub fn text(
+pub fn write_text(
     out: &mut impl Write,
     style: Style,
     all: &[Explanation<'_>],
@@ -42,11 +42,11 @@ pub fn text(
         }
         if let Some(looked_up) = &one.lookup {
             writeln!(out, "The zones say now:")?;
-            lookup::text(out, std::slice::from_ref(looked_up))?;
+            lookup::write_text(out, std::slice::from_ref(looked_up))?;
         }
         if !one.history.is_empty() {
             writeln!(out, "History:")?;
-            history::text(out, style, &one.history, zone)?;
+            history::write_text(out, style, &one.history, zone)?;
         }
     }
     Ok(())
@@ -128,13 +128,13 @@ fn ended(block: &EndedBlock, zone: &TimeZone) -> String {
             format!("Its last block was ended by {by} at {at}: `{text}`.")
         }
         BlockEnd::AtLatest(at) => format!(
-            "Its last block by the log ended at {} at the latest by today's `hard_limit`; the end is not known.",
+            "Its last block by the log ended at {} at the latest, by the present `hard_limit`; its exact end is not known.",
             time(*at)
         ),
     }
 }
 
-/// The part of the allowlist; none if it could not be read.
+/// The sentence about the allowlist; `None` if the allowlist could not be read.
 fn allowed(one: &Explanation<'_>, zone: &TimeZone) -> Option<String> {
     let Some(allowed) = &one.allowed else {
         return (!one.unread.is_allowlist).then(|| "Nothing allows it.".into());
@@ -149,13 +149,11 @@ fn allowed(one: &Explanation<'_>, zone: &TimeZone) -> Option<String> {
         "filter" => format!("The filter's allowlist has {net}, so it is never dropped."),
         by if !allowed.is_in_effect => {
             format!(
-                "{net} is allowed without the allowlist ({by}), but the filter does not have it yet; \
+                "{net} is protected automatically ({by}), but the filter does not have it yet; \
                  `spamdrop reload` applies it, or the daemon's next start."
             )
         }
-        by => {
-            format!("It is never dropped, because {net} is allowed without the allowlist ({by}).")
-        }
+        by => format!("It is never dropped, because {net} is protected automatically ({by})."),
     })
 }
 

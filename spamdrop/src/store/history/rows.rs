@@ -14,8 +14,8 @@ use crate::store::columns::{number, seconds};
 /// `lowest` and `highest` are the ends of a prefix, as IPv6 addresses or
 /// `::ffff:a.b.c.d`; both are null if an event concerns no address, or too many
 /// to name. `began`, `ended` and `wave` are seconds since 1970; `wave` is 0
-/// without a wave. The numbers of refusals at the gate follow [`REFUSALS`], so that
-/// the oldest of them, and of the others, are found without a search.
+/// without a wave. Refusals at the gate have an `id` above [`REFUSALS`], all other
+/// events have a lower one, so that the oldest of both kinds are found without a search.
 pub(in crate::store) const TABLES: &str = "
 CREATE TABLE history (
     id INTEGER PRIMARY KEY,
@@ -32,10 +32,11 @@ CREATE TABLE history (
 ) STRICT;
 CREATE INDEX history_lowest ON history (lowest);";
 
-/// The numbers of the rows of refusals are higher.
+/// Refusals have a higher `id`.
 const REFUSALS: i64 = 1 << 40;
 
-/// The numbers of the rows of events like this one are between these.
+/// The limits of the `id`, both exclusive: of refusals if `is_refusal`, otherwise of all
+/// other events.
 const fn numbers(is_refusal: bool) -> [i64; 2] {
     match is_refusal {
         true => [REFUSALS, i64::MAX],
@@ -76,8 +77,8 @@ pub(super) fn write(db: &Connection, event: &HistoryEvent) -> Result<()> {
     Ok(())
 }
 
-/// Adds to the newest event of the same kind, addresses and wave, if it ended late
-/// enough. Returns whether there is one.
+/// Adds an event to the newest one of the same kind, addresses and wave, if that ended
+/// at [`HistoryEvent::since`] or later. Returns whether it was added.
 fn add(db: &Connection, event: &HistoryEvent) -> Result<bool> {
     let ends = event.net.map(ends);
     let changed = db
@@ -114,10 +115,11 @@ pub(super) fn forget_old(db: &Connection, oldest: UnixSeconds) -> Result<()> {
     Ok(())
 }
 
-/// Deletes the first refusals, and the first of other events, beyond `most` each.
+/// Keeps the newest `most` refusals and the newest `most` other events, and deletes the
+/// older ones.
 pub(super) fn limit(db: &Connection, most: u32) -> Result<()> {
-    // Where rows are missing in between, some more are deleted; counting them all
-    // would take longer.
+    // The ids are compared, because counting the rows would take longer. So fewer rows
+    // are kept if ids in between are missing.
     let mut delete = db.prepare_cached(
         "DELETE FROM history WHERE id > ?1 AND id <= \
          (SELECT max(id) FROM history WHERE id > ?1 AND id < ?2) - ?3",
@@ -139,8 +141,7 @@ pub(super) fn exists(db: &Connection, net: IpNet) -> Result<bool> {
     Ok(db.query_row(query, ends(net), |row| row.get(0))?)
 }
 
-/// Whether the last event of exactly this prefix that is a block or the end of one is a
-/// block.
+/// Whether exactly this prefix was blocked, and no end of that block is recorded yet.
 pub(super) fn has_block(db: &Connection, net: IpNet) -> Result<bool> {
     let [blocked, ended] = [HistoryKind::Blocked, HistoryKind::Ended].map(HistoryKind::name);
     let [lowest, highest] = ends(net);
@@ -160,12 +161,14 @@ pub(super) fn forget(db: &Connection, net: IpNet) -> Result<usize> {
 /// Selects the columns of [`event`].
 const SELECT: &str = "SELECT kind, began, ended, count, lowest, length, wave, actor, text \
                       FROM history WHERE";
-/// The rows among which the newest are searched. All would take 20 ms.
+/// The number of rows that [`newest`] searches. All rows would take 20 ms.
 const RECENT: u32 = 2_000;
 
 pub(super) fn newest(db: &Connection, most: u32) -> Result<Vec<HistoryEvent>> {
     let [above, below] = numbers(false);
-    // An event that continues keeps its number. A sweep may add thousands of ends.
+    // An event that continues keeps its `id`, so ids are not in the order of `ended`.
+    // Events of the kind `Ended` do not count towards `RECENT`, because a sweep may add
+    // thousands of them.
     let text = format!(
         "{SELECT} id IN (SELECT id FROM history WHERE id > ?1 AND id < ?2 AND kind <> ?4 \
          ORDER BY id DESC LIMIT {RECENT}) ORDER BY ended DESC, id DESC LIMIT ?3"

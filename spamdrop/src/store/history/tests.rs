@@ -17,7 +17,7 @@ fn store() -> (TempDir, Store) {
     (dir, store)
 }
 
-fn at(ago: u64) -> UnixSeconds {
+fn seconds_ago(ago: u64) -> UnixSeconds {
     UnixSeconds::new(NOW - ago)
 }
 
@@ -28,8 +28,8 @@ fn net(text: &str) -> IpNet {
 fn note(target: Target, ago: u64, is_renewed: bool) -> BlockNote {
     let addr = target.net().addr();
     match is_renewed {
-        true => BlockNote::renewed(addr, target, at(ago), 600, 3_600),
-        false => BlockNote::new(addr, target, at(ago)),
+        true => BlockNote::renewed(addr, target, seconds_ago(ago), 600, 3_600),
+        false => BlockNote::new(addr, target, seconds_ago(ago)),
     }
 }
 
@@ -44,8 +44,8 @@ fn blocked(target: &str, ago: u64, is_renewed: bool) -> HistoryEvent {
 fn refused(target: &str, ago: u64, wave_ago: u64) -> HistoryEvent {
     HistoryEvent {
         continues: true,
-        wave: at(wave_ago),
-        ..HistoryEvent::new(HistoryKind::Refused, Some(net(target)), at(ago))
+        wave: seconds_ago(wave_ago),
+        ..HistoryEvent::new(HistoryKind::Refused, Some(net(target)), seconds_ago(ago))
     }
 }
 
@@ -78,7 +78,12 @@ fn the_end_of_a_block_is_written_once_if_there_is_the_block() {
         &mut store,
         &[blocked(first, 900, false), blocked(other, 800, false)],
     );
-    let ends = |ago| [(net(first), at(ago)), (net("192.0.2.2"), at(ago))];
+    let ends = |ago| {
+        [
+            (net(first), seconds_ago(ago)),
+            (net("192.0.2.2"), seconds_ago(ago)),
+        ]
+    };
     store.write_ends(&ends(300)).unwrap();
     store.write_ends(&ends(290)).unwrap();
     let all = query(None);
@@ -96,7 +101,7 @@ fn the_end_of_a_block_is_written_once_if_there_is_the_block() {
     assert_eq!(kinds, ["blocked", "ended", "blocked", "ended"]);
     // An IPv6 address alone is another entry than its /64.
     store
-        .write_ends(&[(net("2001:db8::1/128"), at(90))])
+        .write_ends(&[(net("2001:db8::1/128"), seconds_ago(90))])
         .unwrap();
     assert_eq!(rows(&store, &query(Some("2001:db8::1"))).len(), 1);
 }
@@ -107,9 +112,19 @@ fn events_are_read_as_they_were_written() {
     let by = "anna".to_owned();
     let all = [
         blocked("192.0.2.1", 90, false),
-        HistoryEvent::command(Some(net("192.0.2.0/24")), 1, at(80), by.clone(), b"add"),
-        HistoryEvent::command(None, 5, at(70), by, b"import list"),
-        HistoryEvent::new(HistoryKind::Demoted, Some(net("2001:db8::1")), at(60)),
+        HistoryEvent::command(
+            Some(net("192.0.2.0/24")),
+            1,
+            seconds_ago(80),
+            by.clone(),
+            b"add",
+        ),
+        HistoryEvent::command(None, 5, seconds_ago(70), by, b"import list"),
+        HistoryEvent::new(
+            HistoryKind::Demoted,
+            Some(net("2001:db8::1")),
+            seconds_ago(60),
+        ),
     ];
     write(&mut store, &all);
     assert_eq!(store.history(&query(None)).unwrap(), all);
@@ -139,7 +154,7 @@ fn the_newest_events_come_without_refusals() {
     // The ends of a sweep push nothing out.
     let many = (0..2_000).map(|number| {
         let source = IpAddr::from(std::net::Ipv4Addr::from_bits(number)).into();
-        HistoryEvent::new(HistoryKind::Ended, Some(source), at(10))
+        HistoryEvent::new(HistoryKind::Ended, Some(source), seconds_ago(10))
     });
     write(&mut store, &many.collect::<Vec<_>>());
     assert_eq!(store.newest_history(2).unwrap(), newest);
@@ -186,7 +201,7 @@ fn a_question_about_an_address_finds_the_prefixes_around_it() {
     let (_dir, mut store) = store();
     let command = |text: &str, ago| {
         let net = Some(net(text));
-        HistoryEvent::command(net, 1, at(ago), "root".into(), b"add")
+        HistoryEvent::command(net, 1, seconds_ago(ago), "root".into(), b"add")
     };
     write(
         &mut store,
@@ -210,8 +225,8 @@ fn a_question_about_an_address_finds_the_prefixes_around_it() {
     // The end is not part of the period.
     for (until, number) in [(60, 2), (59, 3)] {
         let period = HistoryQuery {
-            since: at(80),
-            until: Some(at(until)),
+            since: seconds_ago(80),
+            until: Some(seconds_ago(until)),
             ..query(None)
         };
         assert_eq!(rows(&store, &period).len(), number);
@@ -241,9 +256,11 @@ fn old_events_are_deleted() {
             blocked("192.0.2.2", old + 1, false),
         ],
     );
-    store.forget_old_history(KEPT, at(0)).unwrap();
+    store.forget_old_history(KEPT, seconds_ago(0)).unwrap();
     assert_eq!(rows(&store, &query(None)), [("blocked", old, old, 1)]);
-    store.forget_old_history(Duration::ZERO, at(0)).unwrap();
+    store
+        .forget_old_history(Duration::ZERO, seconds_ago(0))
+        .unwrap();
     assert_eq!(rows(&store, &query(None)), []);
 }
 
@@ -276,7 +293,7 @@ fn refusals_without_a_source_are_counted() {
     let (_dir, mut store) = store();
     let others = |kind, count| HistoryEvent {
         count,
-        ..HistoryEvent::new(kind, None, at(9))
+        ..HistoryEvent::new(kind, None, seconds_ago(9))
     };
     assert_eq!(store.refusals_without_source().unwrap(), 0);
     write(
@@ -322,7 +339,7 @@ fn a_forgotten_address_leaves_the_events_about_wider_prefixes() {
             blocked("192.0.2.1", 90, false),
             refused("192.0.2.1", 80, 80),
             blocked("192.0.2.2", 70, false),
-            HistoryEvent::command(Some(net("192.0.2.0/24")), 1, at(60), by, b"add"),
+            HistoryEvent::command(Some(net("192.0.2.0/24")), 1, seconds_ago(60), by, b"add"),
             blocked("2001:db8::1", 50, false),
             refused("2001:db8::1/128", 40, 40),
             refused("2001:db8::2/128", 30, 30),

@@ -37,7 +37,7 @@ CREATE TABLE known (
 ) STRICT, WITHOUT ROWID";
 
 /// The columns that version 2 of the database added. The recipients of older
-/// deliveries are unknown, so these prove nothing.
+/// deliveries are unknown, so these deliveries are no evidence.
 pub(in crate::store) const UPGRADE_1: &str = "
 ALTER TABLE known ADD COLUMN recipient INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE known ADD COLUMN delivered2 INTEGER NOT NULL DEFAULT 0;
@@ -171,7 +171,7 @@ fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<UnixSeconds> {
     number(row, column).map(UnixSeconds::new)
 }
 
-/// The source of a key.
+/// The source that has this address as its key.
 fn source(addr: IpAddr) -> Target {
     let whole = Target::from(addr);
     if whole.net().addr() == addr {
@@ -181,8 +181,8 @@ fn source(addr: IpAddr) -> Target {
     }
 }
 
-/// The key of a source; that of a /64 is its first address, which is that of
-/// routers and so of no sender.
+/// The key of a source. A /64 has its first address as the key. No sender has that
+/// address, because it is the anycast address of the routers (RFC 4291 section 2.6.1).
 fn key(source: Target) -> [u8; 16] {
     full_key(source.net().addr())
 }

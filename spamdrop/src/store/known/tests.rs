@@ -44,7 +44,7 @@ fn join(all: &[Record]) -> Record {
 }
 
 fn delivered() -> Record {
-    Record::delivered(NOW, Recipient::of(Some(b"a@example.org")))
+    Record::delivered(NOW, Recipient::from_mailbox(Some(b"a@example.org")))
 }
 
 fn known(last: UnixSeconds) -> Record {

@@ -12,7 +12,7 @@ fn open() -> (TempDir, Store) {
 }
 
 /// A time of this boot.
-fn at(second: u32) -> BootTime {
+fn moment(second: u32) -> BootTime {
     BootTime {
         boot: "this".into(),
         clocks: Clocks {
@@ -44,7 +44,7 @@ fn write_fifo(store: &mut Store, target: Target, end: u32, kind: HoldChangeKind,
     write(store, target, (OwnerBit::FIFO, ends(end)), kind, set);
 }
 
-fn of(store: &Store, target: Target, now: &BootTime) -> Vec<OwnerHold> {
+fn read_holds(store: &Store, target: Target, now: &BootTime) -> Vec<OwnerHold> {
     let mut holds = store.holds([&target], now).unwrap();
     holds.remove(&target).unwrap()
 }
@@ -84,26 +84,32 @@ fn holds_are_kept_by_entry_and_owner_and_the_newest_counts() {
     let [one, other]: [Target; 2] = ["192.0.2.1", "192.0.2.0/24"].map(|it| it.parse().unwrap());
     let (log, hand) = (OwnerBit::LOG, OwnerBit::HAND);
     let (some, all) = (HoldChangeKind::Some, HoldChangeKind::All);
-    write(&mut store, one, (log, ends(100)), some, &at(10));
-    write(&mut store, one, (hand, ends(200)), some, &at(10));
-    write(&mut store, other, (hand, ends(300)), all, &at(10));
-    let now = at(20);
-    assert_eq!(of(&store, one, &now), [(log, ends(100)), (hand, ends(200))]);
+    write(&mut store, one, (log, ends(100)), some, &moment(10));
+    write(&mut store, one, (hand, ends(200)), some, &moment(10));
+    write(&mut store, other, (hand, ends(300)), all, &moment(10));
+    let now = moment(20);
+    assert_eq!(
+        read_holds(&store, one, &now),
+        [(log, ends(100)), (hand, ends(200))]
+    );
     // The disk thread writes what the daemon decided on before a verb did.
-    write(&mut store, one, (hand, ends(1)), some, &at(9));
-    assert_eq!(of(&store, one, &now), [(log, ends(100)), (hand, ends(200))]);
-    assert_eq!(store.ended_holds(&at(100)).unwrap(), []);
-    assert_eq!(store.ended_holds(&at(201)).unwrap(), [one]);
-    write(&mut store, one, (log, ends(500)), all, &at(11));
-    assert_eq!(of(&store, one, &now), [(log, ends(500))]);
+    write(&mut store, one, (hand, ends(1)), some, &moment(9));
+    assert_eq!(
+        read_holds(&store, one, &now),
+        [(log, ends(100)), (hand, ends(200))]
+    );
+    assert_eq!(store.ended_holds(&moment(100)).unwrap(), []);
+    assert_eq!(store.ended_holds(&moment(201)).unwrap(), [one]);
+    write(&mut store, one, (log, ends(500)), all, &moment(11));
+    assert_eq!(read_holds(&store, one, &now), [(log, ends(500))]);
     // One that was set after a removal stays.
-    assert_eq!(store.forget_holds([&one], &at(10)).unwrap(), 0);
-    assert_eq!(store.forget_holds([&one], &at(11)).unwrap(), 1);
-    assert_eq!(store.forget_holds([&one], &at(11)).unwrap(), 0);
-    store.clear_holds(&at(9)).unwrap();
-    assert_eq!(of(&store, other, &now), [(hand, ends(300))]);
-    store.clear_holds(&at(10)).unwrap();
-    assert_eq!(of(&store, other, &now), []);
+    assert_eq!(store.forget_holds([&one], &moment(10)).unwrap(), 0);
+    assert_eq!(store.forget_holds([&one], &moment(11)).unwrap(), 1);
+    assert_eq!(store.forget_holds([&one], &moment(11)).unwrap(), 0);
+    store.clear_holds(&moment(9)).unwrap();
+    assert_eq!(read_holds(&store, other, &now), [(hand, ends(300))]);
+    store.clear_holds(&moment(10)).unwrap();
+    assert_eq!(read_holds(&store, other, &now), []);
 }
 
 #[test]
@@ -111,11 +117,17 @@ fn a_renewal_keeps_a_later_end_and_a_new_block_does_not() {
     let (_dir, mut store) = open();
     let target = "192.0.2.1".parse().unwrap();
     let fifo = OwnerBit::FIFO;
-    write_fifo(&mut store, target, 500, HoldChangeKind::Some, &at(10));
-    write_fifo(&mut store, target, 100, HoldChangeKind::Renewal, &at(11));
-    assert_eq!(of(&store, target, &at(20)), [(fifo, ends(500))]);
-    write_fifo(&mut store, target, 100, HoldChangeKind::Some, &at(12));
-    assert_eq!(of(&store, target, &at(20)), [(fifo, ends(100))]);
+    write_fifo(&mut store, target, 500, HoldChangeKind::Some, &moment(10));
+    write_fifo(
+        &mut store,
+        target,
+        100,
+        HoldChangeKind::Renewal,
+        &moment(11),
+    );
+    assert_eq!(read_holds(&store, target, &moment(20)), [(fifo, ends(500))]);
+    write_fifo(&mut store, target, 100, HoldChangeKind::Some, &moment(12));
+    assert_eq!(read_holds(&store, target, &moment(20)), [(fifo, ends(100))]);
 }
 
 #[test]
@@ -123,17 +135,17 @@ fn a_step_of_the_wall_clock_moves_no_end_and_ignores_no_renewal() {
     let (_dir, mut store) = open();
     let target = "192.0.2.1".parse().unwrap();
     let fifo = OwnerBit::FIFO;
-    write_fifo(&mut store, target, 100, HoldChangeKind::Some, &at(10));
+    write_fifo(&mut store, target, 100, HoldChangeKind::Some, &moment(10));
     for unix in [0, 2_000_000_000] {
-        let mut now = at(20);
+        let mut now = moment(20);
         now.clocks.unix = UnixSeconds::new(unix);
-        assert_eq!(of(&store, target, &now), [(fifo, ends(100))]);
+        assert_eq!(read_holds(&store, target, &now), [(fifo, ends(100))]);
         assert_eq!(store.ended_holds(&now).unwrap(), []);
     }
-    let mut later = at(30);
+    let mut later = moment(30);
     later.clocks.unix = UnixSeconds::new(0);
     write_fifo(&mut store, target, 200, HoldChangeKind::Some, &later);
-    assert_eq!(of(&store, target, &at(40)), [(fifo, ends(200))]);
+    assert_eq!(read_holds(&store, target, &moment(40)), [(fifo, ends(200))]);
 }
 
 #[test]
@@ -141,7 +153,7 @@ fn holds_of_an_earlier_boot_are_stored_anew_and_are_older_than_all_of_this_one()
     let (_dir, mut store) = open();
     let [one, other]: [Target; 2] = ["192.0.2.1", "192.0.2.2"].map(|it| it.parse().unwrap());
     let (log, hand) = (OwnerBit::LOG, OwnerBit::HAND);
-    let mut before = at(100_000);
+    let mut before = moment(100_000);
     before.boot = "earlier".into();
     before.clocks.unix = UnixSeconds::new(1_795_392_000);
     write(
@@ -169,9 +181,9 @@ fn holds_of_an_earlier_boot_are_stored_anew_and_are_older_than_all_of_this_one()
     let now = BootTime {
         clocks: Clocks {
             unix: UnixSeconds::new(1_795_392_099),
-            ..at(20).clocks
+            ..moment(20).clocks
         },
-        ..at(20)
+        ..moment(20)
     };
     let ended = MonotonicNs::default();
     let expected = [
@@ -184,21 +196,21 @@ fn holds_of_an_earlier_boot_are_stored_anew_and_are_older_than_all_of_this_one()
             },
         ),
     ];
-    assert_eq!(of(&store, one, &now), expected);
+    assert_eq!(read_holds(&store, one, &now), expected);
     assert_eq!(store.ended_holds(&now).unwrap(), [one]);
     // From now on the wall clock does not matter.
     let mut later = now.clone();
     later.clocks.unix = UnixSeconds::new(0);
-    assert_eq!(of(&store, one, &later), expected);
+    assert_eq!(read_holds(&store, one, &later), expected);
     // The daemon's rows of this boot are written late.
     write(
         &mut store,
         other,
         (hand, ends(40)),
         HoldChangeKind::Some,
-        &at(5),
+        &moment(5),
     );
-    assert_eq!(of(&store, other, &now), [(hand, ends(40))]);
+    assert_eq!(read_holds(&store, other, &now), [(hand, ends(40))]);
 }
 
 #[test]
@@ -213,11 +225,11 @@ fn a_bit_with_a_new_name_has_no_holds_of_the_old_one() {
         target,
         (bit, ends(100)),
         HoldChangeKind::All,
-        &at(10),
+        &moment(10),
     );
     for number in 0..59 {
         let name = format!("list{number}").parse().unwrap();
         store.register_owner(&name, OwnerMask::default()).unwrap();
     }
-    assert_eq!(of(&store, target, &at(20)), []);
+    assert_eq!(read_holds(&store, target, &moment(20)), []);
 }

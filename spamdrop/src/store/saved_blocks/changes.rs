@@ -1,4 +1,4 @@
-//! Changes the rows that differ from the blocks, and only these.
+//! Saves blocks: changes only the rows that differ from them.
 
 use anyhow::Result;
 use rusqlite::Connection;

@@ -5,7 +5,7 @@
 use anyhow::Result;
 use rusqlite::{Connection, Row};
 
-/// How a table is compared.
+/// How the rows of a table are read for a comparison.
 pub(super) struct Table<K, V> {
     /// Selects its rows, sorted by key.
     pub query: &'static str,
@@ -16,7 +16,8 @@ pub(super) struct Table<K, V> {
 }
 
 impl<K: Ord, V> Table<K, V> {
-    /// Compares the rows with the wanted ones, which it sorts.
+    /// Returns how the rows differ from `wanted`, which it sorts. `is_same`: whether a
+    /// wanted row and the saved one with its key need no write.
     pub fn changes<'rows>(
         &self,
         db: &Connection,
@@ -24,7 +25,7 @@ impl<K: Ord, V> Table<K, V> {
         is_same: impl Fn(&V, &V) -> bool,
     ) -> Result<Changes<'rows, K, V>> {
         wanted.sort_unstable_by_key(self.key);
-        // A map that changes while it is read may return a key twice.
+        // A BPF map that changes while it is read may return a key twice.
         wanted.dedup_by_key(|value| (self.key)(value));
         let (mut written, mut deleted) = (Vec::new(), Vec::new());
         let mut wanted = wanted.iter().peekable();
@@ -53,7 +54,7 @@ pub(super) struct Changes<'rows, K, V> {
 }
 
 impl<K, V> Changes<'_, K, V> {
-    /// Returns the number of changed rows.
+    /// Writes and deletes these rows. Returns their number.
     pub fn apply(
         &self,
         write: impl Fn(&V) -> Result<()>,

@@ -696,7 +696,7 @@ fn an_unread_file_is_not_taken_for_another_with_its_inode() {
     // But the file is recognized if it was rotated between two runs.
     bench.append("log.1", "1\n");
     bench.append("log", "2\n");
-    let id = Id::at(&bench.path("log.1")).unwrap();
+    let id = Id::from_path(&bench.path("log.1")).unwrap();
     let position = empty[0].clone();
     bench.start(Some(vec![Position { id, ..position }]));
     assert_eq!(bench.lines(), ["1", "2"]);
@@ -744,7 +744,7 @@ fn reads_an_unknown_file_from_its_beginning() {
     bench.append("log.1", "foreign\n");
     bench.append("log", "new line, longer than the old one\n");
     // The new file has the inode number of the old one.
-    saved[0].id = Id::at(&bench.path("log")).unwrap();
+    saved[0].id = Id::from_path(&bench.path("log")).unwrap();
     bench.start(Some(saved));
     assert_eq!(bench.lines(), ["new line, longer than the old one"]);
 }

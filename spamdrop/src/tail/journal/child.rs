@@ -15,8 +15,8 @@ use crate::tail::ahead::{ReadAhead, Taken};
 /// Maximum length in bytes of a line on standard error; a longer one is split.
 const MAX_REMARK: u64 = 1024;
 
-/// A process whose output is read. It is killed and reaped on drop. If this
-/// process is killed, journalctl ends when it writes to the closed pipe.
+/// A journalctl process whose output is read. It is killed and reaped on drop. If
+/// spamdrop is killed, journalctl ends when it writes to the closed pipe.
 pub struct Reader {
     process: Process,
     output: ReadAhead,

@@ -75,7 +75,7 @@ impl Entry {
         let fields: Fields = serde_json::from_slice(json).ok()?;
         let time_us = fields.time.parse().ok()?;
         Some(Self {
-            line: fields.line(time_us),
+            line: fields.format_line(time_us),
             cursor: fields.cursor,
             time_us,
         })
@@ -83,7 +83,7 @@ impl Entry {
 }
 
 impl Fields {
-    fn line(&self, time_us: u64) -> Result<Vec<u8>, Unfit> {
+    fn format_line(&self, time_us: u64) -> Result<Vec<u8>, Unfit> {
         let stamp = stamp(time_us).ok_or(Unfit::NotSyslog)?;
         let host = self.host.word(MAX_HOST).unwrap_or("-");
         let identifier = self.identifier.word(MAX_LINE).ok_or(Unfit::NotSyslog)?;

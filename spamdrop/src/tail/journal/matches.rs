@@ -30,7 +30,10 @@ impl Matches {
     /// There is no alternative, one is not a list of `FIELD=value`, or one has
     /// no field that proves who wrote an entry.
     pub fn parse(alternatives: &[impl AsRef<str>]) -> Result<Self> {
-        ensure!(!alternatives.is_empty(), "there is no match");
+        ensure!(
+            !alternatives.is_empty(),
+            "it is empty; name at least one match"
+        );
         let parsed = alternatives.iter().map(|text| {
             let text = text.as_ref();
             let words: Result<Vec<Match>> = text.split_ascii_whitespace().map(word).collect();
@@ -51,8 +54,8 @@ impl Matches {
     ///
     /// # Errors
     ///
-    /// None of the users that an alternative names exists: without them it
-    /// would match every user.
+    /// None of the users that an alternative names exists. Without a user, the
+    /// alternative would match the entries of every user.
     pub fn args(&self, uid: impl Fn(&str) -> Option<u32>) -> Result<Vec<String>> {
         let mut args = Vec::new();
         for alternative in &self.0 {
@@ -61,10 +64,10 @@ impl Matches {
             }
             let (users, others): (Vec<_>, Vec<_>) =
                 alternative.iter().partition(|word| word.field == "_UID");
-            args.extend(others.iter().map(|word| word.with(&word.value)));
+            args.extend(others.iter().map(|word| word.with_value(&word.value)));
             let found: Vec<String> = users
                 .iter()
-                .filter_map(|word| Some(word.with(&word.uid(&uid)?)))
+                .filter_map(|word| Some(word.with_value(&word.uid(&uid)?)))
                 .collect();
             if found.is_empty() && !users.is_empty() {
                 let names: Vec<_> = users.iter().map(|word| word.value.as_str()).collect();
@@ -77,7 +80,7 @@ impl Matches {
 }
 
 impl Match {
-    fn with(&self, value: &str) -> String {
+    fn with_value(&self, value: &str) -> String {
         format!("{}={value}", self.field)
     }
 

@@ -141,11 +141,14 @@ async fn an_entry_other_than_the_cursors_is_taken() {
 /// causes no warning.
 #[test]
 fn other_matches_go_on_behind_the_time_of_the_last_entry() {
-    assert_eq!(place(1).with(&[MATCH.into()]), place(1));
+    assert_eq!(place(1).with_matches(&[MATCH.into()]), place(1));
     let other = vec!["_UID=1".to_owned()];
-    let moved = place(1).with(&other);
+    let moved = place(1).with_matches(&other);
     assert_eq!(moved.arg(), "--since=@0.000002");
-    assert_eq!(moved.clone().with(&[MATCH.into()]).arg(), moved.arg());
+    assert_eq!(
+        moved.clone().with_matches(&[MATCH.into()]).arg(),
+        moved.arg()
+    );
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@ use super::*;
 /// The lines with their offsets, and the number of overlong ones.
 fn split(chunks: &[&[u8]]) -> (Vec<(u64, Vec<u8>)>, usize, Splitter) {
     let (mut lines, mut overlong) = (Vec::new(), 0);
-    let mut splitter = Splitter::at(0);
+    let mut splitter = Splitter::from_offset(0);
     for chunk in chunks {
         splitter.feed(chunk, &mut |piece| match piece {
             Piece::Line { bytes, start, .. } => lines.push((start, bytes.to_vec())),
@@ -82,7 +82,7 @@ fn finish_hands_over_the_rest_once() {
 /// numbers; the number of all lines, and that of overlong ones.
 fn wanted(chunks: &[&[u8]]) -> (Vec<(u64, Vec<u8>)>, u64, usize) {
     let (mut found, mut lines, mut overlong) = (Vec::new(), 0, 0);
-    let mut splitter = Splitter::at(0);
+    let mut splitter = Splitter::from_offset(0);
     for chunk in chunks {
         let mut next = |at| memchr(b'!', &chunk[at..]).map(|found| at + found);
         splitter.feed_wanted(chunk, &mut next, &mut |piece| match piece {
@@ -141,7 +141,7 @@ fn wanted_lines_have_the_numbers_that_they_have_among_all() {
 #[test]
 fn unwanted_lines_are_not_handed_over() {
     let mut pieces = Vec::new();
-    let mut splitter = Splitter::at(0);
+    let mut splitter = Splitter::from_offset(0);
     splitter.feed_wanted(b"a\nb\nc\n", &mut |_| None, &mut |piece| {
         pieces.push(matches!(piece, Piece::Skipped { lines: 3 }));
     });

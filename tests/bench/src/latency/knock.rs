@@ -18,7 +18,7 @@ use spamdrop_lab::site::SERVER4;
 use crate::machine::{Cores, pin};
 
 /// Time between two SYNs, and so the resolution of a delay.
-pub const PACE: Duration = Duration::from_micros(100);
+pub const INTERVAL: Duration = Duration::from_micros(100);
 /// Maximum duration: each SYN has its own port, by which answers are matched,
 /// and ports run out after this time.
 pub const LONGEST: Duration = Duration::from_secs(6);
@@ -142,7 +142,7 @@ impl<'a> Attempt<'a> {
                 "{} is not answered before its line is written",
                 self.sender
             );
-            thread::sleep(PACE);
+            thread::sleep(INTERVAL);
             self.receive()?;
         }
         Ok(())
@@ -162,7 +162,7 @@ impl<'a> Attempt<'a> {
                 return Ok(None);
             }
             self.send()?;
-            thread::sleep((now + PACE).saturating_duration_since(Instant::now()));
+            thread::sleep((now + INTERVAL).saturating_duration_since(Instant::now()));
             self.receive()?;
         }
     }

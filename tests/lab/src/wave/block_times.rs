@@ -35,7 +35,7 @@ impl BlockTimes {
 
     /// The blocks of a source.
     #[must_use]
-    pub fn of(&self, source: &str) -> &[[f64; 2]] {
+    pub fn blocks(&self, source: &str) -> &[[f64; 2]] {
         self.0.get(source).map_or(&[], Vec::as_slice)
     }
 
@@ -62,7 +62,7 @@ impl BlockTimes {
                 a.iter().zip(b).all(|(a, b)| (a - b).abs() <= tolerance)
             };
             let is_alone = |(source, block): &(&String, &[f64; 2])| {
-                !theirs.of(source).iter().any(|it| matches(block, it))
+                !theirs.blocks(source).iter().any(|it| matches(block, it))
             };
             blocks.filter(is_alone).count()
         };
@@ -75,7 +75,7 @@ impl BlockTimes {
         let mut sum = TimeDifference::default();
         let sources: BTreeSet<&str> = self.sources().chain(other.sources()).collect();
         for source in sources {
-            let (mine, theirs) = (self.of(source), other.of(source));
+            let (mine, theirs) = (self.blocks(source), other.blocks(source));
             let pairs = mine.iter().flat_map(|a| theirs.iter().map(move |b| (a, b)));
             let both: f64 = pairs.map(|(a, b)| overlap(*a, *b)).sum();
             let each = length(mine) + length(theirs);

@@ -97,10 +97,10 @@ impl Wave {
             all_lines.add_start(session);
         }
         let log = self.site.path("all.log");
-        fs::write(&log, all_lines.text(|at| at))?;
+        fs::write(&log, all_lines.into_text(|at| at))?;
         let with_dropped = ReplayedLog::new(&self.site, &log)?;
         let all: BTreeSet<&str> = live.sources().chain(predicted.sources()).collect();
-        let is_wrong = |addr: &&str| match (live.of(addr), predicted.of(addr)) {
+        let is_wrong = |addr: &&str| match (live.blocks(addr), predicted.blocks(addr)) {
             ([[live, _], ..], [[predicted, _], ..]) => (live - predicted).abs() > TOLERANCE_S,
             _ => true,
         };

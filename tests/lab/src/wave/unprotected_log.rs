@@ -51,7 +51,7 @@ impl UnprotectedLog {
 
     /// The text in the order of time, with other stamps.
     #[must_use]
-    pub fn text(mut self, stamp: impl Fn(Timestamp) -> Timestamp) -> String {
+    pub fn into_text(mut self, stamp: impl Fn(Timestamp) -> Timestamp) -> String {
         self.0.sort();
         let mut text = String::new();
         for (at, line) in self.0 {
@@ -70,7 +70,7 @@ mod tests {
     fn lines_are_in_the_order_of_their_stamps() {
         let log = "2026-11-23T09:00:05.5+01:00 mx1 b\n2026-11-23T08:00:04Z mx1 a\n";
         let log = UnprotectedLog::new(log).expect("lines with stamps");
-        let text = log.text(|at| at + SignedDuration::from_secs(1));
+        let text = log.into_text(|at| at + SignedDuration::from_secs(1));
         assert_eq!(
             text,
             "2026-11-23T08:00:05Z mx1 a\n2026-11-23T08:00:06.5Z mx1 b\n"

@@ -1,7 +1,7 @@
 //! The bots of a week, and the log that a server without spamdrop would have written
 //! of them.
 //!
-//! Time is compressed: a second stands for [`PACE`] seconds of the week, also in the
+//! Time is compressed: a second stands for [`TIME_FACTOR`] seconds of the week, also in the
 //! configuration. The nights, in which all blocks expire, are left out, and the seven
 //! days pass at the same time, each at a site of its own.
 
@@ -24,7 +24,7 @@ use crate::site::Site;
 /// Days of the week.
 pub const DAYS: u32 = 7;
 /// Seconds of the week that a second of a day takes.
-pub const PACE: u32 = 30;
+pub const TIME_FACTOR: u32 = 30;
 /// `ttl` in the week, in seconds: the default.
 pub const TTL_S: u32 = 600;
 /// `hard_limit` in the week, in seconds.
@@ -36,9 +36,9 @@ const BOTS: u32 = 80;
 /// Addresses of the botnet; some come on several days.
 const ADDRESSES: u32 = 300;
 /// The timeout of a connection: as short as no kernel repeats a SYN. The first
-/// repetitions, after 1 and 3 s, would be half a minute and more at the pace of the
+/// repetitions, after 1 and 3 s, would be half a minute and more at the speed of the
 /// week.
-const PATIENCE: Duration = Duration::from_millis(500);
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// A day: a site, the daemon that protects it, and the bots to come.
@@ -86,7 +86,7 @@ impl WeekDay {
             options.lookup = scale.lookup;
         })?;
         site.blacklist(&LISTED.to_string())?;
-        let (ttl, hard_limit) = (TTL_S / PACE, HARD_LIMIT_S / PACE);
+        let (ttl, hard_limit) = (TTL_S / TIME_FACTOR, HARD_LIMIT_S / TIME_FACTOR);
         site.configure(&format!(
             "ttl = {ttl}\nhard_limit = {hard_limit}\ncapacity4 = 16384\n"
         ))?;
@@ -130,7 +130,7 @@ fn chains(day: u32) -> Vec<Chain> {
             class: Class::Bot,
             addr: [first[0], first[1], high, low].into(),
             ttl: 128,
-            connect_timeout: PATIENCE,
+            connect_timeout: CONNECT_TIMEOUT,
             boredom: Duration::from_secs(5),
             manners: Manners::Polite,
         };
@@ -169,8 +169,9 @@ impl WeekClock {
 
     /// The time of the week, in a day, of a live time.
     #[must_use]
-    pub fn at(&self, day: u32, live: Timestamp) -> Timestamp {
-        let passed = live.duration_since(self.live) * i32::try_from(PACE).unwrap_or(i32::MAX);
+    pub fn week_time(&self, day: u32, live: Timestamp) -> Timestamp {
+        let passed =
+            live.duration_since(self.live) * i32::try_from(TIME_FACTOR).unwrap_or(i32::MAX);
         self.begin + DAY * i32::try_from(day).unwrap_or(i32::MAX) + passed
     }
 }
@@ -195,7 +196,7 @@ impl PastDay {
             log.add_start(session);
             log.add_rejection(session);
         }
-        Ok(log.text(|at| clock.at(self.number, at)))
+        Ok(log.into_text(|at| clock.week_time(self.number, at)))
     }
 
     /// The number of visits, and of those that the filter dropped.

@@ -23,19 +23,19 @@ use super::{boot_command, guest};
 const CUTS: usize = 10;
 const MACHINES: [&str; 2] = ["cuts-1", "cuts-2"];
 
-/// The guest's work when its power is cut, and the longest time until then,
-/// in seconds. A save of the daemon follows another after 50 s.
+/// The guest's work when its power is cut, and the longest time from its line `ready`
+/// to the cut, in seconds. The daemon saves every 50 s.
 const PHASES: [(&str, f64); 3] = [("blocks", 90.0), ("saves", 20.0), ("upgrades", 40.0)];
 /// The phase in which the guest ends by itself.
 const END: &str = "end";
 
-/// Chooses the moments of an earlier run again.
+/// The variable with the seed of an earlier run, which cuts at the same moments again.
 const SEED: &str = "SPAMDROP_CUTS_SEED";
 
-/// Blocks that are older must survive.
+/// Blocks that are older than this when the power is cut must survive.
 const MAY_BE_LOST: Duration = Duration::from_secs(60);
 
-/// A guest that is still running then is ended. It usually takes a fifth.
+/// A guest that still runs after this time is ended. It usually needs a fifth of it.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Cuts the power of several machines, all at once.
@@ -94,7 +94,7 @@ impl Machine<'_> {
             tally.add(self.boot(phase, Some(delay), &mut kept)?);
         }
         tally.add(self.boot(END, None, &mut kept)?);
-        // After a failure, it shows why.
+        // After a failure, the disk is kept, because it shows the reason.
         if tally.failed == 0 {
             fs::remove_file(self.path("disk"))?;
         }
@@ -112,7 +112,8 @@ impl Machine<'_> {
         run(tune.args(["-j"]).arg(&disk).stdout(Stdio::null()))
     }
 
-    /// Boots the machine, and cuts its power this long after it is ready.
+    /// Boots the machine, and cuts its power after `delay` from its line `ready`;
+    /// `None`: waits until the machine ends.
     fn boot(&self, phase: &str, delay: Option<Duration>, kept: &mut Kept) -> Result<Tally> {
         let expected = self.path("expected");
         fs::write(&expected, kept.expected(phase))?;
@@ -162,7 +163,7 @@ impl Machine<'_> {
             }
         }
         kept.forget_recent();
-        println!("{}: {} addresses must be there", self.name, kept.must.len());
+        println!("{}: {} entries must survive", self.name, kept.must.len());
         Ok(tally)
     }
 }
@@ -188,7 +189,8 @@ struct Kept {
 }
 
 impl Kept {
-    /// The content of the third disk.
+    /// The content of the disk that tells the guest its phase and the data that it
+    /// must still have.
     fn expected(&self, phase: &str) -> String {
         let mut text = format!("phase {phase}\n");
         for line in &self.must {
@@ -201,7 +203,8 @@ impl Kept {
         text
     }
 
-    /// Takes a line of the guest if it is one of cuts.sh.
+    /// Records a line by which cuts.sh names such data, or tells that blocks are saved.
+    /// Returns `false` for any other line.
     fn take(&mut self, line: &str) -> bool {
         match line.split_once(' ') {
             Some(("block", _)) => self.recent.push((Instant::now(), line.into())),
@@ -217,7 +220,8 @@ impl Kept {
         true
     }
 
-    /// The power was cut: only recent blocks may be lost.
+    /// Drops the blocks that the power cut of this moment may lose. Older ones must
+    /// survive.
     fn forget_recent(&mut self) {
         let old = |added: &Instant| added.elapsed() >= MAY_BE_LOST;
         let recent = self.recent.drain(..).filter(|(added, _)| old(added));

@@ -20,7 +20,7 @@ fn reply(addresses: &[[u8; 4]]) -> Reply {
 
 fn state(listed: &[[u8; 4]], unlisted: &[[u8; 4]]) -> ZoneState {
     let rule = test_rule(&Rule::of_config("b.example").unwrap());
-    ZoneState::of(&rule, &reply(listed), &reply(unlisted))
+    ZoneState::from_replies(&rule, &reply(listed), &reply(unlisted))
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_silent_name_server_neither_breaks_nor_mends_a_zone() {
 fn an_allow_list_may_answer_anything_but_must_not_list_everybody() {
     let rule = Rule::of_courier(b"-allow=w.example").unwrap();
     let of = |listed: &[[u8; 4]], unlisted: &[[u8; 4]]| {
-        ZoneState::of(&test_rule(&rule), &reply(listed), &reply(unlisted))
+        ZoneState::from_replies(&test_rule(&rule), &reply(listed), &reply(unlisted))
     };
     assert_eq!(of(&[], &[]), ZoneState::Works);
     assert_eq!(of(&[YES], &[]), ZoneState::Works);

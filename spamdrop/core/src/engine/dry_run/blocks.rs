@@ -35,12 +35,13 @@ pub(super) struct SimulatedBlocks {
     swept: Duration,
 }
 
-/// An entry.
+/// An entry of the simulated map.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SimulatedBlock {
     entry: Entry,
     offender: IpAddr,
-    /// The index of its block in the prediction, if that keeps it.
+    /// The index of its block in the prediction; `None`: the prediction has no
+    /// room for the block.
     pub index: Option<usize>,
 }
 
@@ -67,7 +68,7 @@ impl SimulatedBlocks {
     }
 
     /// Blocks a target because of an offence `age` ago. Returns its entry, and
-    /// whether that renews a live one.
+    /// whether a live entry of the target was renewed.
     pub(super) fn offence(
         &mut self,
         target: Target,
@@ -98,8 +99,8 @@ impl SimulatedBlocks {
         (slot.insert_entry(block).into_mut(), is_renewed)
     }
 
-    /// Takes the SYN of a blocked source, which extends its block. `None`: it is
-    /// not blocked.
+    /// Takes the SYN of a source. If the source is blocked, extends the block and
+    /// returns it.
     pub(super) fn hit(&mut self, addr: IpAddr, now: Moment) -> Option<&SimulatedBlock> {
         let at = monotonic(now);
         let is_live = |target: &Target| {

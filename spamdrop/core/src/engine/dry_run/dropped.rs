@@ -1,16 +1,16 @@
-//! The connections that a block would have dropped. The log tells their outcomes,
-//! but these would not have happened.
+//! The connections that a block would have dropped. The log has rejections in
+//! them, which would not have happened.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// No connection is open for longer.
+/// The longest time that a connection is taken to be open.
 const LONGEST: Duration = Duration::from_secs(3600);
 /// How often peers whose connections have ended are forgotten.
 const SWEEP: Duration = Duration::from_secs(600);
 /// The most peers that are remembered; about 20 MiB. The rejections of further
-/// ones count as if their connections had not been dropped.
+/// peers count as if their connections had not been dropped.
 const MOST: usize = 262_144;
 /// The most ports of a peer; the oldest gives way to a new one.
 const PORTS: usize = 32;
@@ -24,9 +24,9 @@ pub(super) struct DroppedConnections {
 
 #[derive(Debug, Default)]
 struct DroppedPeer {
-    /// The time of the last one.
+    /// The time of its last dropped connection.
     at: Duration,
-    /// Those whose port the log tells.
+    /// The peer's ports of the dropped connections, as far as the log tells them.
     ports: VecDeque<u16>,
     /// Whether the last connection of the peer was dropped.
     is_last: bool,
@@ -61,7 +61,7 @@ impl DroppedConnections {
         }
     }
 
-    /// Whether a rejection is one of a dropped connection.
+    /// Whether a rejection happened in a dropped connection.
     pub(super) fn contains(&self, addr: IpAddr, port: Option<u16>, now: Duration) -> bool {
         let peer = self.peers.get(&addr);
         let peer = peer.filter(|peer| now.saturating_sub(peer.at) < LONGEST);

@@ -1,5 +1,5 @@
-//! Connections that rejected peers keep, as far as the log shows it: by the line
-//! that ends the connection, or by further rejections in it.
+//! Connections that rejected peers hold open, as far as the log shows them: by
+//! the line that ends the connection, or by further rejections in it.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::log::{SlotChange, SlotLine};
 
-/// No connection is kept for longer.
+/// The longest time that a connection is taken to be held.
 const LONGEST: Duration = Duration::from_secs(3600);
 /// How often connections whose end is not in the log are forgotten.
 const SWEEP: Duration = Duration::from_secs(600);
@@ -17,25 +17,25 @@ const SWEEP: Duration = Duration::from_secs(600);
 pub(super) struct HeldConnections {
     /// Time from the rejection to the release.
     grace: Duration,
-    /// By the peer and, if the log tells it, its port.
+    /// The key is the peer and, if the log tells it, the peer's port.
     connections: HashMap<(IpAddr, Option<u16>), HeldConnection>,
     swept: Duration,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct HeldConnection {
-    /// The time from which it is held for too long.
+    /// The end of the grace.
     due: Duration,
-    /// The time up to which it was counted.
+    /// The time up to which the connection has been counted as held.
     counted: Duration,
 }
 
-/// The time that a line shows of a connection beyond the grace.
+/// The time beyond the grace that a line adds to a held connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct HeldMore {
-    /// Whether it is the first that shows it of its connection.
+    /// Whether the line is the first to show that the connection was held.
     pub is_first: bool,
-    /// The further time.
+    /// The time that no earlier line has shown.
     pub time: Duration,
 }
 
@@ -48,8 +48,8 @@ impl HeldConnections {
         }
     }
 
-    /// Takes a rejection. Without a port it may be one of another connection,
-    /// and then only the end of the connection tells.
+    /// Takes a rejection. Without a port, two rejections of a peer may belong to two
+    /// connections, so only the end of a connection shows that it was held.
     pub(super) fn reject(&mut self, addr: IpAddr, port: Option<u16>, now: Duration) -> HeldMore {
         self.sweep(now);
         let due = now + self.grace;
@@ -70,8 +70,9 @@ impl HeldConnections {
         HeldMore::default()
     }
 
-    /// Takes the beginning of a connection: another one of its peer has ended,
-    /// if the log does not tell them apart.
+    /// Takes the beginning of a connection. An earlier connection of the peer
+    /// with this port, or without a port, must have ended before. It is forgotten,
+    /// because the log does not tell when it ended.
     fn open(&mut self, addr: IpAddr, port: Option<u16>) {
         if self.connections.is_empty() {
             return;
@@ -109,7 +110,7 @@ impl HeldConnection {
 mod tests {
     use super::*;
 
-    fn at(seconds: u64) -> Duration {
+    fn second(seconds: u64) -> Duration {
         Duration::from_secs(1_000_000 + seconds)
     }
 
@@ -124,13 +125,13 @@ mod tests {
         let peer = IpAddr::from([192, 0, 2, 1]);
         let none = HeldMore::default();
         let port = Some(4711);
-        assert_eq!(held.reject(peer, port, at(0)), none);
-        assert_eq!(held.reject(peer, port, at(3)), none);
-        assert_eq!(held.reject(peer, port, at(8)), more(true, 5));
-        assert_eq!(held.reject(peer, Some(4712), at(9)), none);
-        assert_eq!(held.close(peer, port, at(10)), more(false, 2));
-        assert_eq!(held.close(peer, port, at(11)), none);
-        assert_eq!(held.close(peer, Some(4712), at(11)), none);
+        assert_eq!(held.reject(peer, port, second(0)), none);
+        assert_eq!(held.reject(peer, port, second(3)), none);
+        assert_eq!(held.reject(peer, port, second(8)), more(true, 5));
+        assert_eq!(held.reject(peer, Some(4712), second(9)), none);
+        assert_eq!(held.close(peer, port, second(10)), more(false, 2));
+        assert_eq!(held.close(peer, port, second(11)), none);
+        assert_eq!(held.close(peer, Some(4712), second(11)), none);
     }
 
     #[test]
@@ -139,14 +140,14 @@ mod tests {
         let peer = IpAddr::from([192, 0, 2, 1]);
         let none = HeldMore::default();
         for (port, at_end) in [(None, more(true, 12)), (Some(7), more(true, 12))] {
-            assert_eq!(held.reject(peer, None, at(0)), none);
-            assert_eq!(held.reject(peer, None, at(10)), none);
-            assert_eq!(held.close(peer, port, at(15)), at_end);
+            assert_eq!(held.reject(peer, None, second(0)), none);
+            assert_eq!(held.reject(peer, None, second(10)), none);
+            assert_eq!(held.close(peer, port, second(15)), at_end);
         }
         for port in [None, Some(7)] {
-            held.reject(peer, None, at(0));
+            held.reject(peer, None, second(0));
             held.open(peer, port);
-            assert_eq!(held.close(peer, port, at(15)), none);
+            assert_eq!(held.close(peer, port, second(15)), none);
         }
     }
 }

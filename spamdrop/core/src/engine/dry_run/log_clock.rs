@@ -4,19 +4,19 @@ use std::time::{Duration, SystemTime};
 
 use crate::time::Moment;
 
-/// Where the monotonic clock of a log begins: entries reckon from times before.
+/// The start of a log's monotonic clock. It is not 0, because an offence may be
+/// dated before the first line.
 const START: Duration = Duration::from_secs(86_400);
-/// A stamp that is behind by more than this tells of a clock that was set back,
-/// if it stays so.
+/// Stamps that stay behind by more than this mean that the clock was set back.
 const TOLERANCE: Duration = Duration::from_secs(600);
-/// A stamp that is further ahead of the real time is wrong.
+/// A stamp that is ahead of the real time by more than this is wrong.
 const AHEAD: Duration = Duration::from_secs(86_400);
 /// 2000-01-01: an earlier stamp is wrong.
 const EARLIEST: Duration = Duration::from_secs(946_684_800);
-/// The most that the clock moves at a stamp: after this time nothing is left of
-/// what the lines before it said.
+/// The most that the clock moves at a stamp. All state from earlier lines has
+/// expired after this time.
 const LONGEST_STEP: Duration = Duration::from_secs(60 * 86_400);
-/// Where the clock stops: reckoning with it must not overflow.
+/// The time at which the clock stops, so that sums with it do not overflow.
 const END: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// The number of stamps in a row that are behind, after which the clock follows
 /// them.

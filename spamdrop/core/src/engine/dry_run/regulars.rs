@@ -1,8 +1,8 @@
-//! Notices in a log that a blocklist lists everybody.
+//! Detects from a log that a blocklist lists everybody.
 //!
 //! The ceiling counts senders that have been known for a day. A log from before
-//! the first start may show none. So this counts weaker evidence, by which
-//! nothing is decided.
+//! the first start may show none. So this module counts weaker evidence, which
+//! is only reported.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -15,13 +15,13 @@ use crate::time::Moment;
 
 /// The fewest accepted messages of a regular.
 const MESSAGES: u32 = 3;
-/// The least time from the first of them to the last.
+/// The least time from a regular's first accepted message to its last.
 const SPAN: Duration = Duration::from_secs(3600);
 /// How long a message or a rejection counts.
 const REMEMBERED: Duration = Duration::from_secs(86_400);
-/// The smallest number of rejected regulars that counts.
+/// The smallest number of rejected regulars that counts as an outage.
 const LEAST: usize = 5;
-/// The fraction of regulars (1/5) whose rejection counts.
+/// The fraction of regulars (1/5) whose rejection counts as an outage.
 const ONE_IN: usize = 5;
 /// The most senders that are remembered; about 20 MiB.
 const CAPACITY: usize = 262_144;
@@ -74,8 +74,9 @@ impl Regulars {
         }
     }
 
-    /// The outage, if so many regulars are rejected; `goes_on`: half of them are
-    /// enough.
+    /// The outage, if at least [`LEAST`] regulars and one in [`ONE_IN`] are
+    /// rejected. `goes_on`: the last call returned an outage, and half of these
+    /// numbers is enough.
     pub(super) fn outage(&mut self, goes_on: bool, now: Moment) -> Option<ListingOutage> {
         let counts = |since: Duration| now.mono.saturating_sub(since) < REMEMBERED;
         self.rejected.retain(|_, (at, _)| counts(at.mono));
@@ -109,7 +110,7 @@ mod tests {
 
     use super::*;
 
-    fn at(minute: u64) -> Moment {
+    fn moment(minute: u64) -> Moment {
         let since = Duration::from_secs(60 * minute);
         Moment {
             wall: SystemTime::UNIX_EPOCH + since,
@@ -125,13 +126,13 @@ mod tests {
     fn regulars(count: u8) -> Regulars {
         let mut regulars = Regulars::default();
         for minute in [0, 30, 60] {
-            (1..=count).for_each(|number| regulars.accept(addr(number), at(minute)));
+            (1..=count).for_each(|number| regulars.accept(addr(number), moment(minute)));
         }
         regulars
     }
 
     fn outage(regulars: &mut Regulars, goes_on: bool, minute: u64) -> Option<(u32, u32)> {
-        let outage = regulars.outage(goes_on, at(minute));
+        let outage = regulars.outage(goes_on, moment(minute));
         outage.map(|outage| (outage.rejected, outage.regulars))
     }
 
@@ -142,12 +143,12 @@ mod tests {
         {
             let mut regulars = regulars(count);
             for number in 1..=rejected {
-                regulars.reject(addr(number), b"Listed\x1b", at(61 + u64::from(number)));
+                regulars.reject(addr(number), b"Listed\x1b", moment(61 + u64::from(number)));
             }
-            let found = regulars.outage(false, at(70));
+            let found = regulars.outage(false, moment(70));
             assert_eq!(found.is_some(), expected, "{count} {rejected}");
             if let Some(outage) = found {
-                assert_eq!(outage.from, at(62).wall);
+                assert_eq!(outage.from, moment(62).wall);
                 assert_eq!(outage.text, r"Listed\x1b");
                 assert_eq!(outage.regulars, count.into());
             }
@@ -157,13 +158,13 @@ mod tests {
     #[test]
     fn it_goes_on_until_half_of_them_are_accepted_again() {
         let mut regulars = regulars(20);
-        (1..=5).for_each(|number| regulars.reject(addr(number), b"", at(61)));
+        (1..=5).for_each(|number| regulars.reject(addr(number), b"", moment(61)));
         assert_eq!(outage(&mut regulars, false, 61), Some((5, 20)));
-        regulars.accept(addr(1), at(62));
-        regulars.accept(addr(2), at(62));
+        regulars.accept(addr(1), moment(62));
+        regulars.accept(addr(2), moment(62));
         assert_eq!(outage(&mut regulars, false, 62), None);
         assert_eq!(outage(&mut regulars, true, 62), Some((3, 20)));
-        regulars.accept(addr(3), at(63));
+        regulars.accept(addr(3), moment(63));
         assert_eq!(outage(&mut regulars, true, 63), None);
     }
 
@@ -172,9 +173,9 @@ mod tests {
         let mut regulars = Regulars::default();
         for number in 0..100 {
             for _ in 0..9 {
-                regulars.accept(addr(number), at(0));
+                regulars.accept(addr(number), moment(0));
             }
-            regulars.reject(addr(number), b"", at(90));
+            regulars.reject(addr(number), b"", moment(90));
         }
         assert_eq!(outage(&mut regulars, false, 90), None);
     }
@@ -182,7 +183,7 @@ mod tests {
     #[test]
     fn rejections_of_a_day_ago_do_not_count() {
         let mut regulars = regulars(9);
-        (1..=5).for_each(|number| regulars.reject(addr(number), b"", at(61)));
+        (1..=5).for_each(|number| regulars.reject(addr(number), b"", moment(61)));
         assert_eq!(outage(&mut regulars, false, 61 + 1439), Some((5, 5)));
         assert_eq!(outage(&mut regulars, false, 61 + 1440), None);
     }

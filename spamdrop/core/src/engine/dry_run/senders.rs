@@ -28,7 +28,8 @@ pub(super) struct DryRunSenders {
 }
 
 impl DryRunSenders {
-    /// The senders of the database, none of which the engine knows yet.
+    /// Starts with the records of the database. [`Self::begin`] passes them to
+    /// the engine.
     pub(super) fn new(records: HashMap<Target, Record>) -> Self {
         Self {
             capacity: records.len().saturating_add(MOST),
@@ -40,9 +41,9 @@ impl DryRunSenders {
         }
     }
 
-    /// Passes the senders of the database to the engine, at the start. A
-    /// rejection that is later than that has demoted nobody yet: the database
-    /// may have learned it from this log.
+    /// Passes the senders of the database to the engine, at the start of the
+    /// log. Demotions after that time do not count, because the daemon may have
+    /// learned them from this log.
     pub(super) fn begin(&mut self, engine: &mut Engine, now: Moment) {
         for (source, record) in &mut self.records {
             *record = record.without_later_demotion(unix_seconds(now.wall));
@@ -60,8 +61,9 @@ impl DryRunSenders {
         Target::covering(addr).any(|target| self.known.contains(&target))
     }
 
-    /// Takes what the engine has learned, and passes changes back to it. Returns
-    /// the /64s that must no longer be blocked as a whole.
+    /// Takes the records that the engine has learned, and passes changes of the
+    /// known senders back to it. Returns the /64s that must no longer be blocked
+    /// as a whole, because a sender in them has become known.
     pub(super) fn sync(&mut self, engine: &mut Engine, now: Moment) -> Vec<[u8; 8]> {
         if engine.has_records() {
             for (source, record) in engine.take_records() {

@@ -29,6 +29,6 @@ pub struct WouldBlock {
     pub addr: IpAddr,
     /// The addresses that are blocked.
     pub target: Target,
-    /// Whether it was blocked already.
+    /// Whether `target` was blocked already, so that its block is renewed.
     pub is_renewed: bool,
 }

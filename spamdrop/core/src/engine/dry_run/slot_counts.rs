@@ -10,26 +10,26 @@ use crate::gate::LoggedConnections;
 use crate::log::SlotLine;
 
 /// The most senders that are told apart; about 20 MiB. The connections of
-/// others count as unknown.
+/// further senders count as unknown.
 const MOST: usize = 262_144;
 
-/// Connections above each limit.
+/// Number of connections that came above each of [`LIMITS`].
 type Counts = [u64; LIMITS.len()];
 
 /// Counts connections.
 #[derive(Debug, Default)]
 pub(super) struct SlotCounts {
     connections: LoggedConnections,
-    /// The connections of senders that are not known. Whether the log has the
-    /// rejection of one shows only later.
+    /// The connections of senders that are not known. They are kept until the
+    /// end, because the log may have the rejection of a sender only later.
     others: HashMap<IpAddr, Counts>,
     listed: HashSet<IpAddr>,
 }
 
 impl SlotCounts {
-    /// Takes a line; `is_known`: whether its peer is a known sender now. Returns
-    /// whether it is one of the process that listens: `smtpd` reports a
-    /// connection that postscreen has handed to it a second time.
+    /// Takes a line. `is_known`: whether its peer is a known sender now. Returns
+    /// whether the process that listens has logged the line. Otherwise the line
+    /// is of `smtpd`, and repeats a connection that postscreen has handed over.
     pub(super) fn take(
         &mut self,
         line: &SlotLine,
@@ -69,7 +69,7 @@ impl SlotCounts {
         }
     }
 
-    /// Takes the outcome of a connection.
+    /// Takes an outcome: the rejection or the accepted message of a connection.
     pub(super) fn end(&mut self, addr: IpAddr, port: Option<u16>) {
         self.connections.take_outcome(addr, port);
     }
@@ -81,7 +81,7 @@ impl SlotCounts {
         }
     }
 
-    /// Writes what is known only at the end.
+    /// Fills in the figures that are known only at the end of the log.
     pub(super) fn write(&self, total: &mut SlotPrediction) {
         total.ends = self.connections.ends();
         let listed = self.others.iter();

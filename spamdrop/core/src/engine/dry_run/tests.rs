@@ -334,7 +334,7 @@ fn connections_while_slots_ran_short_are_counted_by_standing() {
         .map(|it| (it.connections, it.known, it.listed, it.unknown));
     assert_eq!(counts, [(4, 1, 2, 1), (3, 0, 2, 1), (2, 0, 1, 1)]);
     assert_eq!(slots.shortages.map(|it| it.above_percent), [60, 70, 80]);
-    // Held for 13 s, of which 3 s are the grace.
+    // It was held for 13 s, of which 3 s are the grace.
     assert_eq!(prediction.held_connections, 1);
     assert_eq!(prediction.held, Duration::from_secs(10));
     assert_eq!(prediction.dropped_connections, 1);
@@ -434,7 +434,7 @@ fn a_live_log_is_taken_with_the_real_time() {
     assert_eq!(prediction.ignored.len(), 1);
 }
 
-fn line(happening: &Happening) -> String {
+fn happening_line(happening: &Happening) -> String {
     let addr = model::address(happening.addr).to_string();
     match happening.fact {
         Fact::Accepted => acceptance(happening.at, &addr),
@@ -461,16 +461,16 @@ enum Entry {
 }
 
 impl Entry {
-    fn at(&self) -> u64 {
+    fn second(&self) -> u64 {
         match self {
             Self::Happening(happening) => happening.at,
             Self::Started(at, _) => *at,
         }
     }
 
-    fn line(&self) -> String {
+    fn log_line(&self) -> String {
         match self {
-            Self::Happening(happening) => line(happening),
+            Self::Happening(happening) => happening_line(happening),
             Self::Started(at, addr) => {
                 let line = started(*at, &model::address(*addr).to_string(), 1);
                 line.replace(",port=[1]", "")
@@ -561,11 +561,11 @@ impl LiveRun {
     }
 
     fn run(mut self, log: &[Entry]) -> Self {
-        let start = log.first().map_or(0, Entry::at);
+        let start = log.first().map_or(0, Entry::second);
         for entry in log {
             let now = Moment {
-                wall: wall(entry.at()),
-                mono: Duration::from_secs(5_000_000 + entry.at() - start),
+                wall: wall(entry.second()),
+                mono: Duration::from_secs(5_000_000 + entry.second() - start),
             };
             self.engine.settle(now, false);
             match entry {
@@ -594,7 +594,7 @@ fn log() -> impl Strategy<Value = Vec<Entry>> {
     (model::log(), more).prop_map(|(log, more)| {
         let log = log.into_iter().map(Entry::Happening);
         let mut log: Vec<_> = log.chain(more).collect();
-        log.sort_by_key(Entry::at);
+        log.sort_by_key(Entry::second);
         log
     })
 }
@@ -619,7 +619,7 @@ proptest! {
         for entry in &log {
             let logs = if is_copied { &["a", "b"][..] } else { &["a"] };
             for path in logs {
-                dry_run.replay_line(entry.line().as_bytes(), Path::new(path), &mut clock);
+                dry_run.replay_line(entry.log_line().as_bytes(), Path::new(path), &mut clock);
             }
         }
         let mut prediction = dry_run.prediction();

@@ -3,7 +3,7 @@ use super::*;
 const SLOTS: u32 = 40;
 const START: u64 = 1_000_000;
 
-fn at(ms: u64) -> MonotonicNs {
+fn moment(ms: u64) -> MonotonicNs {
     MonotonicNs::from_ns((START + ms) * 1_000_000)
 }
 
@@ -41,7 +41,7 @@ fn admitted_by(
     when_full: WhenFull,
     ms: u64,
 ) -> Vec<u8> {
-    let admits = strangers.admit(seen, SLOTS, when_full, at(ms));
+    let admits = strangers.admit(seen, SLOTS, when_full, moment(ms));
     let mut numbers: Vec<u8> = admits
         .iter()
         .map(|admit| match admit.source {
@@ -58,7 +58,7 @@ fn waiting(numbers: std::ops::Range<u8>, class: usize, times: &[u64]) -> Waiting
     let mut strangers = WaitingStrangers::default();
     for &ms in times {
         for number in numbers.clone() {
-            strangers.refused(syn(number), class, at(ms + u64::from(number)));
+            strangers.refused(syn(number), class, moment(ms + u64::from(number)));
         }
     }
     strangers
@@ -67,7 +67,7 @@ fn waiting(numbers: std::ops::Range<u8>, class: usize, times: &[u64]) -> Waiting
 #[test]
 fn the_wait_counts_from_the_first_syn_that_is_repeated() {
     let mut strangers = WaitingStrangers::default();
-    let mut waited = |syn, ms| strangers.refused(syn, 0, at(ms)).as_millis();
+    let mut waited = |syn, ms| strangers.refused(syn, 0, moment(ms)).as_millis();
     assert_eq!(waited(syn(1), 0), 0);
     // No kernel repeats a SYN as fast as that.
     assert_eq!(waited(syn(1), 749), 0);
@@ -94,16 +94,16 @@ fn a_stranger_that_has_repeated_its_syn_twice_is_promised_the_next() {
     let mut strangers = waiting(1..2, 0, &[0, 1_000]);
     // One of its class may pass every ten seconds.
     assert_eq!(admitted(&mut strangers, open(30), 1_200), [1]);
-    strangers.refused(syn(2), 0, at(1_300));
-    strangers.refused(syn(2), 0, at(2_300));
+    strangers.refused(syn(2), 0, moment(1_300));
+    strangers.refused(syn(2), 0, moment(2_300));
     assert_eq!(admitted(&mut strangers, open(30), 2_400), []);
-    strangers.refused(syn(2), 0, at(4_300));
+    strangers.refused(syn(2), 0, moment(4_300));
     let expected = AdmitNext {
         source: syn(2).source,
-        until: at(9_300),
+        until: moment(9_300),
     };
     assert_eq!(
-        strangers.admit(open(30), SLOTS, WhenFull::Waits, at(4_400)),
+        strangers.admit(open(30), SLOTS, WhenFull::Waits, moment(4_400)),
         [expected]
     );
     assert_eq!(admitted(&mut strangers, open(30), 6_000), []);
@@ -119,7 +119,7 @@ fn seven_that_wait_pass_within_fifteen_seconds() {
         if [0, 1_000, 3_000, 7_000, 15_000].contains(&ms) {
             passed.append(&mut promised);
             for number in (1..8).filter(|number| !passed.contains(number)) {
-                strangers.refused(syn(number), 0, at(ms));
+                strangers.refused(syn(number), 0, moment(ms));
             }
         }
         promised.extend(admitted(&mut strangers, open(30), ms));
@@ -134,7 +134,7 @@ fn a_crowd_of_a_worse_class_does_not_delay_a_better_one() {
     let mut strangers = waiting(1..40, 1, &[0, 1_000, 3_000]);
     for number in 40..44 {
         for ms in [2_000, 3_000, 5_000] {
-            strangers.refused(syn(number), 0, at(ms));
+            strangers.refused(syn(number), 0, moment(ms));
         }
     }
     let mut passed = admitted(&mut strangers, open(30), 5_000);
@@ -150,13 +150,13 @@ fn of_many_one_of_each_class_passes_in_ten_seconds_the_longest_waiting_first() {
     let mut strangers = waiting(1..20, 0, &[0, 1_000, 3_000]);
     for number in 21..29 {
         for ms in [2_000, 3_000] {
-            strangers.refused(syn(number), 2, at(ms + u64::from(number)));
+            strangers.refused(syn(number), 2, moment(ms + u64::from(number)));
         }
     }
     assert_eq!(admitted(&mut strangers, open(30), 3_100), [1, 21]);
     assert_eq!(admitted(&mut strangers, open(30), 4_200), []);
     for number in 1..20 {
-        strangers.refused(syn(number), 0, at(7_000));
+        strangers.refused(syn(number), 0, moment(7_000));
     }
     // The first one was refused again, so it still waits longest.
     assert_eq!(admitted(&mut strangers, open(30), 13_099), []);
@@ -181,7 +181,7 @@ fn a_server_that_accepts_at_once_has_room() {
     assert_eq!(admitted(&mut strangers, open(60), 7_100), [1]);
     assert_eq!(admitted(&mut strangers, open(60), 8_100), []);
     for number in 2..4 {
-        strangers.refused(syn(number), 0, at(15_000));
+        strangers.refused(syn(number), 0, moment(15_000));
     }
     assert_eq!(admitted(&mut strangers, open(60), 17_099), []);
     assert_eq!(admitted(&mut strangers, open(60), 17_100), [2, 3]);
@@ -250,15 +250,18 @@ fn a_flood_is_remembered_only_in_part() {
         ..syn(0)
     };
     for number in 0..100_000 {
-        strangers.refused(source(number), 0, at(0));
+        strangers.refused(source(number), 0, moment(0));
     }
     assert!(strangers.first.len() <= MAX_FIRST && strangers.older.len() <= MAX_FIRST);
-    assert_eq!(strangers.refused(source(0), 0, at(1_000)), Duration::ZERO);
-    let waited = strangers.refused(source(99_999), 0, at(1_000));
+    assert_eq!(
+        strangers.refused(source(0), 0, moment(1_000)),
+        Duration::ZERO
+    );
+    let waited = strangers.refused(source(99_999), 0, moment(1_000));
     assert_eq!(waited, Duration::from_secs(1));
     for number in 0..MAX_WAITING as u32 + 9 {
-        strangers.refused(source(1 << 20 | number), 0, at(2_000));
-        strangers.refused(source(1 << 20 | number), 0, at(3_000));
+        strangers.refused(source(1 << 20 | number), 0, moment(2_000));
+        strangers.refused(source(1 << 20 | number), 0, moment(3_000));
     }
     assert_eq!(strangers.waiting.len(), MAX_WAITING);
 }
@@ -277,14 +280,14 @@ fn a_stranger_with_many_connections_waits_once() {
     };
     for ms in [0, 1_000, 3_000] {
         for number in 0..100 {
-            strangers.refused(of_host(number), 0, at(ms));
-            strangers.refused(of_net(number), 0, at(ms));
+            strangers.refused(of_host(number), 0, moment(ms));
+            strangers.refused(of_net(number), 0, moment(ms));
         }
-        strangers.refused(syn(2), 0, at(ms + 100));
+        strangers.refused(syn(2), 0, moment(ms + 100));
     }
     assert_eq!(strangers.waiting.len(), 3);
     // Its later connections do not restart its wait.
-    let waited = strangers.clone().refused(of_host(0), 0, at(7_000));
+    let waited = strangers.clone().refused(of_host(0), 0, moment(7_000));
     assert_eq!(waited, Duration::from_secs(7));
     let mut passed = Vec::new();
     for ms in [3_200, 3_700, 4_200] {
@@ -298,13 +301,13 @@ fn a_stranger_with_many_connections_waits_once() {
 #[test]
 fn a_promise_ends_soon() {
     let mut strangers = waiting(1..2, 0, &[0, 3_600_000]);
-    let admits = strangers.admit(open(30), SLOTS, WhenFull::Waits, at(3_600_100));
+    let admits = strangers.admit(open(30), SLOTS, WhenFull::Waits, moment(3_600_100));
     assert_eq!(admits.len(), 0, "the first SYN was forgotten");
-    strangers.refused(syn(1), 0, at(3_601_001));
+    strangers.refused(syn(1), 0, moment(3_601_001));
     for seconds in 1..100 {
-        strangers.refused(syn(1), 0, at(3_601_001 + seconds * 60_000));
+        strangers.refused(syn(1), 0, moment(3_601_001 + seconds * 60_000));
     }
-    let now = at(3_601_002 + 99 * 60_000);
+    let now = moment(3_601_002 + 99 * 60_000);
     let admits = strangers.admit(open(30), SLOTS, WhenFull::Waits, now);
     let latest = now.plus(LONGEST_PAUSE + LATE);
     assert!(

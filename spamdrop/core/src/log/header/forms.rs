@@ -106,9 +106,9 @@ fn rfc5424<'line>(stamp: Stamp<'line>, rest: &'line [u8]) -> Option<Header<'line
     (is_pid(pid) || pid == b"-").then(|| structured::after_stamp(Some(stamp), rest))?
 }
 
-/// Skips the name of the host. In a line whose stamp has a blank, it may hold
-/// only the bytes of a name: such a line may be Exim's, in which a sender chose
-/// text after the stamp, as in `H=(x courieresmtpd: …`.
+/// Skips the name of the host. After a stamp with a blank, only the bytes of a host
+/// name are accepted: the line may be Exim's, where text that a sender chose
+/// follows the stamp, as in `H=(x courieresmtpd: …`.
 fn skip_host<'line>(stamp: Stamp<'_>, rest: &'line [u8]) -> Option<&'line [u8]> {
     let (host, rest) = token(rest)?;
     let is_host = match stamp {
@@ -146,8 +146,8 @@ fn is_pid(pid: &[u8]) -> bool {
     !pid.is_empty() && count_digits(pid) == pid.len()
 }
 
-/// Whether the bytes can be the name of a program: no bracket, no sign that
-/// mail servers write around a sender's words.
+/// Whether the bytes can be the name of a program. Brackets and the other
+/// characters that mail servers write around a sender's words are not accepted.
 fn is_program(name: &[u8]) -> bool {
     !name.is_empty()
         && name

@@ -4,8 +4,8 @@ use super::Header;
 use crate::log::bytes::{count_digits, token};
 use crate::log::stamp::Stamp;
 
-/// Whether the text after the version starts as RFC 5424 wants it: with a full
-/// date or a nil stamp. A BSD stamp's line may start with `1 `, too.
+/// Whether the text after the version `1 ` starts as RFC 5424 wants it: with a full
+/// date or a nil stamp. A line in another form may start with `1 `, too.
 pub(super) fn starts(rest: &[u8]) -> bool {
     rest.starts_with(b"- ") || count_digits(rest) == 4 && rest.get(4) == Some(&b'-')
 }

@@ -16,8 +16,9 @@ use regex_automata::nfa::thompson::{NFA, State, Transition};
 use regex_automata::util::look::Look;
 use regex_automata::util::primitives::StateID;
 
-/// An ambiguity, with the shortest line that shows it and the two texts that
-/// could be the address, all escaped.
+/// Why a pattern does not determine the address. An ambiguous start or end has the
+/// shortest line that shows it, and the two texts that could be the address, all
+/// escaped.
 #[derive(Debug)]
 pub(super) enum Ambiguous {
     /// The start of the address is ambiguous.
@@ -33,8 +34,7 @@ pub(super) enum Ambiguous {
 /// The most pairs of states that are visited.
 const MOST_PAIRS: usize = 100_000;
 
-/// Checks an anchored pattern whose group `host` is the address. The error is
-/// the ambiguity.
+/// Checks an anchored pattern whose group `host` is the address.
 pub(super) fn certain(nfa: &NFA, host: &str) -> Result<(), Ambiguous> {
     let host = nfa.group_info().to_index(PatternID::ZERO, host);
     let host = host.ok_or(Ambiguous::NotOnce)?;
@@ -72,21 +72,23 @@ type Reading = (NfaPlace, Phase);
 struct Machine<'nfa> {
     nfa: &'nfa NFA,
     host: usize,
-    /// Whether a reading is complete after the whole pattern, or after the
-    /// address.
+    /// Whether a reading is complete only after the whole pattern; `false`: it is
+    /// complete after the address.
     whole: bool,
 }
 
-/// Two readings of the same bytes, and their predecessor.
+/// Two readings of the same bytes, and the pair from which they were reached.
 struct Pair {
     readings: [Reading; 2],
+    /// Whether a byte so far belongs to the address in only one of the readings.
     apart: bool,
-    /// The index of the previous pair, and the byte between.
+    /// The index of the previous pair, and the byte that leads from it to this one.
     from: Option<(usize, u8)>,
 }
 
 impl Machine<'_> {
-    /// The shortest line with two readings, if there is one.
+    /// The shortest line in which two readings find different addresses, and these
+    /// addresses; `None` if there is no such line.
     fn two_readings(&self) -> Result<Option<(String, [String; 2])>, Ambiguous> {
         let mut pairs = Vec::new();
         let mut seen = HashSet::new();
@@ -198,7 +200,8 @@ impl Machine<'_> {
         Ok(readings)
     }
 
-    /// The phase after the start or end of a group.
+    /// The phase after the capture `slot`, which is the start or the end of a group. An
+    /// error if the address starts a second time.
     fn cross(&self, slot: usize, phase: Phase) -> Result<Phase, Ambiguous> {
         match (slot.checked_sub(2 * self.host), phase) {
             (Some(0), Phase::Before) => Ok(Phase::Inside),

@@ -171,8 +171,8 @@ fn an_error_shows_a_line_and_what_to_write() {
     assert_eq!(
         refused(r"^from .*\[<HOST>\]: "),
         "pattern \"x\": the place of <HOST> is not certain: in the line \"from [1.1.1.1[9.9.9.9\" \
-         both 1.1.1.1 and 9.9.9.9 could be it. What is repeated before <HOST> must stop where it \
-         should: write `[^\\[]*\\[<HOST>\\]`, not `.*\\[<HOST>\\]`"
+         both 1.1.1.1 and 9.9.9.9 could be <HOST>. A repetition before <HOST> must not match the \
+         text that starts <HOST>: write `[^\\[]*\\[<HOST>\\]`, not `.*\\[<HOST>\\]`"
     );
 }
 
@@ -289,7 +289,7 @@ fn parts() -> impl Strategy<Value = (String, String)> {
 }
 
 /// A line that may contain several addresses.
-fn line() -> impl Strategy<Value = String> {
+fn any_line() -> impl Strategy<Value = String> {
     let tail = vec(select(LINE), 0..6).prop_map(|pieces| pieces.concat());
     let pair = (
         vec(select(LINE), 0..4),
@@ -338,7 +338,7 @@ proptest! {
 
     /// The place that an accepted pattern finds is the only one.
     #[test]
-    fn no_line_has_two_places((before, after) in parts(), lines in vec(line(), 30)) {
+    fn no_line_has_two_places((before, after) in parts(), lines in vec(any_line(), 30)) {
         let Ok(pattern) = pattern(&format!("^{before}<HOST>{after}")) else {
             return Ok(());
         };

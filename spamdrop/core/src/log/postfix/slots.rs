@@ -1,4 +1,4 @@
-//! The lines of connections that begin and end.
+//! The lines that report the begin or the end of a connection.
 
 use std::net::IpAddr;
 
@@ -6,8 +6,8 @@ use super::super::bytes::count_digits;
 use super::super::slot_line::{SlotChange, SlotLine};
 use super::{bracketed, named};
 
-/// Whether the program is the `smtpd` of port 25: `postfix/submission/smtpd` has
-/// processes of its own.
+/// Whether the program is the `smtpd` of port 25. Other services, such as
+/// `postfix/submission/smtpd`, have slots of their own.
 pub(super) fn is_public(program: Option<&[u8]>) -> bool {
     program.is_some_and(|name| memchr::memchr_iter(b'/', name).count() < 2)
 }
@@ -28,8 +28,8 @@ pub(super) fn of_postscreen(message: &[u8]) -> Option<SlotLine> {
 }
 
 /// Parses `PASS NEW [IP]:PORT`, with which postscreen hands the connection of a
-/// client to `smtpd`. `OLD` is for a client that passed before, the third word
-/// for one that the administrator lets pass.
+/// client to `smtpd`. `OLD`: the client has passed before. `ALLOWLISTED`, or
+/// `WHITELISTED` before Postfix 3.6: the administrator's access list permits it.
 pub(super) fn handed_over(message: &[u8]) -> Option<(IpAddr, u16)> {
     let words: [&[u8]; 4] = [b"PASS NEW ", b"PASS OLD ", b"ALLOWLISTED ", b"WHITELISTED "];
     let peer = words

@@ -16,7 +16,8 @@ const PARSER: DateTimeParser = DateTimeParser::new();
 /// <https://cr.yp.to/libtai/tai64.html>.
 const TAI64_OF_1970: u64 = (1 << 62) + 10;
 
-/// 29 February may be up to eight years away (1896-1904, 2096-2104).
+/// How many years back the year of a stamp is searched. 29 February may be eight
+/// years ago (1896-1904, 2096-2104).
 const LEAP_YEARS: i16 = 8;
 
 impl Stamp<'_> {
@@ -61,8 +62,8 @@ impl Stamp<'_> {
 }
 
 /// The time of a civil date. If the zone repeats the hour in autumn, the
-/// occurrence nearer to `now` is taken: with the first one, every line of the
-/// second hour would be stale.
+/// occurrence nearer to `now` is taken. The first occurrence would make every line
+/// of the second hour an hour too old.
 fn nearest(civil: DateTime, zone: &TimeZone, now: Timestamp) -> Option<Timestamp> {
     let times = zone.to_ambiguous_timestamp(civil);
     [times.earlier(), times.later()]
@@ -88,7 +89,7 @@ fn clock(time: &[u8]) -> Option<Time> {
     Time::new(hour?, minute?, second?.min(59), 0).ok()
 }
 
-/// The date without a year that is at most a day after `now`.
+/// The latest date with this month and day that is at most a day after `now`.
 fn latest(month: i8, day: i8, time: Time, now: DateTime) -> Option<DateTime> {
     let limit = now.checked_add(Span::new().days(1)).ok()?;
     (now.year() - LEAP_YEARS..=now.year() + 1)

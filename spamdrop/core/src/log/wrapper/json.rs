@@ -5,15 +5,16 @@
 //! {"timestamp":"…","host":"mx1","syslog-tag":"prog[811]:","message":"…"}   a template of rsyslog
 //! ```
 //!
-//! Only a flat object is read, and only as a whole: text behind it, or a second
-//! key for the same part, shows that its writer did not escape a sender's words.
+//! Only a flat object is read, and it must be the whole line. Text behind the
+//! object, or a second key for the same part of the line, shows that the writer
+//! did not escape a sender's words.
 
 use std::borrow::Cow;
 
 use super::Unwrapped;
 use crate::log::stamp::Stamp;
 
-/// The keys of each part, by the program that writes them.
+/// The keys for a whole line. The constants below have those for its parts.
 const LOG: &[&str] = &["log"];
 const TIME: &[&str] = &["time", "timestamp", "@timestamp", "timereported"];
 const HOST: &[&str] = &["host", "hostname", "sysloghost", "fromhost"];
@@ -30,7 +31,7 @@ const MESSAGE: &[&str] = &["message", "msg"];
 /// A string without its escapes.
 type Text<'line> = Cow<'line, [u8]>;
 
-/// A part's value: `Some` once its key was read.
+/// The values of an object. A value is `Some` once its key was read.
 #[derive(Default)]
 struct JsonParts<'line> {
     log: Option<Text<'line>>,
@@ -40,7 +41,8 @@ struct JsonParts<'line> {
     message: Option<Text<'line>>,
 }
 
-/// The line in an object; `None` if it has none, or not certainly.
+/// The log line in a JSON object. `None` if the object has no log line, or one
+/// that may be forged.
 pub(super) fn unwrap(line: &[u8]) -> Option<Unwrapped<'_>> {
     let parts = JsonParts::read(line)?;
     match &parts.log {
@@ -89,7 +91,7 @@ impl<'line> JsonParts<'line> {
         }
     }
 
-    /// A line that a container wrote.
+    /// The line that a container wrote, from the object of a container engine.
     fn of_engine(self) -> Option<Unwrapped<'line>> {
         if self.message.is_some() || self.tag.is_some() {
             return None;
@@ -128,8 +130,8 @@ fn blank(bytes: &[u8]) -> &[u8] {
     bytes.trim_ascii_start()
 }
 
-/// Removes the line's end, and makes a blank of each other newline, so that it
-/// starts no line.
+/// Removes the line's end, and replaces each other newline by a blank, so that
+/// the text after it does not become a line.
 fn one_line(mut text: Vec<u8>) -> Vec<u8> {
     let end = text.strip_suffix(b"\n").unwrap_or(&text);
     let length = end.strip_suffix(b"\r").unwrap_or(end).len();
@@ -139,7 +141,8 @@ fn one_line(mut text: Vec<u8>) -> Vec<u8> {
     text
 }
 
-/// Skips a value. Only a string has a value; another kind's is `None`.
+/// Splits off a value; returns its text and the rest. The text is `None` if the
+/// value is not a string.
 fn value(bytes: &[u8]) -> Option<(Option<Text<'_>>, &[u8])> {
     match bytes.first()? {
         b'"' => string(bytes).map(|(text, rest)| (Some(text), rest)),
@@ -167,7 +170,8 @@ fn skip_object(bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// Parses a string, and the rest after it. One without escapes is borrowed.
+/// Parses a string; returns it and the rest. A string without escapes is
+/// borrowed.
 fn string(bytes: &[u8]) -> Option<(Text<'_>, &[u8])> {
     let inside = bytes.strip_prefix(b"\"")?;
     let end = memchr::memchr2(b'"', b'\\', inside)?;

@@ -2,7 +2,7 @@ use std::net::Ipv4Addr;
 
 use super::*;
 
-const fn at(seconds: u64) -> Duration {
+const fn moment(seconds: u64) -> Duration {
     Duration::from_secs(1_000_000 + seconds)
 }
 
@@ -14,11 +14,11 @@ fn v4(bits: u32) -> IpAddr {
 fn rate_trips_above_the_limit() {
     let mut ceiling = Ceiling::new(10);
     for _ in 0..10 {
-        assert!(ceiling.admits(true, at(0)));
+        assert!(ceiling.admits(true, moment(0)));
     }
-    assert!(!ceiling.admits(true, at(59)));
+    assert!(!ceiling.admits(true, moment(59)));
     assert_eq!(
-        ceiling.trip(at(59)),
+        ceiling.trip(moment(59)),
         Some(Trip::Rate {
             offences: 11,
             limit: 10
@@ -30,23 +30,23 @@ fn rate_trips_above_the_limit() {
 fn listed_addresses_are_not_new() {
     let mut ceiling = Ceiling::new(10);
     for _ in 0..1000 {
-        assert!(ceiling.admits(false, at(0)));
+        assert!(ceiling.admits(false, moment(0)));
     }
 }
 
 #[test]
 fn rate_recovers_when_the_last_minute_is_under_the_limit() {
     let mut ceiling = Ceiling::new(10);
-    ceiling.admits(true, at(0));
-    ceiling.admits(true, at(1));
+    ceiling.admits(true, moment(0));
+    ceiling.admits(true, moment(1));
     for _ in 0..9 {
-        ceiling.admits(true, at(30));
+        ceiling.admits(true, moment(30));
     }
-    assert!(ceiling.trip(at(59)).is_some());
+    assert!(ceiling.trip(moment(59)).is_some());
     // Ten are left, which is not below the limit.
-    assert!(ceiling.trip(at(60)).is_some());
-    assert!(ceiling.trip(at(61)).is_none());
-    assert!(ceiling.admits(true, at(61)));
+    assert!(ceiling.trip(moment(60)).is_some());
+    assert!(ceiling.trip(moment(61)).is_none());
+    assert!(ceiling.admits(true, moment(61)));
 }
 
 #[test]
@@ -54,26 +54,30 @@ fn rate_stays_tripped_while_offences_go_on() {
     let mut ceiling = Ceiling::new(60);
     for second in 0..600 {
         for _ in 0..2 {
-            ceiling.admits(true, at(second));
+            ceiling.admits(true, moment(second));
         }
-        assert_eq!(ceiling.trip(at(second)).is_some(), second >= 30, "{second}");
+        assert_eq!(
+            ceiling.trip(moment(second)).is_some(),
+            second >= 30,
+            "{second}"
+        );
     }
 }
 
 #[test]
 fn a_long_silence_empties_the_minute() {
     let mut ceiling = Ceiling::new(1);
-    ceiling.admits(true, at(0));
-    ceiling.admits(true, at(0));
-    assert!(ceiling.trip(at(0)).is_some());
-    assert!(ceiling.trip(at(1_000_000_000)).is_none());
+    ceiling.admits(true, moment(0));
+    ceiling.admits(true, moment(0));
+    assert!(ceiling.trip(moment(0)).is_some());
+    assert!(ceiling.trip(moment(1_000_000_000)).is_none());
 }
 
 fn with_known(sources: u32) -> Ceiling {
     let mut ceiling = Ceiling::new(6000);
     for n in 0..sources {
-        ceiling.know(v4(n), Since::Before, at(0));
-        ceiling.accepted(v4(n), Duration::ZERO, at(0));
+        ceiling.know(v4(n), Since::Before, moment(0));
+        ceiling.accepted(v4(n), Duration::ZERO, moment(0));
     }
     ceiling
 }
@@ -82,13 +86,13 @@ fn with_known(sources: u32) -> Ceiling {
 fn share_trips_at_five_sources_and_a_fifth() {
     let mut ceiling = with_known(25);
     for n in 0..4 {
-        ceiling.refused(v4(n), at(1));
+        ceiling.refused(v4(n), moment(1));
     }
-    assert!(ceiling.admits(true, at(1)));
-    ceiling.refused(v4(4), at(1));
-    assert!(!ceiling.admits(true, at(1)));
+    assert!(ceiling.admits(true, moment(1)));
+    ceiling.refused(v4(4), moment(1));
+    assert!(!ceiling.admits(true, moment(1)));
     assert_eq!(
-        ceiling.trip(at(1)),
+        ceiling.trip(moment(1)),
         Some(Trip::Share {
             refused: 5,
             known: 25
@@ -100,18 +104,18 @@ fn share_trips_at_five_sources_and_a_fifth() {
 fn share_needs_five_sources() {
     let mut ceiling = with_known(4);
     for n in 0..4 {
-        ceiling.refused(v4(n), at(1));
+        ceiling.refused(v4(n), moment(1));
     }
-    assert!(ceiling.admits(true, at(1)));
+    assert!(ceiling.admits(true, moment(1)));
 }
 
 #[test]
 fn share_needs_a_fifth() {
     let mut ceiling = with_known(26);
     for n in 0..5 {
-        ceiling.refused(v4(n), at(1));
+        ceiling.refused(v4(n), moment(1));
     }
-    assert!(ceiling.admits(true, at(1)));
+    assert!(ceiling.admits(true, moment(1)));
 }
 
 /// Each bot has a mail accepted before a blocklist lists it.
@@ -120,11 +124,11 @@ fn bots_do_not_trip_the_share() {
     for bots in [5, 50, 200] {
         let mut ceiling = with_known(20);
         for bot in 1000..1000 + bots {
-            ceiling.accepted(v4(bot), Duration::ZERO, at(1));
+            ceiling.accepted(v4(bot), Duration::ZERO, moment(1));
         }
         for bot in 1000..1000 + bots {
-            ceiling.refused(v4(bot), at(60));
-            assert!(ceiling.admits(true, at(60)), "{bots}");
+            ceiling.refused(v4(bot), moment(60));
+            assert!(ceiling.admits(true, moment(60)), "{bots}");
         }
     }
 }
@@ -133,45 +137,45 @@ fn bots_do_not_trip_the_share() {
 fn a_reset_ends_both_trips() {
     let mut ceiling = with_known(5);
     for n in 0..5 {
-        ceiling.refused(v4(n), at(1));
+        ceiling.refused(v4(n), moment(1));
     }
-    assert!(ceiling.trip(at(1)).is_some());
+    assert!(ceiling.trip(moment(1)).is_some());
     ceiling.reset();
-    assert!(!ceiling.is_tripped() && ceiling.trip(at(1)).is_none());
+    assert!(!ceiling.is_tripped() && ceiling.trip(moment(1)).is_none());
     let mut ceiling = Ceiling::new(1);
-    ceiling.admits(true, at(0));
-    assert!(!ceiling.admits(true, at(0)));
+    ceiling.admits(true, moment(0));
+    assert!(!ceiling.admits(true, moment(0)));
     ceiling.reset();
-    assert!(ceiling.admits(true, at(0)));
-    assert!(!ceiling.admits(true, at(0)));
+    assert!(ceiling.admits(true, moment(0)));
+    assert!(!ceiling.admits(true, moment(0)));
 }
 
 #[test]
 fn share_recovers_under_half_of_the_bar() {
     let mut ceiling = with_known(100);
     for n in 0..20 {
-        ceiling.refused(v4(n), at(1));
+        ceiling.refused(v4(n), moment(1));
     }
-    assert!(ceiling.trip(at(1)).is_some());
+    assert!(ceiling.trip(moment(1)).is_some());
     for n in 0..10 {
-        ceiling.accepted(v4(n), Duration::ZERO, at(2));
+        ceiling.accepted(v4(n), Duration::ZERO, moment(2));
     }
-    assert!(ceiling.trip(at(2)).is_some());
-    ceiling.accepted(v4(10), Duration::ZERO, at(3));
-    assert!(ceiling.trip(at(3)).is_none());
+    assert!(ceiling.trip(moment(2)).is_some());
+    ceiling.accepted(v4(10), Duration::ZERO, moment(3));
+    assert!(ceiling.trip(moment(3)).is_none());
     // After recovery, the full limit applies again.
-    ceiling.refused(v4(10), at(4));
-    assert!(ceiling.trip(at(4)).is_none());
+    ceiling.refused(v4(10), moment(4));
+    assert!(ceiling.trip(moment(4)).is_none());
 }
 
 #[test]
 fn share_recovers_when_the_refused_are_forgotten() {
     let mut ceiling = with_known(10);
     for n in 0..10 {
-        ceiling.refused(v4(n), at(1));
+        ceiling.refused(v4(n), moment(1));
     }
-    assert!(ceiling.trip(at(23 * 3600)).is_some());
-    assert!(ceiling.trip(at(24 * 3600 + 60)).is_none());
+    assert!(ceiling.trip(moment(23 * 3600)).is_some());
+    assert!(ceiling.trip(moment(24 * 3600 + 60)).is_none());
 }
 
 #[test]
@@ -182,7 +186,7 @@ fn trip_reads_as_a_sentence() {
     };
     assert_eq!(
         rate.to_string(),
-        "6001 offences by new addresses in the last minute, of at most 6000"
+        "6001 offences by new addresses in the last minute, limit 6000"
     );
     let share = Trip::Share {
         refused: 5,

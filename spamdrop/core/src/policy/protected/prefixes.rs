@@ -16,7 +16,7 @@ pub(super) struct Prefixes {
 }
 
 impl Prefixes {
-    /// Of two reasons for a prefix, the first counts.
+    /// If a prefix has two reasons, the first counts.
     pub(super) fn new(nets: impl IntoIterator<Item = (IpNet, Protection)>) -> Self {
         let mut all = BTreeMap::new();
         for (net, reason) in nets {

@@ -25,7 +25,7 @@ struct Log {
 }
 
 impl Log {
-    fn line(&mut self, second: u64, program: &str, message: &str) {
+    fn write_line(&mut self, second: u64, program: &str, message: &str) {
         let stamp = Timestamp::try_from(moment(second * 1000).wall).unwrap();
         self.text
             .push_str(&format!("{stamp} mx1 {program}: {message}\n"));
@@ -36,7 +36,7 @@ impl Log {
             "error,relay=::ffff:{addr},port=4000,from=<a@example.net>,to=<b@example.com>: \
              511 Blacklisted by dnsbl.example"
         );
-        self.line(second, "courieresmtpd", &message);
+        self.write_line(second, "courieresmtpd", &message);
     }
 
     fn accept(&mut self, second: u64, addr: Ipv4Addr) {
@@ -45,7 +45,7 @@ impl Log {
             "newmsg,id={:08X}.6561A3AE.00006A21: dns; mail (mail.example.org [::ffff:{addr}])",
             self.message
         );
-        self.line(second, "courierd", &message);
+        self.write_line(second, "courierd", &message);
     }
 
     fn replay(&self) -> Outcome {

@@ -55,7 +55,7 @@ fn by_the_book(facts: &[Fact], now: u64) -> bool {
 }
 
 fn recipient(number: u8) -> Recipient {
-    Recipient::of(Some(&[number]))
+    Recipient::from_mailbox(Some(&[number]))
 }
 
 fn record(fact: &Fact) -> Record {

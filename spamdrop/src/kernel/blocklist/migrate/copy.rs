@@ -1,4 +1,4 @@
-//! Copies maps of an older version, whose keys are the same.
+//! Copies maps of an older version whose keys are the same as in this version.
 
 use std::path::Path;
 

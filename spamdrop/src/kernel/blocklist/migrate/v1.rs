@@ -3,8 +3,8 @@
 //!
 //! Not copied: the gate, which the daemon writes five times a second and which
 //! is open until then; the responder's sockets; look-up requests; SYNs seen in
-//! a flood, and their number; when a class may have its next exception; the
-//! drops of the last second, except their hits.
+//! a flood, and their number; the time of each class's next starvation admit; the
+//! cached drops of the last second, except their hits.
 
 mod layout;
 
@@ -91,7 +91,7 @@ fn copy_entries(from: &Path, to: &BpfHashMap<MapData, [u8; 4], entry::Entry>) ->
     .context("cannot copy blocked4")
 }
 
-/// The hits that are not yet counted in the entries.
+/// The hits that are cached and not yet counted in the entries, by source.
 fn uncounted_hits(from: &Path) -> Result<HashMap<[u8; 4], u32>> {
     let settings: Array<_, Settings> = typed(data(from, names::SETTINGS)?, Map::Array)?;
     let generation = settings

@@ -1,7 +1,7 @@
-//! Layouts v2 and v3: those of this version, but the recent drops had slots of two words,
-//! and the settings the number of an epoch and the length of a tick. Their types are
-//! therefore those of this version. A type that changes must be copied to this module
-//! first.
+//! Layouts v2 and v3. They differ from this version's layout only in the recent drops, and
+//! in two settings: `epoch` was a serial number, `unit_ns` the length of a tick. So this
+//! module uses the types of this version. Before one of these types changes, copy it to
+//! this module.
 //!
 //! Not copied: everything that v1 does not copy, and the hits and slides that are not in
 //! the entries yet.
@@ -26,8 +26,8 @@ use crate::kernel::ticks;
 
 /// The pinned maps of layout v2.
 const MAPS: [MapSpec; abi::MAPS.len()] = with_lines(16_384);
-/// Those of layout v3, whose number of recent drops was a quarter of `capacity4`, here of
-/// the default.
+/// The pinned maps of layout v3. Its number of lines was a quarter of `capacity4`; this is
+/// the number for the default `capacity4`.
 const MAPS_3: [MapSpec; abi::MAPS.len()] = with_lines(65_536);
 
 const fn with_lines(lines: u32) -> [MapSpec; abi::MAPS.len()] {
@@ -36,7 +36,7 @@ const fn with_lines(lines: u32) -> [MapSpec; abi::MAPS.len()] {
     maps
 }
 
-/// The index of the recent drops.
+/// The index of the recent drops in [`abi::MAPS`].
 const RECENT_DROPS: usize = 3;
 
 /// The description of version 2.
@@ -58,7 +58,7 @@ fn copy(from: &Path, new: &mut NewMaps) -> Result<()> {
     let to = &mut new.blocklist;
     let old: Array<_, Settings> = typed(data(from, names::SETTINGS)?, Map::Array)?;
     let mut settings = old.get(&0, 0).context("cannot read settings")?;
-    // They were the number of the epoch and the length of a tick.
+    // In the old layout, these two were a serial number and the length of a tick.
     (settings.epoch, settings.unit_ns) = (0, ticks::unit_ns());
     to.change_settings(|new| *new = settings)?;
     let lru = Map::LruHashMap;

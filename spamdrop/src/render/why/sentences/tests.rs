@@ -57,7 +57,7 @@ fn gate(mode: &'static str) -> GatePlace {
 fn written(one: &Explanation<'_>) -> String {
     let mut out = Vec::new();
     let all = std::slice::from_ref(one);
-    text(&mut out, Style::Plain, all, &TimeZone::UTC).unwrap();
+    write_text(&mut out, Style::Plain, all, &TimeZone::UTC).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -164,12 +164,12 @@ fn a_known_or_allowed_sender_never_waits() {
         (
             "own",
             true,
-            " 192.0.2.0/24 is allowed without the allowlist (own).\n",
+            " 192.0.2.0/24 is protected automatically (own).\n",
         ),
         (
             "own",
             false,
-            "\n  192.0.2.0/24 is allowed without the allowlist (own), but the filter does not have it yet; `spamdrop reload` applies it, or the daemon's next start.\n",
+            "\n  192.0.2.0/24 is protected automatically (own), but the filter does not have it yet; `spamdrop reload` applies it, or the daemon's next start.\n",
         ),
     ] {
         let net = "192.0.2.0/24".parse().unwrap();
@@ -342,7 +342,7 @@ fn the_end_of_the_last_block_is_told_as_far_as_it_is_known() {
     assert_eq!(
         told(BlockEnd::AtLatest(at)),
         format!(
-            "Its last block by the log ended at {time} at the latest by today's `hard_limit`; the end is not known."
+            "Its last block by the log ended at {time} at the latest, by the present `hard_limit`; its exact end is not known."
         )
     );
 }

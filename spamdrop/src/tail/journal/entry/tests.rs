@@ -27,7 +27,7 @@ fn parse(fields: &Value) -> Option<Entry> {
     Entry::parse(entry.to_string().as_bytes())
 }
 
-fn line(fields: Value) -> Result<String, Unfit> {
+fn parse_line(fields: Value) -> Result<String, Unfit> {
     let line = parse(&fields).unwrap().line?;
     Ok(String::from_utf8_lossy(&line).into_owned())
 }
@@ -93,15 +93,15 @@ fn a_newline_starts_no_line() {
 }
 
 fn line_of(message: &str) -> String {
-    line(json!({"MESSAGE": message})).unwrap()
+    parse_line(json!({"MESSAGE": message})).unwrap()
 }
 
 #[test]
 fn what_journalctl_leaves_out_is_too_long() {
-    assert_eq!(line(json!({"MESSAGE": null})), Err(Unfit::TooLong));
+    assert_eq!(parse_line(json!({"MESSAGE": null})), Err(Unfit::TooLong));
     let (long, name) = ("m".repeat(4096), "i".repeat(4096));
     let fields = json!({"MESSAGE": long, "SYSLOG_IDENTIFIER": name});
-    assert_eq!(line(fields), Err(Unfit::TooLong));
+    assert_eq!(parse_line(fields), Err(Unfit::TooLong));
 }
 
 #[test]
@@ -122,7 +122,11 @@ fn what_syslog_does_not_write_is_unfit() {
         json!({"SYSLOG_IDENTIFIER": "courieresmtpd\u{a0}"}),
         json!({"__REALTIME_TIMESTAMP": "18446744073709551615"}),
     ] {
-        assert_eq!(line(fields.clone()), Err(Unfit::NotSyslog), "{fields}");
+        assert_eq!(
+            parse_line(fields.clone()),
+            Err(Unfit::NotSyslog),
+            "{fields}"
+        );
     }
     let bare = br#"{"__CURSOR":"s=1","__REALTIME_TIMESTAMP":"1"}"#;
     assert_eq!(Entry::parse(bare).unwrap().line, Err(Unfit::NotSyslog));
@@ -136,7 +140,7 @@ fn odd_hosts_and_process_ids_are_left_out() {
         (json!(["a", "b"]), json!("x y"), "- courieresmtpd: "),
         (json!("h"), json!("7]x["), "h courieresmtpd: "),
     ] {
-        let line = line(json!({"_HOSTNAME": host, "_PID": pid})).unwrap();
+        let line = parse_line(json!({"_HOSTNAME": host, "_PID": pid})).unwrap();
         let rest = line.split_once("+00:00 ").unwrap().1;
         assert!(rest.starts_with(start), "{line}");
     }

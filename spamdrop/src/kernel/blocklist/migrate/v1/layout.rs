@@ -54,9 +54,9 @@ const fn trie<K, V>(name: &'static str) -> MapSpec {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Entry {
-    /// In nanoseconds.
+    /// The expiry, in nanoseconds of `CLOCK_MONOTONIC`.
     pub expires: u64,
-    /// Unix seconds; 0: no limit.
+    /// As in the current layout: seconds of `CLOCK_MONOTONIC`; 0: no limit.
     pub hard_until_s: u32,
     /// Seconds; 0: a hit does not extend the entry.
     pub ttl_s: u32,
@@ -92,7 +92,7 @@ pub struct AllowEntry {
 pub struct Origin {
     /// When it was first blocked.
     pub first_unix_s: u64,
-    /// The last offence, in nanoseconds.
+    /// The time of the last offence, in nanoseconds of `CLOCK_MONOTONIC`.
     pub offence: u64,
     /// Offences since the first block.
     pub offences: u32,
@@ -108,9 +108,9 @@ pub struct Origin {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Hot {
-    /// In ticks.
+    /// The end of the drop's validity, in ticks.
     pub until: u64,
-    /// Four bytes of an address.
+    /// The IPv4 address, its bytes in memory order.
     pub source: u32,
     /// The epoch of the settings when the source was dropped.
     pub generation: u16,
@@ -153,7 +153,7 @@ pub struct Passage {
     pub floored: u64,
     /// Refused SYNs by class.
     pub refused: [u64; 3],
-    /// First SYNs in a flood.
+    /// SYNs in a flood that were the first of their connection.
     pub unrepeated: u64,
     /// Time of the next starvation admit of each class, in nanoseconds.
     pub floors: [u64; 3],
@@ -163,7 +163,7 @@ pub struct Passage {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Verdict {
-    /// In nanoseconds.
+    /// The last nanosecond of `CLOCK_MONOTONIC` at which the verdict is valid.
     pub until: u64,
     /// As in the current layout.
     pub host: u64,

@@ -14,9 +14,10 @@ use super::inquiry::Findings;
 pub struct Answer {
     /// The source.
     pub addr: IpAddr,
-    /// Its standing; `None`: a look-up failed, so there is no verdict.
+    /// The verdict; `None`: there is none, because a zone failed, was not queried or defers,
+    /// or because it is uncertain what the mail server does.
     pub standing: Option<Standing>,
-    /// The zone that lists it, as an index of `Zones::rules`.
+    /// The zone that lists the source, as an index of `Zones::rules`; 0 if none does.
     pub zone: u32,
     /// The reply text for a listed source, without the reply code.
     pub text: Option<Box<str>>,
@@ -26,7 +27,8 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Without a zone that can reject, "unlisted" carries no information.
+    /// `can_list`: whether a zone can reject. Without one, "unlisted" carries no
+    /// information, so there is no verdict unless the host's name is confirmed.
     pub(super) fn new(addr: IpAddr, findings: &Findings, can_list: bool) -> Self {
         let zone = match findings.decision.outcome {
             Outcome::Listed(index) => u32::try_from(index).unwrap_or_default(),
@@ -38,7 +40,7 @@ impl Answer {
                 .standing()
                 .filter(|standing| can_list || *standing == Standing::Confirmed),
             zone,
-            text: findings.text().map(Into::into),
+            text: findings.rejection_text().map(Into::into),
             ttl: findings.decision.ttl,
         }
     }

@@ -26,13 +26,11 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 const LONGEST: usize = 16 * 1024;
 
 /// Warnings about `answer`. If the mail server's settings do not tell whether the
-/// server offers AUTH, this connects to the server, which takes up to four
-/// seconds.
+/// server offers AUTH, this asks the server on port 25, for at most `TIMEOUT`.
 ///
 /// # Errors
 ///
-/// The port of the responder offers AUTH ([`Exit::Config`]), or Courier's file
-/// cannot be read.
+/// Port 25 offers AUTH ([`Exit::Config`]), or Courier's `esmtpd` cannot be read.
 pub async fn answer(config: &Config) -> Result<Vec<Warning>> {
     let mut warnings = Vec::new();
     if config.answer == Answer::Off {
@@ -45,7 +43,7 @@ pub async fn answer(config: &Config) -> Result<Vec<Warning>> {
     let auth = auth_setting(config)?;
     if !config.ports.contains(&SMTP_PORT) {
         warn(format!(
-            "port {SMTP_PORT} is not among `ports`, so nobody is answered"
+            "port {SMTP_PORT} is not among `ports`, so the responder answers nobody"
         ));
     }
     match auth {
@@ -65,7 +63,8 @@ pub async fn answer(config: &Config) -> Result<Vec<Warning>> {
     Ok(warnings)
 }
 
-/// The mail server's settings of AUTH.
+/// Whether the mail server's settings offer AUTH; `Unknown` with the reason, if they do
+/// not tell.
 fn auth_setting(config: &Config) -> Result<AuthSetting> {
     let server = match config.main_server() {
         Some(MailServer::Courier) => {
@@ -93,7 +92,7 @@ fn auth_setting(config: &Config) -> Result<AuthSetting> {
 
 fn refused(source: &str) -> anyhow::Error {
     let message = format!(
-        "`answer = \"on\"`, but port {SMTP_PORT} offers AUTH ({source}): a listed sender who can log in must reach the mail server. Offer it on port 587 alone, or set `answer = \"off\"`"
+        "`answer = \"on\"`, but port {SMTP_PORT} offers AUTH ({source}): a listed sender who can log in must reach the mail server. Offer AUTH on port 587 alone, or set `answer = \"off\"`"
     );
     Failure::new(Exit::Config, message)
 }

@@ -1,4 +1,4 @@
-//! The table of wordings: `wordings.txt` beside this file.
+//! The table of reply patterns: `reply_patterns.txt` beside this file.
 
 use std::sync::LazyLock;
 
@@ -6,13 +6,14 @@ use regex::bytes::Regex;
 
 use super::grammar::expression;
 
-const TABLE: &str = include_str!("wordings.txt");
+const TABLE: &str = include_str!("reply_patterns.txt");
 
-/// All wordings, compiled. All but `hint` match text in lower case.
-pub(super) static WORDINGS: LazyLock<Wordings> = LazyLock::new(|| Wordings::of(lines()));
+/// All patterns, compiled. All but `hint` match text in lower case.
+pub(super) static REPLY_PATTERNS: LazyLock<ReplyPatterns> =
+    LazyLock::new(|| ReplyPatterns::from_lines(lines()));
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum WordingKind {
+enum ReplyPatternKind {
     Label,
     List,
     Some,
@@ -23,16 +24,16 @@ enum WordingKind {
 
 /// A line of the table.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wording {
-    kind: WordingKind,
+pub(super) struct ReplyPattern {
+    kind: ReplyPatternKind,
     pattern: &'static str,
     #[cfg_attr(not(test), expect(dead_code, reason = "for the test of each line"))]
     example: &'static str,
 }
 
-/// The wordings of each kind.
+/// The patterns of each kind.
 #[derive(Debug)]
-pub(super) struct Wordings {
+pub(super) struct ReplyPatterns {
     /// Names a DNS blocklist.
     pub(super) list: Regex,
     /// Mentions some list, which may list something other than hosts.
@@ -41,16 +42,16 @@ pub(super) struct Wordings {
     pub(super) page: Regex,
     /// Mentions an allow-list, a delay, or that something is not listed.
     pub(super) not: Regex,
-    /// Mentions other data that is looked up in a list.
+    /// Mentions something other than the peer that a list can hold, such as a sender.
     pub(super) other: Regex,
-    /// A name for the peer.
+    /// Means the peer, although it has a word of [`Self::other`].
     pub(super) peer: Regex,
     /// A prefilter: it matches every text that could name a list, and others.
     pub(super) hint: Regex,
 }
 
-impl Wordings {
-    pub(super) fn of(lines: impl Iterator<Item = Wording>) -> Self {
+impl ReplyPatterns {
+    pub(super) fn from_lines(lines: impl Iterator<Item = ReplyPattern>) -> Self {
         let lines: Vec<_> = lines.collect();
         let any = |kind| {
             let of_kind = lines.iter().filter(|line| line.kind == kind);
@@ -61,7 +62,7 @@ impl Wordings {
             }
             patterns.join("|")
         };
-        let label = format!(r"\b(?:{})\b", any(WordingKind::Label));
+        let label = format!(r"\b(?:{})\b", any(ReplyPatternKind::Label));
         let compile = |kind| {
             let pattern = any(kind)
                 .replace("LABEL", &format!("[a-z0-9.-]*{label}"))
@@ -70,12 +71,12 @@ impl Wordings {
             expression(&pattern)
         };
         Self {
-            list: compile(WordingKind::List),
-            some: compile(WordingKind::Some),
+            list: compile(ReplyPatternKind::List),
+            some: compile(ReplyPatternKind::Some),
             page: expression(&format!(r"\bhttps?://[^ ]*{label}[^ ]*")),
-            not: compile(WordingKind::Not),
-            other: compile(WordingKind::Other),
-            peer: compile(WordingKind::Peer),
+            not: compile(ReplyPatternKind::Not),
+            other: compile(ReplyPatternKind::Other),
+            peer: compile(ReplyPatternKind::Peer),
             hint: expression(&format!(
                 r"(?i){label}|\bdns-?bl|\b(?:black|block|deny)[ -]?list|\bblackhole|listet\b|\blisted\b|\bblocked\b|\b(?:sperrliste|liste noire|lista negra)\b|\bhttps?://[^ ]*[0-9]+\.[0-9]+\.[0-9]+\.[0-9]"
             )),
@@ -83,14 +84,15 @@ impl Wordings {
     }
 }
 
-/// The lines of the table. A test reads each.
-pub(super) fn lines() -> impl Iterator<Item = Wording> {
+/// The lines of the table. An invalid line is left out; a test makes sure that
+/// there is none.
+pub(super) fn lines() -> impl Iterator<Item = ReplyPattern> {
     let lines = TABLE
         .lines()
         .filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.filter_map(|line| {
         let mut parts = line.split(" ;; ");
-        Some(Wording {
+        Some(ReplyPattern {
             kind: kind(parts.next()?)?,
             pattern: parts.next()?,
             example: parts.next()?,
@@ -98,14 +100,14 @@ pub(super) fn lines() -> impl Iterator<Item = Wording> {
     })
 }
 
-fn kind(name: &str) -> Option<WordingKind> {
+fn kind(name: &str) -> Option<ReplyPatternKind> {
     Some(match name {
-        "label" => WordingKind::Label,
-        "list" => WordingKind::List,
-        "some" => WordingKind::Some,
-        "not" => WordingKind::Not,
-        "other" => WordingKind::Other,
-        "peer" => WordingKind::Peer,
+        "label" => ReplyPatternKind::Label,
+        "list" => ReplyPatternKind::List,
+        "some" => ReplyPatternKind::Some,
+        "not" => ReplyPatternKind::Not,
+        "other" => ReplyPatternKind::Other,
+        "peer" => ReplyPatternKind::Peer,
         _ => return None,
     })
 }
@@ -117,9 +119,9 @@ mod tests {
     use super::*;
     use crate::log::listing_text::says_listed_by;
 
-    fn is_taken(wordings: &Wordings, text: &str) -> bool {
+    fn is_taken(patterns: &ReplyPatterns, text: &str) -> bool {
         let addr = IpAddr::from([192, 0, 2, 1]);
-        says_listed_by(wordings, text.as_bytes(), addr, b"", b"").is_ok()
+        says_listed_by(patterns, text.as_bytes(), addr, b"", b"").is_ok()
     }
 
     #[test]
@@ -127,9 +129,9 @@ mod tests {
         let mut wrong = Vec::new();
         for (index, line) in lines().enumerate() {
             let all_others = lines().enumerate().filter(|(other, _)| *other != index);
-            let without = Wordings::of(all_others.map(|(_, line)| line));
-            let is_for = !matches!(line.kind, WordingKind::Not | WordingKind::Other);
-            if is_taken(&WORDINGS, line.example) != is_for {
+            let without = ReplyPatterns::from_lines(all_others.map(|(_, line)| line));
+            let is_for = !matches!(line.kind, ReplyPatternKind::Not | ReplyPatternKind::Other);
+            if is_taken(&REPLY_PATTERNS, line.example) != is_for {
                 wrong.push(format!("with {line:?}"));
             }
             if is_taken(&without, line.example) == is_for {

@@ -1,0 +1,60 @@
+//! The path of the configuration among the words of a command line.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+
+/// The words of a command line without the flag `-c` or `--config` and its value, and the
+/// path that this value gives. The line need not be complete. In a line that clap accepts,
+/// a word that begins with `-c` is always this flag.
+pub fn without_config(words: impl Iterator<Item = OsString>) -> (Vec<OsString>, Option<PathBuf>) {
+    let (mut words, mut others, mut path) = (words, Vec::new(), None);
+    while let Some(word) = words.next() {
+        match value(&word) {
+            None => others.push(word),
+            Some(b"") => path = words.next().map(PathBuf::from),
+            Some(value) => path = Some(OsStr::from_bytes(value).into()),
+        }
+    }
+    (others, path)
+}
+
+/// The value of the flag, if `word` is `-c` or `--config`; empty if the value is the next
+/// word. `None`: `word` is not this flag.
+fn value(word: &OsStr) -> Option<&[u8]> {
+    let bytes = word.as_bytes();
+    if let Some(rest) = bytes.strip_prefix(b"-c") {
+        return Some(rest.strip_prefix(b"=").unwrap_or(rest));
+    }
+    match bytes.strip_prefix(b"--config")? {
+        b"" => Some(b""),
+        rest => rest.strip_prefix(b"="),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_is_found_in_each_form_and_the_other_words_stay() {
+        for line in [
+            "-c a.toml add 192.0.2.1",
+            "-ca.toml add 192.0.2.1",
+            "-c=a.toml add 192.0.2.1",
+            "add 192.0.2.1 --config a.toml",
+            "add --config=a.toml 192.0.2.1",
+        ] {
+            let (others, path) = without_config(line.split(' ').map(OsString::from));
+            assert_eq!(path, Some("a.toml".into()), "{line}");
+            assert_eq!(others, ["add", "192.0.2.1"], "{line}");
+        }
+        let others = ["config", "--configure", "check"].map(OsString::from);
+        assert_eq!(
+            without_config(others.clone().into_iter()),
+            (others.to_vec(), None)
+        );
+        let cut = ["add", "--config"].map(OsString::from);
+        assert_eq!(without_config(cut.into_iter()), (vec!["add".into()], None));
+    }
+}
