@@ -232,7 +232,7 @@ fn what_is_allowed_passes_and_cannot_be_blocked() {
             .unwrap(),
         "allowed 2 prefixes\n\
          2001:db8:64::/64 is no longer blocked as a whole: 2001:db8:64::9 stays blocked\n\
-         removed 2 entries in the allowed prefixes\n"
+         unblocked 2 entries in the given prefixes\n"
     );
     assert_eq!(
         site.listed().unwrap(),

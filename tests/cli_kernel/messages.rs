@@ -311,7 +311,7 @@ fn the_names_of_other_programs_are_understood() {
         (&["ls", "-j"], "[\n]\n"),
         (
             &["whitelist", "add", "100.64.0.1"],
-            "allowed 1 prefix\nremoved 0 entries in the allowed prefixes\n",
+            "allowed 1 prefix\nunblocked 0 entries in the given prefixes\n",
         ),
         (
             &["whitelist", "rm", "100.64.0.1"],

@@ -111,7 +111,7 @@ fn a_blocked_64_becomes_its_offenders_when_an_address_of_it_is_allowed() {
         format!(
             "allowed 1 prefix\n\
              {NET} is no longer blocked as a whole: {OFFENDER}, {OTHER} stay blocked\n\
-             removed 0 entries in the allowed prefixes\n"
+             unblocked 0 entries in the given prefixes\n"
         )
     );
     assert_eq!(site.listed().unwrap(), [OFFENDER, OTHER].map(alone));
@@ -125,7 +125,7 @@ fn a_blocked_64_becomes_its_offenders_when_an_address_of_it_is_allowed() {
     // An offender that is allowed is unblocked, and no longer an offender.
     assert_eq!(
         site.spamdrop(&["allow", "add", OTHER]).unwrap(),
-        "allowed 1 prefix\nremoved 1 entry in the allowed prefixes\n"
+        "allowed 1 prefix\nunblocked 1 entry in the given prefixes\n"
     );
     assert_eq!(site.listed().unwrap(), [alone(OFFENDER)]);
 }
@@ -144,7 +144,7 @@ fn a_blocked_64_without_a_recorded_offender_is_unblocked() {
         format!(
             "allowed 1 prefix\n\
              {NET} is no longer blocked, because no other offender in it is recorded\n\
-             removed 0 entries in the allowed prefixes\n"
+             unblocked 0 entries in the given prefixes\n"
         )
     );
     assert_eq!(site.listed().unwrap(), Vec::<String>::new());

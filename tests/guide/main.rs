@@ -60,7 +60,7 @@ const NOT_RUN: [(&str, &str); 35] = [
         INSTALLS,
     ),
     (
-        "install -m 644 spamdrop/dist/spamdrop-metrics.* /etc/systemd/system/",
+        "install -m 644 /usr/share/doc/spamdrop/examples/spamdrop-metrics.* /etc/systemd/system/",
         INSTALLS,
     ),
     (
@@ -72,7 +72,7 @@ const NOT_RUN: [(&str, &str); 35] = [
         "changes the machine's accounts and systemd",
     ),
     (
-        "install -m 644 spamdrop/dist/examples/spamdrop-*.service spamdrop/dist/examples/spamdrop-*.timer /etc/systemd/system/",
+        "install -m 644 /usr/share/doc/spamdrop/examples/spamdrop-[nr]* /etc/systemd/system/",
         INSTALLS,
     ),
     ("systemctl daemon-reload", SYSTEMD),

@@ -116,7 +116,7 @@ fn the_fifo_lets_go_and_blocks_without_a_database() {
     assert_eq!(minutes(&site), 120.0);
     // The daemon tries again, and says so once.
     run_script(&site, &format!("echo '+{ZOMBIE} 1200' > $FIFO"));
-    let text = "ends that owners set for blocks wait for the database";
+    let text = "holds of owners wait for the database";
     daemon.wait_for(|line| line.contains(text), SOON).unwrap();
     site.spamdrop(&["remove", ZOMBIE]).unwrap();
     run_script(&site, &format!("printf '+{ZOMBIE} 1200\\n' > $FIFO"));
@@ -124,7 +124,7 @@ fn the_fifo_lets_go_and_blocks_without_a_database() {
     run_script(&site, &format!("printf -- '-{ZOMBIE} fifo\\n' > $FIFO"));
     wait_for_list(&site, &[]);
     fs::remove_dir(&store).unwrap();
-    let recovered = |line: &str| line.contains("ends set by owners (fifo): recovered");
+    let recovered = |line: &str| line.contains("holds of owners (fifo): recovered");
     daemon.wait_for(recovered, SOON).unwrap();
     stop(&mut daemon);
     assert_eq!(daemon.output().matches(text).count(), 1);

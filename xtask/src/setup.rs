@@ -143,7 +143,7 @@ pub fn components(wanted: &[Component]) -> Result<()> {
 ///
 /// # Errors
 ///
-/// Names the command that failed, or that root has to run.
+/// Names the command that failed or, without sudo, the command that root has to run first.
 pub fn tools() -> Result<()> {
     packages(&TOOLS)
 }
@@ -152,7 +152,7 @@ pub fn tools() -> Result<()> {
 ///
 /// # Errors
 ///
-/// Names the command that failed, or that root has to run.
+/// Names the command that failed or, without sudo, the command that root has to run first.
 pub fn systemd() -> Result<()> {
     packages(&SYSTEMD)
 }
@@ -161,7 +161,7 @@ pub fn systemd() -> Result<()> {
 ///
 /// # Errors
 ///
-/// Names the command that failed, or that root has to run.
+/// Names the command that failed or, without sudo, the command that root has to run first.
 pub fn emulation() -> Result<()> {
     packages(&EMULATION)
 }
@@ -170,7 +170,7 @@ pub fn emulation() -> Result<()> {
 ///
 /// # Errors
 ///
-/// Names the command that failed, or that root has to run.
+/// Names the command that failed or, without sudo, the command that root has to run first.
 pub fn packaging() -> Result<()> {
     packages(&PACKAGING)
 }
@@ -179,7 +179,7 @@ pub fn packaging() -> Result<()> {
 ///
 /// # Errors
 ///
-/// Names the command that failed, or that root has to run.
+/// Names the command that failed or, without sudo, the command that root has to run first.
 pub fn static_building() -> Result<()> {
     components(&[STATIC_STD])?;
     packages(&MUSL)
@@ -189,7 +189,7 @@ pub fn static_building() -> Result<()> {
 ///
 /// # Errors
 ///
-/// Names the command that failed, or that root has to run.
+/// Names the command that failed or, without sudo, the command that root has to run first.
 pub fn man() -> Result<()> {
     packages(&MAN)
 }
@@ -198,7 +198,7 @@ pub fn man() -> Result<()> {
 ///
 /// # Errors
 ///
-/// Names the command that failed, or that root has to run.
+/// Names the command that failed or, without sudo, the command that root has to run first.
 pub fn bench_tools() -> Result<()> {
     packages(&BENCH_TOOLS)?;
     debian::unpack_if_missing()
@@ -208,7 +208,7 @@ pub fn bench_tools() -> Result<()> {
 ///
 /// # Errors
 ///
-/// Names the command that failed, or that root has to run.
+/// Names the command that failed or, without sudo, the command that root has to run first.
 pub fn fuzzing() -> Result<()> {
     packages(&CXX)
 }

@@ -84,7 +84,7 @@ impl Fate {
 pub struct StrangerClass {
     /// Its class, 0 to 2; class 0 waits last.
     pub class: usize,
-    /// The class waits while the server holds at least this many connections.
+    /// The class waits while at least this many slots are in use.
     pub waits_from: u32,
 }
 

@@ -126,7 +126,7 @@ fn longer(
 fn ensure_reason_fits(reason: &str) -> Result<()> {
     if reason.len() > TEXT_LEN {
         let message = format!(
-            "the reason has {} bytes; at most {TEXT_LEN} are stored",
+            "the reason is too long: {} bytes, at most {TEXT_LEN} are stored; nothing was blocked",
             reason.len()
         );
         return Err(Failure::new(Exit::Usage, message));

@@ -214,6 +214,6 @@ fn unblock(config: &Config, given: &[Given], out: &mut impl Write) -> Result<()>
         blocklist.remove_all(&WriteLock::acquire(&config.run_dir)?, chunk)?;
     }
     let number = count(covered.len(), "entry", "entries");
-    writeln!(out, "removed {number} in the allowed prefixes")?;
+    writeln!(out, "unblocked {number} in the given prefixes")?;
     Ok(())
 }

@@ -27,8 +27,8 @@ use spamdrop_core::lists::{ListFormat, ListParser};
 use spamdrop_core::owners::{EntryOwner, OwnerMask};
 use spamdrop_core::target::Target;
 
-/// Maximum number of invalid lines that messages name, and of addresses that
-/// must not be blocked.
+/// How many invalid lines, and how many addresses that must not be blocked, a message
+/// names at most.
 const NAMED: usize = 5;
 /// Entries that are written under one lock acquisition: enough for several
 /// threads, and written in some 30 ms, so that other writers do not wait long.

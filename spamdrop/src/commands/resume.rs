@@ -33,8 +33,7 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<()> {
         Some((pid, ceiling)) => end_ceiling(pid, &ceiling, out),
         None if ended => Ok(()),
         None if lock::daemon_pid(&config.run_dir).is_none() => {
-            let message =
-                "no daemon runs and no layer is paused, so nothing pauses; start `spamdrop run`";
+            let message = "there is no pause to end: no layer is paused, and no daemon runs; `spamdrop run` starts it";
             Err(Failure::new(Exit::NotAttached, message))
         }
         None => Err(Failure::new(
@@ -84,9 +83,9 @@ fn end_ceiling(pid: u32, ceiling: &str, out: &mut impl Write) -> Result<()> {
         .with_context(|| format!("cannot notify the daemon (pid {pid})"))?;
     writeln!(
         out,
-        "blocking paused: {ceiling}\n\
-         The daemon resumes blocking now, and restarts its counts. Blocking pauses again if a \
-         limit is exceeded again; see `spamdrop status`."
+        "the ceiling paused blocking: {ceiling}\n\
+         The daemon resumes blocking now, and counts anew for both limits of the ceiling. If one \
+         is exceeded again, blocking pauses again; see `spamdrop status`."
     )?;
     Ok(())
 }

@@ -99,7 +99,8 @@ pub(super) enum Subject {
     SavedBlocks,
     /// Writes of the history to the database.
     History,
-    /// Writes of the ends that owners set for blocks, by the task of this name.
+    /// Changes of the holds of owners in the database, by the task of this name: `sweep`
+    /// removes those that are over, the others store them.
     OwnerEnds(&'static str),
 }
 
@@ -158,7 +159,7 @@ impl fmt::Display for Subject {
             Self::Traffic => "traffic",
             Self::Network => "network",
             Self::Allowlist => "allowlist",
-            Self::AllowEnds => "ends on the allowlist",
+            Self::AllowEnds => "end times in the allowlist",
             Self::Settings => "settings",
             Self::PendingChanges => "configuration",
             Self::PacketLog => "packet log",
@@ -193,7 +194,7 @@ impl fmt::Display for Subject {
             Self::StateFile => "state file",
             Self::SavedBlocks => "saved blocks",
             Self::History => "history",
-            Self::OwnerEnds(task) => return write!(f, "ends set by owners ({task})"),
+            Self::OwnerEnds(task) => return write!(f, "holds of owners ({task})"),
         })
     }
 }

@@ -146,9 +146,7 @@ impl HoldLog {
         }
         let lost = self.waiting.len() + self.dropped;
         if lost > 0 {
-            log::warn!(
-                "{lost} ends that owners set for blocks are lost: the database cannot be written"
-            );
+            log::warn!("{lost} holds of owners are lost: the database cannot be written");
         }
     }
 
@@ -172,7 +170,7 @@ impl HoldLog {
             Some(Ok(())) => {
                 self.health.clear(subject);
                 if self.dropped > 0 {
-                    log::warn!("{} ends that owners set for blocks were lost", self.dropped);
+                    log::warn!("{} holds of owners were lost", self.dropped);
                     self.dropped = 0;
                 }
             }
@@ -187,13 +185,11 @@ impl HoldLog {
                     true => ", and further ones are dropped",
                     false => "",
                 };
-                let text = format!(
-                    "ends that owners set for blocks wait for the database{full}: {error:#}"
-                );
+                let text = format!("holds of owners wait for the database{full}: {error:#}");
                 self.health.raise(subject, text);
             }
             None => {
-                let text = "some ends that owners set for blocks are lost: the disk thread died";
+                let text = "some holds of owners are lost: the disk thread died";
                 self.health.raise(subject, text);
             }
         }

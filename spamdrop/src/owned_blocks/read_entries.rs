@@ -72,7 +72,8 @@ impl ReadEntries {
                 continue;
             };
             let is_own = OwnerMask::from_entry(&entry).without(owners).is_empty();
-            // An entry that is over may have a later end in the filter's cache.
+            // An entry that had expired when it was read may be live: the filter's cache of
+            // recent drops may extend it. So it is looked up again.
             if is_own && is_live(entry.expires, now) {
                 own.insert(*target, entry);
             } else {

@@ -35,7 +35,7 @@ pub(super) fn figures(prediction: &Prediction) -> Vec<(String, String)> {
         prediction.held_connections,
     );
     add(
-        "seconds for which these connections held their slots",
+        "seconds beyond the grace for which such connections held their slots",
         prediction.held.as_secs(),
     );
     for (reason, count) in &prediction.ignored {

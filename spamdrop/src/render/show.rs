@@ -27,8 +27,8 @@ pub struct AddressDetail {
     /// For each entry with several owners, the end of each owner. Empty: no entry has
     /// several owners, or the ends are unknown.
     pub ends: Vec<OwnerEnd>,
-    /// The origins of the blocked addresses: of the address itself, or of the
-    /// addresses in its /64; and those of the prefixes.
+    /// The origins of what `entries` block: of the address or, if its whole /64 is blocked,
+    /// of every address in that /64 that has an origin; and of the prefixes in `entries`.
     pub origins: Vec<BlockOrigin>,
 }
 

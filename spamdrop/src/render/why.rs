@@ -128,11 +128,11 @@ pub struct GatePlace {
     /// Its class as a stranger.
     #[serde(flatten)]
     pub class: StrangerClass,
-    /// The number of connections from which on it waits if it runs Windows.
+    /// The number of slots in use from which the source waits if it runs Windows.
     pub waits_from_of_windows: u32,
     /// Whether the filter has a verdict of the zones on it.
     pub has_verdict: bool,
-    /// SYNs of it that the gate refused, in the time of the history.
+    /// Number of its SYNs that the gate refused, as far as the history goes back.
     pub refused: u64,
     /// SYNs that the gate refused, in the time of the history, whose sources were not
     /// recorded because there were too many of them.

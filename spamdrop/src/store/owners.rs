@@ -69,9 +69,9 @@ pub struct BootTime {
 pub enum HoldChangeKind {
     /// All: the holds of other owners are deleted.
     All,
-    /// Those of the given owners.
+    /// Only the stored holds of the owners in [`HoldChange::holds`].
     Some,
-    /// Those of the given owners. If the stored end is later, it stays.
+    /// As `Some`, but a stored hold with a later end stays.
     Renewal,
 }
 

@@ -1,4 +1,5 @@
-//! State and counters of a source.
+//! State and counters of a log that is read: a file, the journal or standard input.
+//! Here each is called a source.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -149,16 +149,18 @@ pub struct ListingOutage {
     /// `until_unix_s`: its end; `null`: it goes on at the end of the log.
     #[serde(rename = "until_unix_s", serialize_with = "optional_time")]
     pub until: Option<SystemTime>,
-    /// Senders of at least three accepted messages that were rejected.
+    /// Number of regular senders that were rejected in the last day, after their last
+    /// accepted message. A regular sender has at least three accepted messages, over an
+    /// hour or more.
     pub rejected: u32,
-    /// All senders of at least three accepted messages that wrote in the last day,
-    /// and the rejected ones.
+    /// Number of all regular senders with accepted mail in the last day, and of those that
+    /// `rejected` counts.
     pub regulars: u32,
     /// The text of the first of these rejections, escaped, with masked keys of zones.
     pub text: String,
 }
 
-/// The connections that came while slots ran short.
+/// The connections in the log, and how many of them came while slots ran short.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SlotPrediction {
     /// Number of slots; `null`: unknown.

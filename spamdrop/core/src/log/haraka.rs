@@ -19,8 +19,8 @@
 //! Haraka escapes carriage returns in its log, but newlines only in
 //! `[PROTOCOL]` lines. So if a plugin logs a decoded header or another value
 //! with a newline, a sender can write whole lines, even with an invented
-//! session, into Haraka's standard output and into a journal or file that reads
-//! it line by line. No grammar can detect such lines. The plugin `syslog`
+//! session, into Haraka's standard output, and so into the journal or any file that
+//! receives this output line by line. No grammar can detect such lines. The plugin `syslog`
 //! avoids that: it passes each message as one, and rsyslog escapes the newline.
 
 use std::sync::LazyLock;

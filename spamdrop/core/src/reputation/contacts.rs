@@ -53,7 +53,8 @@ impl Network {
 /// The contacts as they are stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoredContacts {
-    /// Since when the log has been read without a hole; 0: never.
+    /// The start of the period, up to `until`, in which the log was read without a gap; 0:
+    /// never.
     pub since: UnixSeconds,
     /// The time of the newest line.
     pub until: UnixSeconds,
@@ -65,7 +66,7 @@ pub struct StoredContacts {
 #[derive(Debug, Default)]
 pub struct Contacts {
     last: HashMap<Network, UnixSeconds>,
-    /// Since when the log has been read without a hole.
+    /// The start of the period, up to `until`, in which the log was read without a gap.
     since: UnixSeconds,
     /// The time of the newest line.
     until: UnixSeconds,

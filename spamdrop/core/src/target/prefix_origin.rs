@@ -14,8 +14,8 @@ const IPV4: u8 = 0x80;
 /// The longest IPv6 prefix for which there is room.
 const LONGEST: u8 = 112;
 
-/// The address for a prefix. `None` for IPv6 prefixes that are longer than /112,
-/// because there is no room for them.
+/// The multicast address under which the origin of a prefix is stored. `None` for an IPv6
+/// prefix longer than /112, whose bytes do not fit into it.
 #[must_use]
 pub fn origin_of_prefix(net: IpNet) -> Option<IpAddr> {
     let (kind, bytes) = match net.network() {

@@ -263,7 +263,7 @@ fn hold_all(
     let blocked = blocked.filter_map(|(target, it)| Some((target, it.as_ref().ok()?)));
     let stored = store.add(blocked);
     if let Err(error) = &stored {
-        log::debug!(target: "spamdrop::fifo", "the ends that owners set for blocks are not stored yet: {error:#}");
+        log::debug!(target: "spamdrop::fifo", "the holds of owners are not stored yet: {error:#}");
     }
     let is_stored = stored.is_ok();
     let held = |blocked| OwnerOutcome::Blocked { blocked, is_stored };

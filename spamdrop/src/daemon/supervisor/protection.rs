@@ -117,7 +117,8 @@ impl Supervisor {
         self.health.set(Subject::AllowEnds, text);
     }
 
-    /// Rereads the allowlist when an entry has ended, or the clock was set back.
+    /// Rereads the allowlist if the end of one of its prefixes has passed since it was
+    /// read, or if the wall clock was set back.
     pub(super) fn end_allowances(&mut self) {
         if self.allow_span.is_over(clock::unix_seconds()) {
             self.rereads_allowlist = true;

@@ -252,12 +252,12 @@ fn sender(known: Option<&KnownSender>, zone: &TimeZone) -> String {
 fn gate(gate: &GatePlace) -> String {
     let refused = match gate.refused {
         0 => String::new(),
-        refused => format!(" It has refused {} of it so far.", number(refused, "SYN")),
+        refused => format!(" The gate has refused {} from it.", number(refused, "SYN")),
     };
     let others = match gate.refused_without_source {
         0 => String::new(),
         others => format!(
-            " It has also refused {} whose sources were too many to record.",
+            " The gate has refused {} from sources that were too many to record; it may be one.",
             number(others, "SYN")
         ),
     };
@@ -272,11 +272,11 @@ fn gate(gate: &GatePlace) -> String {
             let at = |limit| format!("{limit} ({} %)", percent(limit, gate.slots));
             let windows = match gate.waits_from_of_windows {
                 same if same == gate.class.waits_from => String::new(),
-                other => format!(", from Windows {}", at(other)),
+                other => format!(", or {} if it runs Windows", at(other)),
             };
             format!(
-                "At the gate it is a stranger of class {} and {waits} while the server holds at \
-                 least {} of its {} connections{windows}; it holds {} now.",
+                "At the gate it is a stranger of class {} and {waits} while at least {} of the \
+                 server's {} slots are in use{windows}; {} are in use now.",
                 gate.class.class,
                 at(gate.class.waits_from),
                 gate.slots,

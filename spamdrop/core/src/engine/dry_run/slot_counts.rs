@@ -1,5 +1,5 @@
-//! The connections of a log that came while slots ran short, by the standing of
-//! their senders.
+//! Counts the connections of a log and, of those that came while slots ran short, the
+//! standing of their senders.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;

@@ -107,7 +107,7 @@ fn a_blocked_sender_is_told_everything() {
   192.0.2.1 has been blocked since 2026-11-23 00:00:00 +00:00, for 2 offences, the last 2m 10s ago: 511 no
   Nothing allows it.
   It is not a known sender: there is no evidence for it.
-  At the gate it is a stranger of class 1 and waits while the server holds at least 28 (70 %) of its 40 connections, from Windows 24 (60 %); it holds 30 now. It has refused 2 SYNs of it so far.
+  At the gate it is a stranger of class 1 and waits while at least 28 (70 %) of the server's 40 slots are in use, or 24 (60 %) if it runs Windows; 30 are in use now. The gate has refused 2 SYNs from it.
   Unknown: the answers of the zones: no name server.
   `spamdrop remove 192.0.2.1` unblocks it.
 History:
@@ -206,7 +206,9 @@ fn the_system_of_a_stranger_may_decide() {
         "{told}"
     );
     stranger.gate = Some(gate("off"));
-    assert!(written(&stranger).contains("  The gate is off, so no sender has to wait. It has"));
+    assert!(
+        written(&stranger).contains("  The gate is off, so no sender has to wait. The gate has")
+    );
 }
 
 #[test]
@@ -283,8 +285,8 @@ fn refusals_without_a_source_are_told() {
     };
     assert_eq!(
         super::gate(&place),
-        "The gate is off, so no sender has to wait. It has refused 2 SYNs of it so far. It has also \
-         refused 9 SYNs whose sources were too many to record."
+        "The gate is off, so no sender has to wait. The gate has refused 2 SYNs from it. The gate \
+         has refused 9 SYNs from sources that were too many to record; it may be one."
     );
 }
 
