@@ -130,7 +130,10 @@ fn resume_ends_a_pause() {
     }
     until_health(&site, "blocking pauses: ");
     let text = resume(0);
-    assert!(text.starts_with("the ceiling paused blocking: 21 offences"), "{text}");
+    assert!(
+        text.starts_with("the ceiling paused blocking: 21 offences"),
+        "{text}"
+    );
     daemon
         .wait_for(|line| line.contains("blocking again"), SOON)
         .unwrap();
