@@ -166,9 +166,10 @@ pub enum Verb {
     Known(Known),
     /// Learn known senders from old mail logs
     ///
-    /// Blocks nothing. Logs may be given in any order and more than once: the
-    /// same message is not counted twice. Exits with 1 if a file could not be
-    /// read to its end.
+    /// Blocks nothing. Give the oldest log first: deliveries count only after a
+    /// week that was read in the order of time. Logs may be given more than
+    /// once: the same message is not counted twice. Exits with 1 if a file could
+    /// not be read to its end.
     Learn(Learn),
     /// Let everything pass for a while
     ///

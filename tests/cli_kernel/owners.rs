@@ -166,7 +166,7 @@ fn owners_that_do_not_exist_are_named() {
     );
     let said = fails(&site, &["add", "--owner", "log", "100.64.0.1"], 2);
     assert!(
-        said.contains("only the daemon makes blocks of the owners log and fifo"),
+        said.contains("log and fifo are the owners of the daemon's own blocks"),
         "{said}"
     );
     let said = fails(&site, &["flush", "--owner", "a b"], 2);

@@ -124,12 +124,11 @@ impl From<ImportFormat> for ListFormat {
     }
 }
 
-/// Reads the owner of a new block. Refuses the owners whose blocks only the daemon
-/// makes.
+/// Reads the owner of a new block. Refuses the owners of the daemon's own blocks.
 fn owner(text: &str) -> Result<EntryOwner, Invalid> {
     match text.parse()? {
         EntryOwner::Log | EntryOwner::Fifo | EntryOwner::Unnamed(_) => Err(Invalid::new(
-            "only the daemon makes blocks of the owners log and fifo, and an owner whose name is lost gets no new ones; give hand, import:NAME, f2b:JAIL or NAME",
+            "log and fifo are the owners of the daemon's own blocks, and an owner whose name is lost gets no new ones; give hand, import:NAME, f2b:JAIL or NAME",
         )),
         owner => Ok(owner),
     }

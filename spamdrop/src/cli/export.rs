@@ -17,7 +17,7 @@ pub struct Export {
 /// The forms of `export`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExportFormat {
-    /// ADDRESS and SECONDS, then `fixed`, or `ttl=SECONDS` if packets extend the block
+    /// ADDRESS and SECONDS, then `fixed` or `ttl=SECONDS`, and what else `import` needs
     Lines,
     /// The lines of /proc/net/xt_recent/NAME
     Recent,

@@ -14,7 +14,7 @@ pub enum Known {
     List(KnownList),
     /// Make hosts known at once: addresses, or the /64 of an IPv6 pool
     Add(Addrs),
-    /// Discard the evidence for hosts: only new evidence can make them known again
+    /// Discard the evidence for hosts: only new evidence or `add` makes them known again
     #[command(aliases = ["rm", "del"])]
     Remove(Addrs),
     /// Make the hosts in a file known, one address a line

@@ -45,7 +45,7 @@ impl OwnerReader {
             Ok((store, names.unwrap_or_default()))
         });
         let (store, names) = read.unwrap_or_else(|error| {
-            log::debug!("the names and ends of owners are unknown: {error:#}");
+            log::debug!("the names and holds of owners are unknown: {error:#}");
             Default::default()
         });
         Self {
@@ -65,7 +65,7 @@ impl OwnerReader {
         let holds = BootTime::now()
             .and_then(|now| owned_blocks::read_holds(self.store.as_ref(), &shared, &now));
         holds.unwrap_or_else(|error| {
-            log::debug!("the ends of owners are unknown: {error:#}");
+            log::debug!("the holds of owners are unknown: {error:#}");
             HashMap::new()
         })
     }

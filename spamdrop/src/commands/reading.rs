@@ -88,7 +88,7 @@ impl Recognized {
         if !self.missing.is_empty() {
             let names = names(&self.missing);
             log::warn!(
-                "{name}: recognised {names}, which `servers` does not name; such lines are read, too (`--server` and `servers` override this)"
+                "{name}: recognised {names}, which `servers` does not name; such lines are read, too (name the mail server by `--server` or in `servers`)"
             );
         }
     }

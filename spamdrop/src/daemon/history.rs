@@ -189,7 +189,9 @@ impl HistoryTask {
         let trouble = match (error, self.buffer.take_lost()) {
             (Some(error), _) => Some(format!("the history is not written: {error:#}")),
             (None, 0) => None,
-            (None, _) => Some("the history lacks some events: the disk was too slow".into()),
+            (None, _) => Some(
+                "the history lacks some events: they came faster than they could be written".into(),
+            ),
         };
         self.health.set(Subject::History, trouble);
     }

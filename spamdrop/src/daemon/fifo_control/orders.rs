@@ -93,7 +93,7 @@ impl FifoTask {
         let live = self.blocklist.flush(clock::monotonic_ns(), lock)?;
         self.counts.flushed += 1;
         self.record(None, "flush");
-        log::info!(target: "spamdrop::fifo", "`flush` from the FIFO unblocked everything ({live} entries)");
+        log::info!(target: "spamdrop::fifo", "a command of the FIFO (`/` or `clear`) unblocked everything ({live} entries)");
         Ok(())
     }
 

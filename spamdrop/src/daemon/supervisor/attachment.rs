@@ -113,7 +113,7 @@ impl Supervisor {
         match self.reinstall(name) {
             Ok(true) => None,
             Ok(false) => Some(format!(
-                "{name} does not have the filter yet: another process holds the write lock"
+                "{name} does not have the filter yet: the write lock is not free"
             )),
             Err(error) => {
                 let reason = format!("{error:#}");

@@ -151,7 +151,7 @@ impl EvidenceStore {
                 engine.restore_contacts(contacts);
             }
             Some(Err(error)) => {
-                let text = format!("cannot read the known senders: {error:#}");
+                let text = format!("cannot read the known senders: {error:#}; the ceiling does not count them");
                 self.health.raise(Subject::Reputation, text);
                 if is_locked(&error) {
                     self.begin_read();
@@ -159,7 +159,7 @@ impl EvidenceStore {
             }
             None => self.health.raise(
                 Subject::Reputation,
-                "cannot read the known senders: the disk thread died",
+                "cannot read the known senders: the disk thread died; the ceiling does not count them",
             ),
         }
     }
