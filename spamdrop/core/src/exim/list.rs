@@ -227,7 +227,7 @@ impl Hosts {
     fn add_nested(&mut self, nested: Self, is_negated: bool) -> Result<(), String> {
         let has_negated = nested.items.iter().any(|(is_negated, _)| *is_negated);
         if has_negated || nested.last_is_negated {
-            return Err("has an item with `!`, which is not understood in a nested list".into());
+            return Err("(a nested list that has an item with `!`)".into());
         }
         let items = nested.items.into_iter();
         self.items
