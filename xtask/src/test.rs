@@ -109,7 +109,7 @@ fn summarize(results: Vec<(Group, Tally, Duration)>) -> ExitCode {
     for failure in &sum.failures {
         println!("failed: {failure}");
     }
-    let others = sum.failed as usize - sum.failures.len().min(sum.failed as usize);
+    let others = (sum.failed as usize).saturating_sub(sum.failures.len());
     if others > 0 {
         println!("failed: {others} without a name; see the output above");
     }

@@ -7,7 +7,7 @@ use aya::maps::lpm_trie::Key;
 use ipnet::IpNet;
 use spamdrop_common::entry::AllowEntry;
 
-use super::{Blocklist, prefixes::net, present, remembered::Change};
+use super::{Blocklist, cached_map::Change, prefixes::net, present};
 use crate::lock::WriteLock;
 use spamdrop_core::policy::Changes;
 

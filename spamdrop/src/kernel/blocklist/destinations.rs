@@ -7,7 +7,7 @@ use aya::maps::lpm_trie::Key;
 use ipnet::IpNet;
 use spamdrop_common::entry::Destination;
 
-use super::{Blocklist, prefixes::net, remembered::Change};
+use super::{Blocklist, cached_map::Change, prefixes::net};
 use crate::lock::WriteLock;
 
 impl Blocklist {

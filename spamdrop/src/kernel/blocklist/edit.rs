@@ -10,7 +10,7 @@ use aya::Pod;
 use spamdrop_common::action::is_live;
 use spamdrop_common::entry::{Entry, SEALED};
 
-use super::{Blocklist, fd, present, remembered::Change};
+use super::{Blocklist, cached_map::Change, fd, present};
 use crate::clock;
 use crate::kernel::bpf;
 use crate::lock::WriteLock;

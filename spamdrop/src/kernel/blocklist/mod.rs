@@ -5,6 +5,7 @@
 mod addresses;
 mod allow;
 mod block;
+mod cached_map;
 mod destinations;
 mod edit;
 mod gate;
@@ -17,7 +18,6 @@ pub mod pins;
 mod prefixes;
 mod read;
 mod recent_drops;
-mod remembered;
 mod responder;
 mod source_facts;
 mod split;
@@ -52,19 +52,19 @@ use spamdrop_core::pause::Layer;
 
 use crate::kernel::{bpf, ticks};
 use crate::lock::WriteLock;
-use remembered::Remembered;
+use cached_map::CachedMap;
 
 /// The open maps.
 pub struct Blocklist {
-    v4: Remembered<HashMap<MapData, [u8; 4], Entry>>,
+    v4: CachedMap<HashMap<MapData, [u8; 4], Entry>>,
     v6: HashMap<MapData, [u8; 8], Entry>,
     v6_addresses: HashMap<MapData, [u8; 16], Entry>,
     recent_drops: Array<MapData, Line>,
     cidr4: LpmTrie<MapData, [u8; 4], CidrEntry>,
     cidr6: LpmTrie<MapData, [u8; 16], CidrEntry>,
-    allow4: Remembered<LpmTrie<MapData, [u8; 4], AllowEntry>>,
+    allow4: CachedMap<LpmTrie<MapData, [u8; 4], AllowEntry>>,
     allow6: LpmTrie<MapData, [u8; 16], AllowEntry>,
-    destinations4: Remembered<LpmTrie<MapData, [u8; 4], Destination>>,
+    destinations4: CachedMap<LpmTrie<MapData, [u8; 4], Destination>>,
     destinations6: LpmTrie<MapData, [u8; 16], Destination>,
     settings: Array<MapData, Settings>,
     counters: PerCpuArray<MapData, Counters>,
@@ -99,15 +99,15 @@ impl Blocklist {
             known: data(dir, names::KNOWN)?.info()?.max_entries(),
         };
         Ok(Self {
-            v4: Remembered::new(typed(v4, Map::LruHashMap)?),
+            v4: CachedMap::new(typed(v4, Map::LruHashMap)?),
             v6: typed(v6, Map::LruHashMap)?,
             v6_addresses: typed(data(dir, names::BLOCKED6_ADDR)?, Map::LruHashMap)?,
             recent_drops: typed(data(dir, names::RECENT_DROPS4)?, Map::Array)?,
             cidr4: typed(data(dir, names::CIDR4)?, Map::LpmTrie)?,
             cidr6: typed(data(dir, names::CIDR6)?, Map::LpmTrie)?,
-            allow4: Remembered::new(typed(data(dir, names::ALLOW4)?, Map::LpmTrie)?),
+            allow4: CachedMap::new(typed(data(dir, names::ALLOW4)?, Map::LpmTrie)?),
             allow6: typed(data(dir, names::ALLOW6)?, Map::LpmTrie)?,
-            destinations4: Remembered::new(typed(data(dir, names::DESTINATIONS4)?, Map::LpmTrie)?),
+            destinations4: CachedMap::new(typed(data(dir, names::DESTINATIONS4)?, Map::LpmTrie)?),
             destinations6: typed(data(dir, names::DESTINATIONS6)?, Map::LpmTrie)?,
             settings: typed(data(dir, names::SETTINGS)?, Map::Array)?,
             counters: typed(data(dir, names::COUNTERS)?, Map::PerCpuArray)?,

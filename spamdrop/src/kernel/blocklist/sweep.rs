@@ -8,8 +8,8 @@ use anyhow::Result;
 use spamdrop_common::{action::is_live, time::MonotonicNs};
 
 use super::Blocklist;
+use super::cached_map::Change;
 use super::edit::Counted;
-use super::remembered::Change;
 use crate::lock::WriteLock;
 use spamdrop_core::owners::OwnerMask;
 use spamdrop_core::target::Target;

@@ -53,9 +53,9 @@ impl Blocklist {
 }
 
 /// A map whose entries the filter caches.
-pub(super) struct Remembered<M>(M);
+pub(super) struct CachedMap<M>(M);
 
-impl<M> Remembered<M> {
+impl<M> CachedMap<M> {
     pub(super) fn new(map: M) -> Self {
         Self(map)
     }
@@ -67,7 +67,7 @@ impl<M> Remembered<M> {
     }
 }
 
-impl<K: Pod + Send, V: Pod + Send> Remembered<HashMap<MapData, K, V>> {
+impl<K: Pod + Send, V: Pod + Send> CachedMap<HashMap<MapData, K, V>> {
     pub(super) fn get(&self, key: &K) -> Result<V, MapError> {
         self.0.get(key, 0)
     }
@@ -78,7 +78,7 @@ impl<K: Pod + Send, V: Pod + Send> Remembered<HashMap<MapData, K, V>> {
     }
 }
 
-impl<K: Pod, V: Pod> Remembered<LpmTrie<MapData, K, V>> {
+impl<K: Pod, V: Pod> CachedMap<LpmTrie<MapData, K, V>> {
     pub(super) fn get(&self, key: &Key<K>) -> Result<V, MapError> {
         self.0.get(key, 0)
     }
