@@ -245,9 +245,7 @@ impl WatchTask {
                 self.health.clear(Subject::Sources);
             }
             Err(error) => {
-                let text = format!(
-                    "cannot open the new logs, so the old ones are still read; restart the daemon: {error:#}"
-                );
+                let text = format!("the old logs are still read; restart the daemon: {error:#}");
                 self.health.raise(Subject::Sources, text);
             }
         }
