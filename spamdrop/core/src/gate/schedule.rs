@@ -18,6 +18,10 @@ const CALM: Duration = Duration::from_millis(500);
 /// The time between two counts of a quiet server: less than two seconds, so that
 /// the look two seconds after a count is not too early.
 const SLOW: Duration = Duration::from_millis(1_900);
+/// The time between two counts while the last one found no connection and the filter
+/// has admitted no SYN since. Only connections that the filter does not see, such as
+/// those of the loopback interface, are counted so late.
+const EMPTY: Duration = Duration::from_millis(9_900);
 /// Slots may run short while more than one in this many is taken: a third.
 const TAKEN: u64 = 3;
 /// Slots may run short while the SYNs admitted in a second are at least one for this
@@ -38,6 +42,8 @@ pub struct CountSchedule {
     since: Option<(MonotonicNs, u64)>,
     /// A count is due at each look until then.
     quick_until: MonotonicNs,
+    /// Whether the last count found no connection.
+    is_empty: bool,
 }
 
 /// The filter's counters that tell of a burst.
@@ -49,15 +55,16 @@ struct Counters {
 
 impl CountSchedule {
     /// Whether the connections are to be counted now: slots may run short, or
-    /// the last count was two seconds ago.
+    /// the last count was two seconds ago, ten if there can be no new connection.
     #[must_use]
     pub fn is_due(&self, stats: &GateStats, slots: u32, now: MonotonicNs) -> bool {
         let Some((at, before)) = self.last else {
             return true;
         };
         let counters = Counters::from_stats(stats);
+        let is_still_empty = self.is_empty && counters == before;
         now < self.quick_until
-            || now >= at.plus(SLOW)
+            || now >= at.plus(if is_still_empty { EMPTY } else { SLOW })
             || counters.refused != before.refused
             || is_tenth(counters.admitted, before.admitted, slots, SECOND)
     }
@@ -88,6 +95,7 @@ impl CountSchedule {
         if was_refused {
             self.stay_quick(now.plus(REFUSED));
         }
+        self.is_empty = gate.open == 0 && seen.open == 0 && seen.pending == 0;
         // On a server with few slots, a class waits before a third is taken.
         let is_taken = gate.open >= gate.limits[CLASSES - 1]
             || u64::from(gate.open) * TAKEN > u64::from(slots)
@@ -200,13 +208,34 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_server_is_counted_every_ten_seconds() {
+        let (looked, counted) = looks(&mut quiet(), |_| (90, 5), 30_000);
+        assert_eq!(looked, every(500, 500..=30_000));
+        assert_eq!(counted, [10_000, 20_000, 30_000]);
+    }
+
+    #[test]
     fn a_quiet_server_is_counted_every_two_seconds() {
-        let (looked, counted) = looks(&mut quiet(), |_| (90, 5), 6_000);
-        assert_eq!(looked, every(500, 500..=6_000));
-        assert_eq!(counted, [2_000, 4_000, 6_000]);
-        // A SYN now and then changes nothing.
+        // It holds a connection, one is being established, or a SYN comes now and then.
+        let open = Occupancy {
+            open: 1,
+            ..Occupancy::default()
+        };
+        let pending = Occupancy {
+            pending: 1,
+            ..Occupancy::default()
+        };
+        for (open, seen) in [(1, open), (0, open), (0, pending)] {
+            let mut schedule = quiet();
+            schedule.counted(&gate(open), seen, &stats(90, 5), SLOTS, moment(0));
+            let due = [1_899, 1_900].map(|ms| schedule.is_due(&stats(90, 5), SLOTS, moment(ms)));
+            assert_eq!(due, [false, true], "{open} {seen:?}");
+        }
         let few = |ms| (90 + ms / 700, 5);
         assert_eq!(looks(&mut quiet(), few, 6_000).1, [2_000, 4_000, 6_000]);
+        // The first SYN after a long time.
+        let first = |ms| (90 + ms / 4_500, 5);
+        assert_eq!(looks(&mut quiet(), first, 8_000).1, [4_500]);
     }
 
     #[test]
@@ -218,7 +247,7 @@ mod tests {
         let quick = every(200, 200..=9_800);
         let calm = [10_000, 10_500, 11_000, 11_500, 12_000];
         assert_eq!(looked, [&quick[..], &calm].concat());
-        assert_eq!(counted, [&quick[..], &[12_000]].concat());
+        assert_eq!(counted, quick);
     }
 
     #[test]
@@ -229,7 +258,7 @@ mod tests {
         // And until a second after the one in which it came.
         let (_, counted) = looks(&mut quiet(), |_| (94, 5), 4_000);
         let quick = every(200, 500..=1_700);
-        assert_eq!(counted, [&quick[..], &[3_900]].concat());
+        assert_eq!(counted, quick);
     }
 
     #[test]

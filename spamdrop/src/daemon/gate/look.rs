@@ -44,10 +44,14 @@ impl GateTask {
     fn try_look(&mut self) -> Result<()> {
         let stats = self.maps.stats()?;
         let now = clock::monotonic_ns();
+        self.filter = self.blocklist.settings()?;
         let slots = self.controller.slots();
-        // Count until the filter has the known senders, because the gate's mode changes
-        // then.
-        if self.schedule.is_due(&stats, slots, now) || !self.senders.is_told() {
+        // A count also writes the gate's mode. Until the filter has the known senders, each
+        // look counts, because the mode changes then.
+        if self.schedule.is_due(&stats, slots, now)
+            || !self.senders.is_told()
+            || self.gate.mode != self.effective_mode() as u32
+        {
             self.count(stats, now)?;
             self.publish_status();
             return Ok(());
@@ -62,7 +66,6 @@ impl GateTask {
     /// Counts the connections, and sets the gate. `stats` must be read before the
     /// count, so that the gate misses no SYN that is admitted in between.
     fn count(&mut self, stats: GateStats, now: MonotonicNs) -> Result<()> {
-        self.filter = self.blocklist.settings()?;
         // While blocking is paused, a blocklist may list every sender; before
         // the filter has the known senders, it may list one of them. In both
         // cases, the responder must answer nobody. While the responder is paused
