@@ -5,7 +5,7 @@
 use std::io::{self, ErrorKind, Read};
 use std::ops::Range;
 use std::panic::resume_unwind;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread;
 
 use spamdrop_core::log::Needles;
@@ -38,11 +38,15 @@ pub(super) fn each_piece(
     };
     let searched = thread::scope(|scope| {
         let (sender, batches) = sync_channel::<Batch>(WAITING);
+        let (give_back, empty) = channel::<Batch>();
         let search = &mut search;
-        let thread = thread::Builder::new().spawn_scoped(scope, move || search.send(&sender));
-        let thread = thread.ok()?;
-        for batch in batches {
+        let search = move || search.send(&sender, &empty);
+        let thread = thread::Builder::new().spawn_scoped(scope, search).ok()?;
+        for mut batch in batches {
             batch.deliver(on_piece);
+            batch.clear();
+            // The last batches find nobody who receives them.
+            drop(give_back.send(batch));
         }
         Some(thread.join())
     });
@@ -66,10 +70,11 @@ impl<R: Read> Search<'_, R> {
         Ok(())
     }
 
-    /// Sends a batch for each read, until nobody receives them.
-    fn send(&mut self, batches: &SyncSender<Batch>) -> io::Result<()> {
+    /// Sends a batch for each read, until nobody receives them. Uses the memory of the
+    /// `empty` batches again, because new memory costs the kernel more than the search.
+    fn send(&mut self, batches: &SyncSender<Batch>, empty: &Receiver<Batch>) -> io::Result<()> {
         loop {
-            let mut batch = Batch::default();
+            let mut batch = empty.try_recv().unwrap_or_default();
             let goes_on = self.step(&mut |piece| batch.add(&piece));
             if batches.send(batch).is_err() || !goes_on? {
                 return Ok(());
@@ -133,6 +138,11 @@ enum Stored {
 }
 
 impl Batch {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.pieces.clear();
+    }
+
     fn add(&mut self, piece: &Piece<'_>) {
         let stored = match *piece {
             Piece::Line { bytes, start, end } => {

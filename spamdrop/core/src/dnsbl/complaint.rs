@@ -3,8 +3,7 @@
 
 use std::sync::LazyLock;
 
-use aho_corasick::AhoCorasick;
-use memchr::memmem;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 /// Texts that are no listings. A mail server that treats any answer as a listing rejects
 /// the source and logs such a text as the reason.
@@ -13,8 +12,10 @@ use memchr::memmem;
 ///   127.255.255.255, <https://www.spamhaus.org/news/article/788/>
 /// - `query refused`: URIBL, <http://uribl.com/refused.shtml>
 /// - `shut down`: a blocklist that is wound up may list everybody and say so
+/// - [`REFUSAL`]
 /// - the others are allow-lists, which a server should not reject by
-const COMPLAINTS: [&[u8]; 8] = [
+const COMPLAINTS: [&[u8]; 9] = [
+    REFUSAL,
     b"open resolver",
     b"returnc",
     b"query refused",
@@ -31,23 +32,25 @@ const REFUSAL: &[u8] = b"127.255.255.";
 /// Whether the text complains about the query, quotes the address of a refusal,
 /// or names an allow-list.
 pub fn is_complaint(text: &[u8]) -> bool {
+    // The fastest kind, because each rejection is searched.
     static SEARCH: LazyLock<AhoCorasick> = LazyLock::new(|| {
         let built = AhoCorasick::builder()
             .ascii_case_insensitive(true)
+            .kind(Some(AhoCorasickKind::DFA))
             .build(COMPLAINTS);
         built.expect("the texts are constants, and each is used in a test")
     });
-    SEARCH.is_match(text) || quotes_refusal(text)
+    let mut found = SEARCH.find_iter(text);
+    found.any(|found| {
+        COMPLAINTS[found.pattern()] != REFUSAL || is_address(text, found.start(), found.end())
+    })
 }
 
-/// Whether the text contains an address of 127.255.255.0/24.
-fn quotes_refusal(text: &[u8]) -> bool {
-    memmem::find_iter(text, REFUSAL).any(|at| {
-        let before = at.checked_sub(1).and_then(|before| text.get(before));
-        let is_start = before.is_none_or(|byte| !byte.is_ascii_digit() && *byte != b'.');
-        let next = text.get(at + REFUSAL.len());
-        is_start && next.is_some_and(u8::is_ascii_digit)
-    })
+/// Whether `text[start..end]`, which is [`REFUSAL`], begins an address of 127.255.255.0/24.
+fn is_address(text: &[u8], start: usize, end: usize) -> bool {
+    let before = start.checked_sub(1).and_then(|before| text.get(before));
+    let is_start = before.is_none_or(|byte| !byte.is_ascii_digit() && *byte != b'.');
+    is_start && text.get(end).is_some_and(u8::is_ascii_digit)
 }
 
 #[cfg(test)]
@@ -65,6 +68,7 @@ mod tests {
             "192.0.2.1 is listed at zen.spamhaus.org (127.255.255.254)",
             "listed at zen.spamhaus.org: 127.255.255.252",
             "127.255.255.255",
+            "127.255.255.x and 127.255.255.127.255.255.1 and 127.255.255.1",
             "Client host blocked using list.dnswl.org",
         ] {
             assert!(is_complaint(text.as_bytes()), "{text}");
@@ -80,6 +84,7 @@ mod tests {
             "relaying refused",
             "the message was refused: listed at bl.example",
             "327.255.255.1 1.127.255.255.1 127.255.255. 127.255.25.5",
+            "127.127.255.255.1",
             "shutdown",
         ] {
             assert!(!is_complaint(text.as_bytes()), "{text}");
