@@ -103,18 +103,18 @@ impl Record {
     #[must_use]
     pub fn join(self, other: Self) -> Self {
         let demoted = self.demoted.max(other.demoted);
-        let counts = |at: &UnixSeconds| *at > demoted;
-        let mut stamps = [self.recent, other.recent].concat();
-        stamps.extend([self.earlier_day, other.earlier_day]);
-        stamps.retain(counts);
+        let [a, b, c] = self.recent;
+        let [d, e, f] = other.recent;
+        let stamps = [a, b, c, d, e, f, self.earlier_day, other.earlier_day];
+        let mut stamps = stamps.map(|at| if at > demoted { at } else { NEVER });
         stamps.sort_unstable_by(|a, b| b.cmp(a));
-        stamps.dedup();
-        let nth = |n: usize| stamps.get(n).copied().unwrap_or(NEVER);
-        let earlier = stamps.iter().find(|at| at.day() < nth(0).day());
+        let newest = stamps[0].day();
+        let earlier = stamps.iter().find(|at| at.day() < newest);
+        let mut distinct = stamps.chunk_by(|a, b| a == b).map(|same| same[0]);
         let by_hand = self.by_hand.max(other.by_hand);
         let removed = self.removed.max(other.removed);
         Self {
-            recent: std::array::from_fn(nth),
+            recent: std::array::from_fn(|_| distinct.next().unwrap_or(NEVER)),
             earlier_day: earlier.copied().unwrap_or(NEVER),
             last_accepted: self.last_accepted.max(other.last_accepted),
             deliveries: self.deliveries.join(other.deliveries),
