@@ -7,6 +7,15 @@
 use aya_ebpf::programs::XdpContext;
 use spamdrop_common::packet::Segment;
 
+/// Whether dropped packets are logged.
+#[inline(always)]
+pub fn is_on() -> bool {
+    #[cfg(feature = "packet-log")]
+    return aya_log_ebpf::macro_support::level_enabled(aya_log_ebpf::macro_support::Level::Debug);
+    #[cfg(not(feature = "packet-log"))]
+    false
+}
+
 #[cfg(not(feature = "packet-log"))]
 #[inline(always)]
 pub fn dropped(_ctx: &XdpContext, _segment: &Segment) {}
@@ -14,9 +23,7 @@ pub fn dropped(_ctx: &XdpContext, _segment: &Segment) {}
 #[cfg(feature = "packet-log")]
 #[inline(always)]
 pub fn dropped(ctx: &XdpContext, segment: &Segment) {
-    use aya_log_ebpf::macro_support::{Level, level_enabled};
-
-    if level_enabled(Level::Debug) {
+    if is_on() {
         write(ctx, segment);
     }
 }

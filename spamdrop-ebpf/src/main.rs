@@ -107,6 +107,9 @@ fn decide(received: &Received, segment: Segment, stored: &mut MaybeUninit<Segmen
     // The cache holds only sources of IPv4 packets, so NAT64 translation comes after this look-up.
     // The functions that are not inlined read the segment from memory; the look-up does not.
     let is_cached = recent_drop::hit(received, &segment, settings, unit);
+    if is_cached && !log::is_on() && !is_drop_paused(settings) {
+        return Reason::SealedDropped;
+    }
     let segment = stored.write(segment);
     segment.translate(settings);
     let mut found = if is_cached {
