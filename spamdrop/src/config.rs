@@ -37,7 +37,7 @@ mod reload;
 mod server;
 
 pub use change::ConfigChange;
-pub use choice::{Addresses, Admit, Answer, Compat, RefreshMode, Seal};
+pub use choice::{Admit, AnswerMode, Compat, Destinations, RefreshMode, Seal};
 pub use mistake::keys;
 pub use program::{Names, Programs};
 
@@ -57,7 +57,7 @@ pub struct Config {
     pub interfaces: Vec<String>,
     pub mode: Mode,
     pub ports: Vec<u16>,
-    pub addresses: Addresses,
+    pub addresses: Destinations,
     #[serde(deserialize_with = "choice::nat64")]
     pub nat64: Vec<Prefix>,
     pub journal: bool,
@@ -78,7 +78,7 @@ pub struct Config {
     #[serde(deserialize_with = "duration::deserialize")]
     pub grace: Duration,
     pub compat: Compat,
-    pub answer: Answer,
+    pub answer: AnswerMode,
     pub syslog: PathBuf,
     pub max_new_per_minute: u32,
     pub admit: Admit,
@@ -105,7 +105,7 @@ impl Default for Config {
             interfaces: Vec::new(),
             mode: Mode::Auto,
             ports: vec![25],
-            addresses: Addresses::Own,
+            addresses: Destinations::Own,
             nat64: Vec::new(),
             journal: false,
             journal_match: Vec::new(),
@@ -122,7 +122,7 @@ impl Default for Config {
             release: ReleaseMode::Destroy,
             grace: Duration::from_secs(3),
             compat: Compat::Off,
-            answer: Answer::Off,
+            answer: AnswerMode::Off,
             syslog: "/dev/log".into(),
             max_new_per_minute: 6_000,
             admit: Admit::Observe,
@@ -184,7 +184,7 @@ impl Config {
             config.hard_limit = Duration::ZERO;
             config.refresh = RefreshMode::Packet;
             config.admit = Admit::Off;
-            config.answer = Answer::Off;
+            config.answer = AnswerMode::Off;
         }
         config.check()?;
         Ok(config)
@@ -211,7 +211,7 @@ impl Config {
             anyhow::bail!("`known_capacity` must be from 1 to {MAX_KNOWN}");
         }
         self.check_programs()?;
-        if self.answer == Answer::On && self.admit == Admit::Off {
+        if self.answer == AnswerMode::On && self.admit == Admit::Off {
             anyhow::bail!(
                 "`answer` is \"on\", but only the gate looks up whether senders are listed; set `admit` to \"observe\" or \"on\""
             );
@@ -259,7 +259,7 @@ impl Config {
     fn parser_settings(&self) -> ParserSettings {
         let mut servers = self.servers.clone();
         // The responder logs in Courier's format, whichever the mail server is.
-        if self.answer == Answer::On && !servers.contains(&MailServer::Courier) {
+        if self.answer == AnswerMode::On && !servers.contains(&MailServer::Courier) {
             servers.push(MailServer::Courier);
         }
         ParserSettings {

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use spamdrop::kernel::blocklist::Blocklist;
 use spamdrop::lock::WriteLock;
-use spamdrop_core::policy::Changes;
+use spamdrop_core::policy::ProtectionChanges;
 use spamdrop_lab::client::syn_dropped;
 use spamdrop_lab::dns::{Reply, Rtype};
 use spamdrop_lab::forger::Forger;
@@ -218,9 +218,9 @@ fn an_address_that_changes_touches_nothing_else_of_the_allowlist() {
     let foreign = "192.0.2.77/32";
     site.server.run(move || {
         let mut blocklist = Blocklist::open(Path::new("/sys/fs/bpf/spamdrop")).unwrap();
-        let changes = Changes {
+        let changes = ProtectionChanges {
             set: vec![(foreign.parse().unwrap(), false)],
-            ..Changes::default()
+            ..ProtectionChanges::default()
         };
         let lock = WriteLock::acquire(Path::new("/run/spamdrop")).unwrap();
         blocklist.change_allowed(&lock, &changes).unwrap();

@@ -63,7 +63,7 @@ fn waiting_can_be_broken_off() {
     table[0].2 = Reply::After(Duration::from_millis(300), Box::new(late));
     let lab = Lab::new(table);
     let mut lookups = lookups(&["b.example,BLOCK,*"], &[lab.stub.addr()]);
-    let (answer, broken): (Answer, u32) = block_on(async move {
+    let (answer, broken): (LookupAnswer, u32) = block_on(async move {
         assert_eq!(
             lookups.ask(ADDR.parse().unwrap(), Urgency::Waiting),
             Asked::Started

@@ -14,7 +14,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use spamdrop::dnsbl::{Answer, Asked, Lookups, Resolver};
+use spamdrop::dnsbl::{Asked, LookupAnswer, Lookups, Resolver};
 use spamdrop_common::gate::Standing;
 use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::dnsbl::RETRY;
@@ -50,7 +50,7 @@ impl Lab {
     }
 
     /// Looks up one source in these zones.
-    fn learn(&self, zones: &[&str], addr: &str) -> Answer {
+    fn learn(&self, zones: &[&str], addr: &str) -> LookupAnswer {
         let addrs = vec![addr.parse().unwrap()];
         let lookups = lookups(zones, &[self.stub.addr()]);
         run(lookups, addrs).remove(0)
@@ -77,7 +77,7 @@ impl Lab {
     }
 }
 
-fn run(mut lookups: Lookups, addrs: Vec<IpAddr>) -> Vec<Answer> {
+fn run(mut lookups: Lookups, addrs: Vec<IpAddr>) -> Vec<LookupAnswer> {
     block_on(async move {
         let mut answers = Vec::new();
         for addr in &addrs {
@@ -115,7 +115,7 @@ fn listed() -> Table {
 fn a_listed_source_is_told_the_zones_text() {
     let lab = Lab::new(listed());
     let answer = lab.learn(&ZONES, ADDR);
-    let expected = Answer {
+    let expected = LookupAnswer {
         addr: ADDR.parse().unwrap(),
         standing: Some(Standing::Listed),
         zone: 1,

@@ -214,7 +214,7 @@ impl SourceFacts {
 
 /// A command, and its effect on the next connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Change {
+pub struct CommandEffect {
     /// The command.
     pub command: String,
     /// A clause that begins with a verb: `unblocks it`.
@@ -265,8 +265,8 @@ fn with_targets(command: &str, targets: impl Iterator<Item = impl fmt::Display>)
 /// would count under `reason`. Empty if no command does: it is the machine's own
 /// address, or the configuration decides.
 #[must_use]
-pub fn changes(addr: IpAddr, reason: Reason, circumstances: &Circumstances) -> Vec<Change> {
-    let change = |command: String, effect| Change { command, effect };
+pub fn changes(addr: IpAddr, reason: Reason, circumstances: &Circumstances) -> Vec<CommandEffect> {
+    let change = |command: String, effect| CommandEffect { command, effect };
     let allow = || change(format!("spamdrop allow add {addr}"), "lets it pass always");
     let know = || {
         change(

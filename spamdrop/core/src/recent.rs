@@ -36,7 +36,7 @@ const LONGEST: usize = 128;
 
 /// A parsed command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
+pub enum FifoCommand {
     /// Block this address, or extend its block, for this number of seconds; `None`: for
     /// the configured time.
     Add(IpAddr, Option<u32>),
@@ -49,7 +49,7 @@ pub enum Command {
     Flush,
 }
 
-impl Command {
+impl FifoCommand {
     /// Parses one command. An IPv4-mapped IPv6 address becomes IPv4.
     ///
     /// # Errors
@@ -69,7 +69,7 @@ impl Command {
 }
 
 /// Parses `ADDRESS`, `ADDRESS SECONDS` and `ADDRESS SECONDS OWNER`.
-fn add(bytes: &[u8]) -> Result<Command, Mistake> {
+fn add(bytes: &[u8]) -> Result<FifoCommand, Mistake> {
     let (addr, rest) = split_word(bytes);
     let addr = address(addr).ok_or(Mistake::NoCommand)?;
     let (time, owner_word) = split_word(rest);
@@ -78,24 +78,24 @@ fn add(bytes: &[u8]) -> Result<Command, Mistake> {
         time => Some(seconds(time).ok_or(Mistake::NoTime)?),
     };
     match (ttl_s, owner_word) {
-        (ttl_s, []) => Ok(Command::Add(addr, ttl_s)),
+        (ttl_s, []) => Ok(FifoCommand::Add(addr, ttl_s)),
         (None, _) => Err(Mistake::NoTime),
         (Some(ttl_s), word) => match owner(word).ok_or(Mistake::NoOwner)? {
-            EntryOwner::Fifo => Ok(Command::Add(addr, Some(ttl_s))),
-            owner => Ok(Command::Owned(addr, Some(ttl_s), owner)),
+            EntryOwner::Fifo => Ok(FifoCommand::Add(addr, Some(ttl_s))),
+            owner => Ok(FifoCommand::Owned(addr, Some(ttl_s), owner)),
         },
     }
 }
 
 /// Parses `ADDRESS` and `ADDRESS OWNER`.
-fn remove(bytes: &[u8]) -> Result<Command, Mistake> {
+fn remove(bytes: &[u8]) -> Result<FifoCommand, Mistake> {
     let (addr, rest) = split_word(bytes);
     let addr = address(addr).ok_or(Mistake::NoCommand)?;
     match rest {
-        [] => Ok(Command::Remove(addr)),
+        [] => Ok(FifoCommand::Remove(addr)),
         word => {
             let owner = owner(word).ok_or(Mistake::NoOwner)?;
-            Ok(Command::Owned(addr, None, owner))
+            Ok(FifoCommand::Owned(addr, None, owner))
         }
     }
 }
@@ -196,7 +196,7 @@ pub struct Commands {
 
 impl Commands {
     /// Consumes the next bytes.
-    pub fn feed(&mut self, bytes: &[u8], emit: &mut dyn FnMut(Result<Command, Malformed>)) {
+    pub fn feed(&mut self, bytes: &[u8], emit: &mut dyn FnMut(Result<FifoCommand, Malformed>)) {
         for &byte in bytes {
             match byte {
                 b'\n' | b'\0' => self.end(true, emit),
@@ -211,7 +211,7 @@ impl Commands {
     }
 
     /// Ends the last command, when the last writer has closed.
-    pub fn finish(&mut self, emit: &mut dyn FnMut(Result<Command, Malformed>)) {
+    pub fn finish(&mut self, emit: &mut dyn FnMut(Result<FifoCommand, Malformed>)) {
         self.end(false, emit);
     }
 
@@ -247,7 +247,7 @@ impl Commands {
     }
 
     /// Ends a command. `is_line`: a line end or a NUL ended it.
-    fn end(&mut self, is_line: bool, emit: &mut dyn FnMut(Result<Command, Malformed>)) {
+    fn end(&mut self, is_line: bool, emit: &mut dyn FnMut(Result<FifoCommand, Malformed>)) {
         let Self { piece, overlong } = self;
         let shown = |end: &str| escape(piece) + end;
         if *overlong {
@@ -256,8 +256,10 @@ impl Commands {
                 mistake: Mistake::TooLong,
             }));
         } else if !piece.trim_ascii().is_empty() {
-            let command = match Command::parse(piece) {
-                Ok(Command::Add(_, Some(_)) | Command::Owned(..)) if !is_line => Err(Mistake::Cut),
+            let command = match FifoCommand::parse(piece) {
+                Ok(FifoCommand::Add(_, Some(_)) | FifoCommand::Owned(..)) if !is_line => {
+                    Err(Mistake::Cut)
+                }
                 command => command,
             };
             emit(command.map_err(|mistake| Malformed {

@@ -7,7 +7,7 @@ use std::io::Write;
 use anyhow::Result;
 use ipnet::IpNet;
 
-use super::addresses::{self, Addresses, Given};
+use super::addresses::{self, Given, GivenAddresses};
 use super::{block, count, hand, notify_daemon};
 use crate::allowlist;
 use crate::cli::{Addrs, AllowAdd};
@@ -133,7 +133,7 @@ pub fn remove(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()>
     Ok(())
 }
 
-fn nets(addresses: &Addresses) -> Vec<IpNet> {
+fn nets(addresses: &GivenAddresses) -> Vec<IpNet> {
     let mut nets: Vec<IpNet> = addresses.all.iter().map(|given| given.net).collect();
     nets.sort_unstable();
     nets

@@ -37,7 +37,7 @@ pub(super) fn each_piece(
         buffer: vec![0; CHUNK],
     };
     let searched = thread::scope(|scope| {
-        let (sender, batches) = sync_channel::<Batch>(WAITING);
+        let (sender, batches) = sync_channel::<PieceBatch>(WAITING);
         let search = &mut search;
         let thread = thread::Builder::new().spawn_scoped(scope, move || search.send(&sender));
         let thread = thread.ok()?;
@@ -67,9 +67,9 @@ impl<R: Read> Search<'_, R> {
     }
 
     /// Sends a batch for each read, until nobody receives them.
-    fn send(&mut self, batches: &SyncSender<Batch>) -> io::Result<()> {
+    fn send(&mut self, batches: &SyncSender<PieceBatch>) -> io::Result<()> {
         loop {
-            let mut batch = Batch::default();
+            let mut batch = PieceBatch::default();
             let goes_on = self.step(&mut |piece| batch.add(&piece));
             if batches.send(batch).is_err() || !goes_on? {
                 return Ok(());
@@ -113,13 +113,13 @@ pub(super) fn step(
 
 /// The pieces of one chunk.
 #[derive(Default)]
-struct Batch {
+struct PieceBatch {
     /// The wanted lines, one after the other.
     bytes: Vec<u8>,
     pieces: Vec<Stored>,
 }
 
-/// A [`Piece`] whose bytes are in [`Batch::bytes`].
+/// A [`Piece`] whose bytes are in [`PieceBatch::bytes`].
 enum Stored {
     Line {
         bytes: Range<usize>,
@@ -132,7 +132,7 @@ enum Stored {
     },
 }
 
-impl Batch {
+impl PieceBatch {
     fn add(&mut self, piece: &Piece<'_>) {
         let stored = match *piece {
             Piece::Line { bytes, start, end } => {

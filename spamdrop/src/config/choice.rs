@@ -11,7 +11,7 @@ use spamdrop_core::target::parse_net;
 /// The destinations to which blocks and the gate apply.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "WordOrList")]
-pub enum Addresses {
+pub enum Destinations {
     /// The machine's own, as its routes of type `local` name them.
     #[default]
     Own,
@@ -28,7 +28,7 @@ enum WordOrList {
     List(Vec<String>),
 }
 
-impl TryFrom<WordOrList> for Addresses {
+impl TryFrom<WordOrList> for Destinations {
     type Error = String;
 
     fn try_from(value: WordOrList) -> Result<Self, Self::Error> {
@@ -96,7 +96,7 @@ pub enum Seal {
 /// Whether the responder answers listed senders.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Answer {
+pub enum AnswerMode {
     /// The mail server answers them, like all other senders.
     #[default]
     Off,

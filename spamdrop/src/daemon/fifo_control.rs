@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use spamdrop_core::policy::{KnownNets, Protected, Scope};
-use spamdrop_core::recent::{Command, Commands};
+use spamdrop_core::recent::{Commands, FifoCommand};
 use spamdrop_core::status::FifoState;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::yield_now;
@@ -83,7 +83,7 @@ pub(super) struct FifoTask {
     commands: Commands,
     /// Commands that wait for the write lock; nothing more is read until they
     /// are done.
-    waiting: VecDeque<Command>,
+    waiting: VecDeque<FifoCommand>,
     /// The time of the first failed attempt to take the write lock for the first
     /// waiting command; `None` if none has failed.
     refused: Option<Instant>,
@@ -293,7 +293,7 @@ impl FifoTask {
         }
         for command in read {
             // A second flush would find nothing.
-            if command != Command::Flush || self.waiting.back() != Some(&command) {
+            if command != FifoCommand::Flush || self.waiting.back() != Some(&command) {
                 self.waiting.push_back(command);
             }
         }
@@ -311,7 +311,7 @@ impl FifoTask {
             if self.owned.is_some() {
                 return;
             }
-            if let Command::Owned(..) = command {
+            if let FifoCommand::Owned(..) = command {
                 return self.begin_owned();
             }
             match self.obey(&command, &mut lock) {
@@ -331,7 +331,7 @@ impl FifoTask {
             }
             self.refused = None;
             self.waiting.pop_front();
-            if command == Command::Flush {
+            if command == FifoCommand::Flush {
                 break;
             }
         }
@@ -340,8 +340,8 @@ impl FifoTask {
     }
 
     /// Executes a command. Returns whether the write lock was free.
-    fn obey(&mut self, command: &Command, lock: &mut Option<WriteLock>) -> Result<bool> {
-        if let Command::Flush = command {
+    fn obey(&mut self, command: &FifoCommand, lock: &mut Option<WriteLock>) -> Result<bool> {
+        if let FifoCommand::Flush = command {
             // A flush takes the lock itself, once for each step.
             *lock = None;
             return self.flush().map(|()| true);
@@ -353,9 +353,9 @@ impl FifoTask {
             return Ok(false);
         };
         match command {
-            Command::Add(addr, ttl_s) => self.block(lock, *addr, *ttl_s)?,
-            Command::Remove(addr) => self.unblock(lock, *addr)?,
-            Command::Flush | Command::Owned(..) => {}
+            FifoCommand::Add(addr, ttl_s) => self.block(lock, *addr, *ttl_s)?,
+            FifoCommand::Remove(addr) => self.unblock(lock, *addr)?,
+            FifoCommand::Flush | FifoCommand::Owned(..) => {}
         }
         Ok(true)
     }

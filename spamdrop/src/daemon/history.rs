@@ -84,9 +84,9 @@ impl HistoryLog {
 }
 
 /// The blocks and events of a write.
-type Batch = (Vec<BlockNote>, Vec<HistoryEvent>);
+type HistoryBatch = (Vec<BlockNote>, Vec<HistoryEvent>);
 /// A batch whose write failed.
-type Written = Result<(), (Batch, Error)>;
+type Written = Result<(), (HistoryBatch, Error)>;
 
 pub(super) struct HistoryTask {
     settings: HistorySettings,
@@ -215,7 +215,7 @@ impl HistoryTask {
     }
 }
 
-fn write(settings: &HistorySettings, mut batch: Batch, forgets: bool) -> Written {
+fn write(settings: &HistorySettings, mut batch: HistoryBatch, forgets: bool) -> Written {
     let HistorySettings {
         store,
         pin_dir,

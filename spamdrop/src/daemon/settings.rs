@@ -15,7 +15,7 @@ use super::saved_blocks::BlockPlaces;
 use super::sources::SourceSettings;
 use super::watch::WatchSettings;
 use crate::checks;
-use crate::config::{Admit, Answer, Config, Seal};
+use crate::config::{Admit, AnswerMode, Config, Seal};
 use crate::dnsbl::resolver::name_servers;
 use crate::install::FilterSettings;
 use crate::responder::host_name;
@@ -125,7 +125,7 @@ fn gate(config: &Config, slots: Slots) -> GateSettings {
 }
 
 fn responder(config: &Config) -> Option<ResponderSettings> {
-    (config.answer == Answer::On).then(|| ResponderSettings {
+    (config.answer == AnswerMode::On).then(|| ResponderSettings {
         host: host_name(&config.courier_dir),
         syslog: config.syslog.clone(),
         program: config.courier_program(),

@@ -40,7 +40,7 @@ use crate::install;
 use crate::kernel::attach::Filter;
 use crate::kernel::blocklist::Blocklist;
 use crate::kernel::blocklist::pins::{self, Pinned};
-use crate::kernel::network::{Change, Changes};
+use crate::kernel::network::{NetworkChange, NetworkMonitor};
 use crate::kernel::packet_log::PacketLog;
 use crate::lock::{self, DaemonMark, WriteLock};
 use crate::protect::{self, ReadProtected};
@@ -224,7 +224,7 @@ impl Supervisor {
         let mut packets = period(PACKETS_PERIOD);
         let mut retry = period(LOCK_RETRY);
         let mut soon = period(SOON);
-        let mut changes = Some(Changes::subscribe()?);
+        let mut changes = Some(NetworkMonitor::subscribe()?);
         loop {
             tokio::select! {
                 biased;
@@ -249,7 +249,7 @@ impl Supervisor {
                     // second at most.
                     Ok(change) => {
                         self.network_changed = true;
-                        self.interfaces_changed |= change == Change::Interfaces;
+                        self.interfaces_changed |= change == NetworkChange::Interfaces;
                     }
                     Err(error) => {
                         let text = format!("cannot follow the network's changes: {error}");
@@ -372,7 +372,7 @@ async fn acquire_soon(run_dir: &Path) -> Result<WriteLock> {
 }
 
 /// Waits for the next change; for ever, if there is no subscription because it failed.
-async fn next_change(changes: &mut Option<Changes>) -> io::Result<Change> {
+async fn next_change(changes: &mut Option<NetworkMonitor>) -> io::Result<NetworkChange> {
     match changes {
         Some(changes) => changes.next().await,
         None => std::future::pending().await,

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use super::Resolver;
 use super::cache::Cache;
 use super::inquiry::{Findings, Skipped, inquire};
-use super::lookup_answer::Answer;
+use super::lookup_answer::LookupAnswer;
 use super::zone_tester::ZoneTester;
 use spamdrop_core::nat64::canonical;
 
@@ -36,7 +36,7 @@ pub enum Asked {
     /// its answer.
     UnderWay,
     /// The answer is in the cache.
-    Known(Answer),
+    Known(LookupAnswer),
     /// A limit is reached. The source's next packet may repeat the request.
     TooMany,
     /// The first tests of the zones are under way. The source's next packet may
@@ -113,7 +113,7 @@ impl Lookups {
 
     /// Waits for the next look-up to finish; waits for ever while none is
     /// running. Cancel safe.
-    pub async fn next(&mut self) -> Answer {
+    pub async fn next(&mut self) -> LookupAnswer {
         let (addr, findings) = match self.under_way.join_next().await {
             Some(Ok(inquired)) => inquired,
             Some(Err(error)) => match error.try_into_panic() {
@@ -131,7 +131,7 @@ impl Lookups {
         if findings.replies.iter().any(|reply| !is_unanswered(reply)) {
             self.tester.answered();
         }
-        let answer = Answer::new(addr, &findings, self.zones.can_list());
+        let answer = LookupAnswer::new(addr, &findings, self.zones.can_list());
         self.cached(|cache| cache.insert(answer.clone(), now));
         answer
     }

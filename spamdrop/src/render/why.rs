@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use spamdrop_common::counter::Reason;
 use spamdrop_common::settings::Refresh;
 use spamdrop_core::history::EndedBlock;
-use spamdrop_core::next_syn::{Change, Fate, StrangerClass};
+use spamdrop_core::next_syn::{CommandEffect, Fate, StrangerClass};
 
 use super::allowed::as_text;
 use super::history::HistoryRow;
@@ -30,7 +30,7 @@ pub struct Explanation<'a> {
     /// The fate of its next connection to port 25 now; `null`: unknown.
     pub next: Option<NextConnection>,
     /// Commands that would change this fate, with their effects.
-    pub changes: Vec<Change>,
+    pub changes: Vec<CommandEffect>,
     /// The entries that cover it, as `show --json` prints them; `null`: unknown.
     pub block: Option<AddressDetail>,
     /// The prefix that is never blocked and contains it; `null`: none.

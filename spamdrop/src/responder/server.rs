@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use super::session::Session;
-use super::shared::{Counts, Setting, Shared};
+use super::shared::{ResponderCounts, Setting, Shared};
 use super::syslog::Severity;
 use spamdrop_core::courier::log_line;
 
@@ -63,7 +63,7 @@ impl Server {
 
     /// The counters of this server.
     #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> ResponderCounts {
         self.shared.counts()
     }
 
@@ -112,7 +112,7 @@ impl Meter {
 
     /// As [`Server::counts`].
     #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> ResponderCounts {
         self.shared.counts()
     }
 }

@@ -60,7 +60,7 @@ pub struct Setting {
 
 /// The responder's counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct ResponderCounts {
     /// Current connections.
     pub connections: usize,
     /// Current connections whose dialogue is complete. They cost little: they
@@ -86,7 +86,7 @@ pub(super) struct Shared {
 #[derive(Default)]
 struct State {
     sources: HashMap<Target, usize>,
-    counts: Counts,
+    counts: ResponderCounts,
 }
 
 /// The right to hold a connection. The connection is counted until the permit is dropped.
@@ -109,7 +109,7 @@ impl Shared {
         self.syslog.write(severity, message);
     }
 
-    pub fn count(&self, change: impl FnOnce(&mut Counts)) {
+    pub fn count(&self, change: impl FnOnce(&mut ResponderCounts)) {
         change(&mut self.state().counts);
     }
 
@@ -149,8 +149,8 @@ impl Shared {
         }
     }
 
-    pub fn counts(&self) -> Counts {
-        Counts {
+    pub fn counts(&self) -> ResponderCounts {
+        ResponderCounts {
             lost_lines: self.syslog.lost(),
             ..self.state().counts
         }

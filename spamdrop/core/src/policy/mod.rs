@@ -19,7 +19,7 @@ use std::time::Duration;
 use regex::bytes::Regex;
 
 pub use ceiling::Trip;
-pub use protected::{Changes, Protected, Protection, too_wide};
+pub use protected::{Protected, Protection, ProtectionChanges, too_wide};
 pub use scope::{Choice, KnownNets, Neighbour, Refusal, Scope, nets_around};
 
 use crate::courier::texts;

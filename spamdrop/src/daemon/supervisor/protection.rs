@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use spamdrop_core::allowlist::{AllowSpan, Allowlist};
-use spamdrop_core::policy::{Changes, KnownNets, Protected};
+use spamdrop_core::policy::{KnownNets, Protected, ProtectionChanges};
 use tokio::time::timeout;
 
 use super::{SHORT_LOCK_WAIT, Supervisor};
@@ -145,11 +145,11 @@ impl Supervisor {
         Ok(())
     }
 
-    fn adopt(&mut self, protected: Protected, changes: &Changes) {
+    fn adopt(&mut self, protected: Protected, changes: &ProtectionChanges) {
         if changes.is_empty() {
             return;
         }
-        let Changes { removed, set } = changes;
+        let ProtectionChanges { removed, set } = changes;
         log::debug!(
             "allowlist or own addresses changed: {} prefixes removed, {} set",
             removed.len(),

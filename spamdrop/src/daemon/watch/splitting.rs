@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Error, Result};
-use spamdrop_core::policy::{Changes, KnownNets, Protected, Scope, nets_around};
+use spamdrop_core::policy::{KnownNets, Protected, ProtectionChanges, Scope, nets_around};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot::Receiver;
 
@@ -63,7 +63,7 @@ impl Splitting {
     }
 
     /// Adds the /64s around newly protected prefixes.
-    pub fn add_protected(&mut self, changes: &Changes) {
+    pub fn add_protected(&mut self, changes: &ProtectionChanges) {
         self.add(nets_around(changes.set.iter().map(|(net, _)| *net)));
     }
 

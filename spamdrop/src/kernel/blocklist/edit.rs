@@ -10,7 +10,7 @@ use aya::Pod;
 use spamdrop_common::action::is_live;
 use spamdrop_common::entry::{Entry, SEALED};
 
-use super::{Blocklist, cached_map::Change, fd, present};
+use super::{Blocklist, cached_map::MapChange, fd, present};
 use crate::clock;
 use crate::kernel::bpf;
 use crate::lock::WriteLock;
@@ -52,10 +52,10 @@ impl Blocklist {
         &mut self,
         entries: impl IntoIterator<Item = (Target, Entry)>,
         counted: &mut Counted,
-        change: &mut Change,
+        change: &mut MapChange,
     ) -> Result<()> {
-        let (mut v4, mut v6) = (Batch::default(), Batch::default());
-        let mut v6_addresses = Batch::default();
+        let (mut v4, mut v6) = (EntryBatch::default(), EntryBatch::default());
+        let mut v6_addresses = EntryBatch::default();
         for (target, entry) in entries {
             counted.add(target);
             match target {
@@ -74,7 +74,7 @@ impl Blocklist {
             .context("cannot add to blocked6_addr")
     }
 
-    fn keep_epoch_unless_cached(&self, keys: &[[u8; 4]], change: &mut Change) -> Result<()> {
+    fn keep_epoch_unless_cached(&self, keys: &[[u8; 4]], change: &mut MapChange) -> Result<()> {
         if !self.may_be_cached(keys)? {
             change.keep_epoch();
         }
@@ -99,8 +99,8 @@ impl Blocklist {
         Ok(false)
     }
 
-    /// Updates the numbers of entries that the filter reads, as far as they may
-    /// have changed.
+    /// Updates the numbers of prefixes and of single IPv6 addresses in the filter's
+    /// settings, each only if `counted` says that it may have changed.
     pub(super) fn count(&mut self, counted: Counted) -> Result<()> {
         if counted.prefixes {
             self.count_prefixes()?;
@@ -184,7 +184,7 @@ impl Blocklist {
         })
     }
 
-    fn remove_host(&mut self, target: Target, change: &mut Change) -> Result<bool> {
+    fn remove_host(&mut self, target: Target, change: &mut MapChange) -> Result<bool> {
         match target {
             Target::V4(key) => present(self.v4.write(change).remove(&key)),
             Target::V6(key) => present(self.v6.remove(&key)),
@@ -208,7 +208,7 @@ impl Blocklist {
 
     /// Removes an entry without updating the numbers of entries or removing the
     /// origins of IPv6 addresses. Returns whether the entry existed.
-    pub(super) fn take_out(&mut self, target: Target, change: &mut Change) -> Result<bool> {
+    pub(super) fn take_out(&mut self, target: Target, change: &mut MapChange) -> Result<bool> {
         match target {
             Target::V4(key) => {
                 self.remove_origin(key.into())?;
@@ -275,7 +275,7 @@ impl Blocklist {
         target: Target,
         mut entry: Entry,
         old: Option<Entry>,
-        change: &mut Change,
+        change: &mut MapChange,
     ) -> Result<()> {
         let terms = |entry: &Entry| (entry.ttl_s, entry.hard_until_s);
         let is_outdated = match old {
@@ -317,7 +317,12 @@ impl Blocklist {
         })
     }
 
-    pub(super) fn put(&mut self, target: Target, entry: Entry, change: &mut Change) -> Result<()> {
+    pub(super) fn put(
+        &mut self,
+        target: Target,
+        entry: Entry,
+        change: &mut MapChange,
+    ) -> Result<()> {
         match target {
             Target::V4(key) => self.v4.write(change).insert(key, entry, 0),
             Target::V6(key) => self.v6.insert(key, entry, 0),
@@ -329,19 +334,19 @@ impl Blocklist {
 }
 
 /// Entries that are written with few system calls.
-struct Batch<K> {
+struct EntryBatch<K> {
     keys: Vec<K>,
     entries: Vec<Entry>,
 }
 
-impl<K> Default for Batch<K> {
+impl<K> Default for EntryBatch<K> {
     fn default() -> Self {
         let (keys, entries) = (Vec::new(), Vec::new());
         Self { keys, entries }
     }
 }
 
-impl<K: Pod + Sync> Batch<K> {
+impl<K: Pod + Sync> EntryBatch<K> {
     fn push(&mut self, key: K, entry: Entry) {
         self.keys.push(key);
         self.entries.push(entry);

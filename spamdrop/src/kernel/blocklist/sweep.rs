@@ -8,7 +8,7 @@ use anyhow::Result;
 use spamdrop_common::{action::is_live, time::MonotonicNs};
 
 use super::Blocklist;
-use super::cached_map::Change;
+use super::cached_map::MapChange;
 use super::edit::Counted;
 use crate::lock::WriteLock;
 use spamdrop_core::owners::OwnerMask;
@@ -104,7 +104,7 @@ impl Blocklist {
     fn delete<'a>(
         &mut self,
         targets: impl Iterator<Item = &'a Target>,
-        change: &mut Change,
+        change: &mut MapChange,
     ) -> Result<()> {
         let mut counted = Counted::default();
         for &target in targets {

@@ -8,7 +8,7 @@ use spamdrop_common::counter::Reason;
 use spamdrop_common::settings::Refresh;
 use spamdrop_core::duration::human;
 use spamdrop_core::history::{BlockEnd, EndedBlock};
-use spamdrop_core::next_syn::{Change, Fate};
+use spamdrop_core::next_syn::{CommandEffect, Fate};
 use spamdrop_core::reputation::SenderStanding;
 use spamdrop_core::time::UnixSeconds;
 
@@ -37,7 +37,7 @@ pub fn write_text(
         for sentence in sentences(one, zone) {
             writeln!(out, "  {sentence}")?;
         }
-        for Change { command, effect } in &one.changes {
+        for CommandEffect { command, effect } in &one.changes {
             writeln!(out, "  `{command}` {effect}.")?;
         }
         if let Some(looked_up) = &one.lookup {

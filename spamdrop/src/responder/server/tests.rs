@@ -101,10 +101,10 @@ fn who_says_everything_at_once_is_answered_in_order() {
         assert!(lines[2].ends_with(",from=<a@b>,to=<e@f>: 511 Listed"));
         lab.settled(0).await;
         let counts = lab.server.counts();
-        let expected = Counts {
+        let expected = ResponderCounts {
             peak: 1,
             answered: 2,
-            ..Counts::default()
+            ..ResponderCounts::default()
         };
         assert_eq!(counts, expected);
     });

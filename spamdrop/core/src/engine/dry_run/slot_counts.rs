@@ -14,7 +14,7 @@ use crate::log::SlotLine;
 const MOST: usize = 262_144;
 
 /// Number of connections that came above each of [`LIMITS`].
-type Counts = [u64; LIMITS.len()];
+type CountsByLimit = [u64; LIMITS.len()];
 
 /// Counts connections.
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ pub(super) struct SlotCounts {
     connections: LoggedConnections,
     /// The connections of senders that are not known. They are kept until the
     /// end, because the log may have the rejection of a sender only later.
-    others: HashMap<IpAddr, Counts>,
+    others: HashMap<IpAddr, CountsByLimit>,
     listed: HashSet<IpAddr>,
 }
 

@@ -79,7 +79,7 @@ fn a_blocked_sender_is_told_everything() {
         text: "511 no".into(),
     };
     let blocked = Explanation {
-        changes: vec![Change {
+        changes: vec![CommandEffect {
             command: "spamdrop remove 192.0.2.1".into(),
             effect: "unblocks it",
         }],
