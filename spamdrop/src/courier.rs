@@ -69,7 +69,7 @@ fn access(path: &Path) -> Result<Access> {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
-    use spamdrop_core::courier::smtpaccess::Entry;
+    use spamdrop_core::courier::smtpaccess::AccessEntry;
 
     use super::*;
 
@@ -80,7 +80,7 @@ mod tests {
         fs::create_dir(dir.path().join("sub")).unwrap();
         for path in [dir.path(), &dir.path().join("default")] {
             let table = access(path).unwrap();
-            assert_eq!(table.entry_for([192, 0, 2, 1].into()), Entry::Spares);
+            assert_eq!(table.entry_for([192, 0, 2, 1].into()), AccessEntry::Spares);
         }
         assert_eq!(access(&dir.path().join("none")).unwrap(), Access::default());
     }

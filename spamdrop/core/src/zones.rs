@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::client_table::{ClientRules, ClientTable, evaluate};
-use crate::courier::smtpaccess::{Access, Entry};
+use crate::courier::smtpaccess::{Access, AccessEntry};
 use crate::dnsbl::rule::{Effect, Rule};
 
 /// The zones of the mail server, in its order, and its tables of sources for
@@ -96,9 +96,9 @@ impl Zones {
     #[must_use]
     pub fn queried(&self, addr: IpAddr) -> Queried {
         match self.access.entry_for(addr) {
-            Entry::Spares => return Queried::Exempt,
-            Entry::Refuses => return Queried::Undecided,
-            Entry::Silent => {}
+            AccessEntry::Spares => return Queried::Exempt,
+            AccessEntry::Refuses => return Queried::Undecided,
+            AccessEntry::Silent => {}
         }
         if let Some(replaced) = &self.replaced {
             let queried = by_tables(&replaced.tables, replaced.rules, addr);

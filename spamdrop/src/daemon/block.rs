@@ -22,7 +22,7 @@ use super::health::Subject;
 use super::history::HistoryLog;
 use super::hold_log::HoldLog;
 use super::release::ReleaseMessage;
-use super::status::Health;
+use super::status::HealthReporter;
 use crate::clock;
 use crate::kernel::blocklist::Blocklist;
 use crate::lock::{self, Holder, WriteLock};
@@ -65,7 +65,7 @@ pub(super) struct Blocker {
     rule: BlockRule,
     run_dir: PathBuf,
     releases: UnboundedSender<ReleaseMessage>,
-    health: Health,
+    health: HealthReporter,
     history: HistoryLog,
     holds: HoldLog,
     waiting: Waiting,
@@ -82,7 +82,7 @@ impl Blocker {
         rule: BlockRule,
         run_dir: PathBuf,
         releases: UnboundedSender<ReleaseMessage>,
-        health: Health,
+        health: HealthReporter,
         history: HistoryLog,
         holds: HoldLog,
     ) -> Self {

@@ -25,7 +25,7 @@ pub(super) struct Memory {
 }
 
 /// The evidence that the engine has learned.
-pub(super) struct Evidence {
+pub(super) struct LearnedEvidence {
     /// The reasons for the demotions among the records.
     pub reasons: BTreeMap<Target, DemotionReason>,
     pub records: Records,
@@ -59,9 +59,9 @@ pub(super) fn known_senders(path: &Path) -> Result<Vec<Target>> {
 /// known or was demoted. On an error, returns the evidence, too.
 pub(super) fn merge(
     path: &Path,
-    evidence: Evidence,
+    evidence: LearnedEvidence,
     capacity: usize,
-) -> Result<Vec<HistoryEvent>, (Evidence, Error)> {
+) -> Result<Vec<HistoryEvent>, (LearnedEvidence, Error)> {
     let now = clock::unix_seconds();
     let merged = Store::open(path, DAEMON_WAIT).and_then(|mut store| {
         store.merge_contacts(&evidence.contacts)?;

@@ -22,7 +22,7 @@ use super::health::Subject;
 use super::history::HistoryLog;
 use super::hold_log::HoldLog;
 use super::release::ReleaseMessage;
-use super::status::{Health, StatusMessage};
+use super::status::{HealthReporter, StatusMessage};
 use super::ticks::period;
 use crate::clock;
 use crate::fifo::{Fifo, Got, readable};
@@ -93,7 +93,7 @@ pub(super) struct FifoTask {
     scope: Scope,
     releases: UnboundedSender<ReleaseMessage>,
     status: UnboundedSender<StatusMessage>,
-    health: Health,
+    health: HealthReporter,
     history: HistoryLog,
     holds: HoldLog,
     disk: Disk,
@@ -133,12 +133,12 @@ impl FifoTask {
             blocklist,
             scope,
             releases,
-            health: Health::new(status.clone()),
+            health: HealthReporter::new(status.clone()),
             history,
             holds: HoldLog::new(
                 disk.clone(),
                 places.store.clone(),
-                Health::new(status.clone()),
+                HealthReporter::new(status.clone()),
                 "fifo",
             ),
             disk,

@@ -32,7 +32,7 @@ use super::disk::Disk;
 use super::health::Subject;
 use super::history::HistoryLog;
 use super::responder_view::ResponderView;
-use super::status::{Health, StatusMessage};
+use super::status::{HealthReporter, StatusMessage};
 use super::ticks::period;
 use crate::clock;
 use crate::dnsbl::Lookups;
@@ -125,7 +125,7 @@ pub(super) struct GateTask {
     blocked: u64,
     released: u64,
     status: UnboundedSender<StatusMessage>,
-    health: Health,
+    health: HealthReporter,
 }
 
 impl GateTask {
@@ -145,7 +145,7 @@ impl GateTask {
     ) -> Result<Self> {
         let mut maps = GateMaps::open(&settings.pin_dir)?;
         maps.clear_verdicts()?;
-        let health = Health::new(status.clone());
+        let health = HealthReporter::new(status.clone());
         report_slots(&settings, &health);
         report_server(&settings, &status);
         let (zones, resolver) = lookups(&settings, &health);

@@ -17,7 +17,7 @@ use tokio::sync::oneshot::Receiver;
 use super::database;
 use super::disk::{Disk, take_finished};
 use super::health::Subject;
-use super::status::Health;
+use super::status::HealthReporter;
 use super::ticks::period;
 use crate::clock;
 use crate::store::is_locked;
@@ -98,11 +98,16 @@ pub(super) struct HistoryTask {
     /// When old events were last deleted; `None`: they must be deleted at the next
     /// write.
     cleaned: Option<Instant>,
-    health: Health,
+    health: HealthReporter,
 }
 
 impl HistoryTask {
-    pub fn new(settings: HistorySettings, log: &HistoryLog, disk: Disk, health: Health) -> Self {
+    pub fn new(
+        settings: HistorySettings,
+        log: &HistoryLog,
+        disk: Disk,
+        health: HealthReporter,
+    ) -> Self {
         let is_on = Rc::clone(&log.is_on);
         is_on.set(!settings.kept.is_zero());
         Self {

@@ -14,7 +14,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 
 use super::disk::Disk;
 use super::health::Subject;
-use super::status::Health;
+use super::status::HealthReporter;
 use crate::clock;
 use crate::kernel::blocklist::Blocked;
 use crate::store::{DAEMON_WAIT, HoldChange, HoldChangeKind, Store};
@@ -27,7 +27,7 @@ const MAX_WAITING: usize = 16_384;
 pub(super) struct HoldLog {
     disk: Disk,
     store: PathBuf,
-    health: Health,
+    health: HealthReporter,
     /// The name of the task, because each task reports a problem of its own.
     task: &'static str,
     waiting: Holds,
@@ -69,7 +69,7 @@ impl WaitingHold {
 }
 
 impl HoldLog {
-    pub fn new(disk: Disk, store: PathBuf, health: Health, task: &'static str) -> Self {
+    pub fn new(disk: Disk, store: PathBuf, health: HealthReporter, task: &'static str) -> Self {
         Self {
             disk,
             store,

@@ -24,7 +24,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use super::gate::GateMessage;
 use super::health::Subject;
 use super::history::HistoryLog;
-use super::status::{Health, StatusMessage};
+use super::status::{HealthReporter, StatusMessage};
 use super::ticks::period;
 use crate::clock;
 use crate::kernel::blocklist::Blocklist;
@@ -80,7 +80,7 @@ pub(super) struct ReleaseTask {
     run_dir: PathBuf,
     gate: UnboundedSender<GateMessage>,
     status: UnboundedSender<StatusMessage>,
-    health: Health,
+    health: HealthReporter,
     history: HistoryLog,
     /// Number of connections that were ended.
     ended: u64,
@@ -106,7 +106,7 @@ impl ReleaseTask {
             listeners: ListenerWatch::default(),
             run_dir,
             gate,
-            health: Health::new(status.clone()),
+            health: HealthReporter::new(status.clone()),
             history,
             status,
             ended: 0,

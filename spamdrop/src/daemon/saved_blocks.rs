@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use super::database;
 use super::disk::{Disk, take_finished};
 use super::health::Subject;
-use super::status::Health;
+use super::status::HealthReporter;
 use crate::clock;
 use crate::kernel::blocklist::Blocklist;
 use crate::kernel::blocklist::pins::{self, Pinned};
@@ -86,7 +86,7 @@ impl BlockSaver {
 
     /// Restores the blocks. If that takes long or fails, it is left to
     /// [`BlockSaver::poll`].
-    pub async fn restore(&mut self, disk: &Disk, health: &Health, protected: &Protected) {
+    pub async fn restore(&mut self, disk: &Disk, health: &HealthReporter, protected: &Protected) {
         self.begin_restore(disk, protected);
         if let Some(under_way) = &mut self.under_way
             && let Ok(done) = timeout(RESTORED_WITHIN, under_way).await
@@ -98,7 +98,7 @@ impl BlockSaver {
 
     /// Takes the result of what is under way, and begins the next restore or
     /// save if one is due.
-    pub fn poll(&mut self, disk: &Disk, health: &Health, protected: &Protected) {
+    pub fn poll(&mut self, disk: &Disk, health: &HealthReporter, protected: &Protected) {
         if let Some(done) = take_finished(&mut self.under_way) {
             self.take(done, health);
         }
@@ -125,7 +125,7 @@ impl BlockSaver {
     }
 
     /// Takes the result of a restore or save; `None`: the disk thread died.
-    fn take(&mut self, done: Option<Result<Done>>, health: &Health) {
+    fn take(&mut self, done: Option<Result<Done>>, health: &HealthReporter) {
         let now = clock::instant();
         let rest = now.saturating_duration_since(self.begun) * REST;
         let done = done.unwrap_or_else(|| Err(Error::msg("the disk thread died")));

@@ -28,7 +28,7 @@ use super::release::ReleaseMessage;
 use super::saved_blocks::BlockSaver;
 use super::service_manager;
 use super::settings::Settings;
-use super::status::Health;
+use super::status::HealthReporter;
 use super::ticks::period;
 use super::watch::{WatchMessage, WatchReport};
 use super::{RunOptions, Signals, warn_of};
@@ -110,7 +110,7 @@ pub(super) struct Supervisor {
     saver: BlockSaver,
     tasks: Tasks,
     inbox: UnboundedReceiver<WatchReport>,
-    health: Health,
+    health: HealthReporter,
 }
 
 impl Supervisor {
@@ -340,7 +340,7 @@ fn open_packet_log(mut filter: Filter, log_level: u8) -> Result<Option<PacketLog
     }
 }
 
-fn say_thread(health: &Health, started: io::Result<()>) {
+fn say_thread(health: &HealthReporter, started: io::Result<()>) {
     let failed = "cannot start the thread for disk work, so nothing is saved; trying again";
     health.report(Subject::DiskThread, failed, started.map_err(Into::into));
 }

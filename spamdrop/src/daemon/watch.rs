@@ -30,7 +30,7 @@ use super::health::Subject;
 use super::history::HistoryLog;
 use super::release::ReleaseMessage;
 use super::sources::SourceSettings;
-use super::status::{Health, StatusMessage, WatchStatus};
+use super::status::{HealthReporter, StatusMessage, WatchStatus};
 use super::ticks::period;
 use crate::clock;
 use crate::tail::{self, FileStatus, Tail};
@@ -113,7 +113,7 @@ pub(super) struct WatchTask {
     store: EvidenceStore,
     disk: Disk,
     outputs: WatchOutputs,
-    health: Health,
+    health: HealthReporter,
     near_misses: NearMissHistory,
     clocks: LogClocks,
     /// The proxy's address, as last sent to the supervisor.
@@ -135,7 +135,7 @@ impl WatchTask {
         disk: Disk,
         outputs: WatchOutputs,
     ) -> Self {
-        let health = Health::new(outputs.status.clone());
+        let health = HealthReporter::new(outputs.status.clone());
         let splitting = Splitting::new(&settings, &scope, disk.clone());
         let (store, capacity) = (settings.store, settings.known_capacity);
         let mut engine = Engine::new(settings.engine, scope.protected);

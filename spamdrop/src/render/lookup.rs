@@ -206,8 +206,8 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
     use crate::render::json;
-    use spamdrop_core::dnsbl::decision::Decision;
-    use spamdrop_core::dnsbl::response::Failure;
+    use spamdrop_core::dnsbl::decision::ZoneDecision;
+    use spamdrop_core::dnsbl::response::QueryFailure;
     use spamdrop_core::dnsbl::rule::Text;
     use spamdrop_core::dnsbl::zone::Trouble;
     use std::time::Duration;
@@ -236,7 +236,7 @@ mod tests {
         name: Option<HostName>,
     ) -> Findings {
         let ttl = Duration::from_secs(ttl_s);
-        let decision = Decision { outcome, ttl };
+        let decision = ZoneDecision { outcome, ttl };
         Findings {
             replies,
             decision,
@@ -256,7 +256,7 @@ mod tests {
         let listed = findings(Outcome::Listed(1), 300, replies, None);
         let name = HostName::Confirmed("mail.example.org".into());
         let unlisted = findings(Outcome::Unlisted, 300, vec![], Some(name));
-        let silent = reply(Said::Nothing(Trouble::Failed(Failure::TimedOut)), &[]);
+        let silent = reply(Said::Nothing(Trouble::Failed(QueryFailure::TimedOut)), &[]);
         let unknown = findings(Outcome::Unknown, 15, vec![silent], None);
         let [one, two] = ["192.0.2.1", "192.0.2.2"].map(|addr| addr.parse().unwrap());
         let looked_up = [

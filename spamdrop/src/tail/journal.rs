@@ -25,7 +25,7 @@ mod entry;
 mod matches;
 
 use child::Reader;
-pub use entry::{Entry, Unfit};
+pub use entry::{JournalEntry, Unfit};
 pub use matches::Matches;
 
 /// The name of this source, where other sources have a path.
@@ -316,7 +316,7 @@ impl Taker {
             self.status.overlong += 1;
             return;
         };
-        let Some(entry) = Entry::parse(bytes) else {
+        let Some(entry) = JournalEntry::parse(bytes) else {
             self.status.unfit += 1;
             return;
         };

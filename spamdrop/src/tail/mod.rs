@@ -61,7 +61,7 @@ mod wake;
 use follow::Follower;
 pub use id::other_kind;
 use journal::Journal;
-pub use journal::{Entry, Matches, Unfit, has_recent_entry};
+pub use journal::{JournalEntry, Matches, Unfit, has_recent_entry};
 use pipe::Pipe;
 pub use positions::Positions;
 use saving::Saving;

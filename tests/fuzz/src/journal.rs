@@ -2,7 +2,7 @@
 //! fields that the writer chooses imitate no other.
 
 use serde_json::Value;
-use spamdrop::tail::{Entry, MAX_LINE};
+use spamdrop::tail::{JournalEntry, MAX_LINE};
 
 /// Takes the bytes as journalctl's output.
 ///
@@ -10,7 +10,7 @@ use spamdrop::tail::{Entry, MAX_LINE};
 ///
 /// If a property does not hold.
 pub fn check(data: &[u8]) {
-    let Some(entry) = Entry::parse(data) else {
+    let Some(entry) = JournalEntry::parse(data) else {
         return;
     };
     let Ok(line) = entry.line else {

@@ -68,7 +68,7 @@ impl Refusals {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
-    use super::super::response::Failure;
+    use super::super::response::QueryFailure;
     use super::*;
 
     const ZONE: &str = "b.example";
@@ -117,7 +117,7 @@ mod tests {
         lab.learn(refused(), 31);
         assert_eq!(lab.minutes_left(32), Some(29));
         assert_eq!(lab.0.trouble(), trouble);
-        lab.learn(Reply::failed(Failure::TimedOut), 62);
+        lab.learn(Reply::failed(QueryFailure::TimedOut), 62);
         assert_eq!(lab.0.trouble(), trouble);
         lab.learn(replied(Said::No, &[]), 62);
         assert_eq!(lab.0.trouble(), None);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// The reason why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum QueryFailure {
     /// No answer arrived in time.
     TimedOut,
     /// No name server can be reached.
@@ -16,7 +16,7 @@ pub enum Failure {
     Broken,
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for QueryFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TimedOut => f.write_str("timed out"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::refusal_code::is_refusal;
 use super::reply_text;
-use super::response::{Failure, Records};
+use super::response::{QueryFailure, Records};
 use super::rule::{Effect, Rule, Text};
 use super::{LONGEST, SHORTEST};
 use crate::dnsbl::complaint::is_complaint;
@@ -32,7 +32,7 @@ pub enum Said {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {
     /// The query failed.
-    Failed(Failure),
+    Failed(QueryFailure),
     /// The zone returned an address that is not a listing. Blocklists return
     /// such addresses when they refuse to serve, and so do new owners of the
     /// domain of a former blocklist.
@@ -173,7 +173,7 @@ pub struct Reply {
 impl Reply {
     /// The reply of a zone whose query failed.
     #[must_use]
-    pub fn failed(failure: Failure) -> Self {
+    pub fn failed(failure: QueryFailure) -> Self {
         Self {
             said: Said::Nothing(Trouble::Failed(failure)),
             addresses: Vec::new(),

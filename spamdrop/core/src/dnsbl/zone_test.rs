@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::key::mask;
 use super::question::{TEST_LISTED, TEST_UNLISTED};
 use super::refusal_code::{explain, is_refusal};
-use super::response::Failure;
+use super::response::QueryFailure;
 use super::rule::{Effect, Rule, Text};
 use super::zone::{Distrust, Reply, Said, Trouble};
 
@@ -229,7 +229,7 @@ impl ZoneTests {
 /// Whether no name server answered the query, or the zone was exempt from it.
 #[must_use]
 pub fn is_unanswered(reply: &Reply) -> bool {
-    let silent = [Failure::TimedOut, Failure::Unreachable];
+    let silent = [QueryFailure::TimedOut, QueryFailure::Unreachable];
     match &reply.said {
         Said::Nothing(Trouble::Failed(failure)) => silent.contains(failure),
         said => *said == Said::Exempt,

@@ -20,7 +20,7 @@ const CAPACITY: usize = 8_192;
 const SOURCES: usize = 64;
 
 /// An event and the second of its stamp.
-type Key = (u64, u64);
+type EventKey = (u64, u64);
 
 /// The events of the last minute.
 #[derive(Debug, Default)]
@@ -28,8 +28,8 @@ pub(super) struct Duplicates {
     hasher: RandomState,
     sources: Vec<PathBuf>,
     /// How often each log reported the event.
-    seen: HashMap<Key, Vec<u16>>,
-    order: VecDeque<(Duration, Key)>,
+    seen: HashMap<EventKey, Vec<u16>>,
+    order: VecDeque<(Duration, EventKey)>,
 }
 
 impl Duplicates {
@@ -74,7 +74,7 @@ impl Duplicates {
         false
     }
 
-    fn add(&mut self, key: Key, source: usize, now: Duration) {
+    fn add(&mut self, key: EventKey, source: usize, now: Duration) {
         let counts = self.seen.entry(key).or_insert_with(|| {
             self.order.push_back((now, key));
             Vec::new()

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::deliveries::Recipient;
 use super::pending_demotions::PendingDemotions;
-use super::recipient_failures::{Failure, RecipientFailures};
+use super::recipient_failures::{RecipientFailure, RecipientFailures};
 use super::record::{Record, is_too_old};
 use crate::dnsbl::named_zone::ZoneId;
 use crate::event::{Event, Evidence};
@@ -99,7 +99,7 @@ impl EvidenceBuffer {
                     .add((source, zone), at, now.mono, self.capacity);
             }
             Evidence::UnknownRecipient => {
-                let failure = Failure {
+                let failure = RecipientFailure {
                     addr: event.addr,
                     port: event.envelope.port,
                     sender: event.envelope.sender.as_deref().unwrap_or_default(),

@@ -24,7 +24,7 @@ const CAPACITY: usize = 65_536;
 
 /// A recipient that does not exist, and the message.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Failure<'line> {
+pub(super) struct RecipientFailure<'line> {
     pub addr: IpAddr,
     /// The peer's port, if the line tells it.
     pub port: Option<u16>,
@@ -84,7 +84,7 @@ impl RecipientFailures {
     /// least the fifth strike within an hour, and the strikes outnumber the
     /// accepted mail. The failures of a source must come in the order of the
     /// log.
-    pub(super) fn add(&mut self, source: Target, failure: &Failure<'_>) -> bool {
+    pub(super) fn add(&mut self, source: Target, failure: &RecipientFailure<'_>) -> bool {
         if !self.is_strike(failure) {
             return false;
         }
@@ -98,14 +98,14 @@ impl RecipientFailures {
 
     /// Whether a failure is the first of its message. False if there is no room
     /// to remember the message.
-    fn is_strike(&mut self, failure: &Failure<'_>) -> bool {
+    fn is_strike(&mut self, failure: &RecipientFailure<'_>) -> bool {
         if self.messages.len() + 2 > CAPACITY {
             self.make_room(failure.at);
         }
         if self.messages.len() + 2 > CAPACITY {
             return false;
         }
-        let Failure {
+        let RecipientFailure {
             addr,
             port,
             sender,
@@ -185,7 +185,7 @@ mod tests {
         sender: &str,
         at: u64,
     ) -> bool {
-        let failure = Failure {
+        let failure = RecipientFailure {
             addr: addr(n),
             port,
             sender: sender.as_bytes(),

@@ -18,7 +18,7 @@ use crate::daemon::database;
 use crate::daemon::disk::{Disk, take_finished};
 use crate::daemon::fifo_control::FifoMessage;
 use crate::daemon::health::Subject;
-use crate::daemon::status::Health;
+use crate::daemon::status::HealthReporter;
 use crate::daemon::watch::WatchMessage;
 use crate::kernel::blocklist::{GateMaps, Known};
 
@@ -100,7 +100,7 @@ impl KnownSenderSync {
     }
 
     /// Takes the result of a finished sync, and begins a sync if one is due.
-    pub fn poll(&mut self, settings: &GateSettings, health: &Health) {
+    pub fn poll(&mut self, settings: &GateSettings, health: &HealthReporter) {
         if let Some(synced) = take_finished(&mut self.under_way) {
             self.take(synced, settings.mode, health);
         }
@@ -137,7 +137,7 @@ impl KnownSenderSync {
         }));
     }
 
-    fn take(&mut self, synced: Option<Synced>, mode: GateMode, health: &Health) {
+    fn take(&mut self, synced: Option<Synced>, mode: GateMode, health: &HealthReporter) {
         let Some(Synced { known, took }) = synced else {
             // The thread died; the next sync reports a lasting problem.
             self.is_exact = false;
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn after_an_error_the_filter_is_told_everything_again() {
         let (status, _reports) = unbounded_channel();
-        let health = Health::new(status);
+        let health = HealthReporter::new(status);
         let mut sync = sync();
         sync.take(synced(Err(Error::msg("locked"))), GateMode::On, &health);
         assert!(!sync.is_told() && !sync.is_exact, "nobody may be refused");

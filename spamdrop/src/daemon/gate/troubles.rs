@@ -8,7 +8,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::{GateSettings, GateTask};
 use crate::clock;
 use crate::daemon::health::Subject;
-use crate::daemon::status::{Health, StatusMessage};
+use crate::daemon::status::{HealthReporter, StatusMessage};
 use crate::dnsbl::Resolver;
 use crate::server_settings::{self, HOW_TO_WRITE};
 
@@ -80,7 +80,7 @@ pub(super) fn report_server(settings: &GateSettings, status: &UnboundedSender<St
     let _ = status.send(StatusMessage::ServerSettings(state));
 }
 
-pub(super) fn report_slots(settings: &GateSettings, health: &Health) {
+pub(super) fn report_slots(settings: &GateSettings, health: &HealthReporter) {
     let is_on = settings.mode != GateMode::Off;
     let trouble = settings.slots.trouble.clone().filter(|_| is_on);
     health.set(Subject::Slots, trouble);
@@ -88,7 +88,7 @@ pub(super) fn report_slots(settings: &GateSettings, health: &Health) {
 
 /// The zones and the resolver. If they are unavailable, the gate works without
 /// verdicts.
-pub(super) fn lookups(settings: &GateSettings, health: &Health) -> (Zones, Resolver) {
+pub(super) fn lookups(settings: &GateSettings, health: &HealthReporter) -> (Zones, Resolver) {
     match &settings.lookups {
         Ok((zones, servers)) => {
             health.clear(Subject::Resolver);

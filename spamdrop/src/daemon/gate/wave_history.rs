@@ -17,7 +17,7 @@ use crate::daemon::database;
 use crate::daemon::disk::{Disk, take_finished};
 use crate::daemon::health::Subject;
 use crate::daemon::history::HistoryLog;
-use crate::daemon::status::Health;
+use crate::daemon::status::HealthReporter;
 use crate::render;
 
 /// Minimum time between two writes. Since a write may take another second, a
@@ -108,7 +108,7 @@ impl WaveHistory {
     }
 
     /// Logs events, and writes the snapshots that are due.
-    pub fn poll(&mut self, store: &Path, health: &Health) {
+    pub fn poll(&mut self, store: &Path, health: &HealthReporter) {
         self.log_news();
         self.record_refusals(REFUSALS);
         if let Some(written) = take_finished(&mut self.writing) {
@@ -148,7 +148,7 @@ impl WaveHistory {
         }
     }
 
-    fn take(&mut self, written: Option<Written>, health: &Health) {
+    fn take(&mut self, written: Option<Written>, health: &HealthReporter) {
         let error = match written {
             Some(Ok(base)) => {
                 self.base = base;

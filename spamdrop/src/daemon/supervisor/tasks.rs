@@ -17,7 +17,7 @@ use crate::daemon::hold_log::HoldLog;
 use crate::daemon::release::{ReleaseMessage, ReleaseTask};
 use crate::daemon::responder::{ResponderMessage, ResponderTask};
 use crate::daemon::settings::Settings;
-use crate::daemon::status::{self, Health, StatusMessage};
+use crate::daemon::status::{self, HealthReporter, StatusMessage};
 use crate::daemon::watch::{WatchMessage, WatchOutputs, WatchReport, WatchTask};
 use crate::kernel::blocklist::Blocklist;
 use crate::tail::Tail;
@@ -138,12 +138,12 @@ impl Tasks {
             settings.watch.rule.clone(),
             run_dir.clone(),
             release.clone(),
-            Health::new(status.clone()),
+            HealthReporter::new(status.clone()),
             history_log.clone(),
             HoldLog::new(
                 disk.clone(),
                 store.clone(),
-                Health::new(status.clone()),
+                HealthReporter::new(status.clone()),
                 "watch",
             ),
         );
@@ -151,7 +151,7 @@ impl Tasks {
             settings.history.clone(),
             &history_log,
             disk.clone(),
-            Health::new(status.clone()),
+            HealthReporter::new(status.clone()),
         );
         let outputs = WatchOutputs {
             gate: gate.clone(),
@@ -180,8 +180,8 @@ impl Tasks {
         })
     }
 
-    pub fn health(&self) -> Health {
-        Health::new(self.status.inbox.clone())
+    pub fn health(&self) -> HealthReporter {
+        HealthReporter::new(self.status.inbox.clone())
     }
 
     pub fn tell_status(&self, message: StatusMessage) {

@@ -19,7 +19,7 @@ const MAX_HOST: usize = 64;
 
 /// The parts of an entry that a line needs.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct JournalEntry {
     /// The entry's cursor.
     pub cursor: String,
     /// When journald received it, in microseconds since 1970.
@@ -68,7 +68,7 @@ enum Field {
     Missing,
 }
 
-impl Entry {
+impl JournalEntry {
     /// Reads one line of journalctl's output; `None` if it is no entry.
     #[must_use]
     pub fn parse(json: &[u8]) -> Option<Self> {
