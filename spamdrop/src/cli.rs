@@ -30,12 +30,12 @@ pub use config_path::without_config;
 pub use export::{Export, ExportFormat};
 pub use global::with_json_behind;
 pub use history::{Forget, HistoryOptions, Why};
-pub use known::{Known, KnownImport, KnownList};
+pub use known::{KnownImport, KnownList, KnownVerb};
 pub use list::{Format, List, Show};
 pub use pause::Pause;
 pub use reading::{Learn, Reading, Replay, Scan};
 pub use report::{Report, When};
-pub use run::{Level, Mode, Release, Run};
+pub use run::{Level, ModeChoice, Release, Run};
 pub use settings::{SettingsOptions, SetupOptions};
 pub use status::{StatsOptions, StatusOptions, TopOptions};
 
@@ -163,7 +163,7 @@ pub enum Verb {
     /// when a blocklist lists it (an hour later), or after five messages to
     /// unknown recipients within an hour, if they outnumber its accepted mail.
     #[command(subcommand)]
-    Known(Known),
+    Known(KnownVerb),
     /// Learn known senders from old mail logs
     ///
     /// Blocks nothing. Give the oldest log first: deliveries count only after a
@@ -276,7 +276,7 @@ pub struct Attach {
     pub interfaces: Vec<String>,
     /// XDP hook to use [default: auto]
     #[arg(long)]
-    pub mode: Option<Mode>,
+    pub mode: Option<ModeChoice>,
 }
 
 /// Arguments of `detach`.

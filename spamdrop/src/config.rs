@@ -14,7 +14,7 @@ use spamdrop_common::settings::MAX_PORTS;
 
 use crate::account;
 use crate::exit::{Exit, Failure};
-use crate::kernel::attach::Mode;
+use crate::kernel::attach::AttachMode;
 use crate::kernel::cpus;
 use crate::store;
 use spamdrop_core::dnsbl::rule;
@@ -55,7 +55,7 @@ pub const PATH: &str = "/etc/spamdrop/spamdrop.toml";
 )]
 pub struct Config {
     pub interfaces: Vec<String>,
-    pub mode: Mode,
+    pub mode: AttachMode,
     pub ports: Vec<u16>,
     pub addresses: Destinations,
     #[serde(deserialize_with = "choice::nat64")]
@@ -103,7 +103,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             interfaces: Vec::new(),
-            mode: Mode::Auto,
+            mode: AttachMode::Auto,
             ports: vec![25],
             addresses: Destinations::Own,
             nat64: Vec::new(),

@@ -103,7 +103,7 @@ fn packets_that_begin_with_the_ip_header_are_parsed() {
     let pair = Pair::new(1500);
     for (link_type, name) in WITHOUT_HEADER {
         let mut tun = tun(&pair.server, link_type);
-        let attached = pair.attach(&["ppp0"], Mode::Auto).unwrap();
+        let attached = pair.attach(&["ppp0"], AttachMode::Auto).unwrap();
         assert_eq!(attached[0].interface.framing, Framing::Ip, "{name}");
         let hook = hook(&attached[0]);
         pair.watch_port_25();
@@ -116,7 +116,7 @@ fn packets_that_begin_with_the_ip_header_are_parsed() {
         }
         ensure_true("tun", hook, "dropped").unwrap();
         // Beside an Ethernet interface, with a program each.
-        let attached = pair.attach(&["eth0", "ppp0"], Mode::Auto).unwrap();
+        let attached = pair.attach(&["eth0", "ppp0"], AttachMode::Auto).unwrap();
         let ids = attached
             .iter()
             .map(|one| one.interface.xdp.unwrap().program_id);
@@ -137,7 +137,7 @@ fn other_link_types_are_refused_by_name() {
     let pair = Pair::new(1500);
     for (link_type, name) in UNKNOWN {
         let _tun = tun(&pair.server, link_type);
-        for mode in [Mode::Auto, Mode::Generic] {
+        for mode in [AttachMode::Auto, AttachMode::Generic] {
             let refusal = pair.refused(&["ppp0"], mode);
             let part = format!("ppp0 has the link type {name}");
             assert!(refusal.contains(&part), "{refusal}");

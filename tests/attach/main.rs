@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use spamdrop::clock;
-use spamdrop::kernel::attach::{Attached, LinkPlace, Mode, Plan, attach, detach, linked};
+use spamdrop::kernel::attach::{AttachMode, Attached, LinkPlace, Plan, attach, detach, linked};
 use spamdrop::kernel::blocklist::Blocklist;
 use spamdrop::kernel::blocklist::pins::Capacity;
 use spamdrop::kernel::network::{self, Framing, Xdp};
@@ -34,7 +34,7 @@ const PLAN: Plan = Plan {
         v6: 4_096,
         known: 1_024,
     },
-    mode: Mode::Auto,
+    mode: AttachMode::Auto,
     log_level: 0,
 };
 const WAIT: Duration = Duration::from_millis(300);
@@ -79,7 +79,7 @@ impl Pair {
         }
     }
 
-    fn attach(&self, names: &[&str], mode: Mode) -> anyhow::Result<Vec<Attached>> {
+    fn attach(&self, names: &[&str], mode: AttachMode) -> anyhow::Result<Vec<Attached>> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let run_dir = self.run_dir.path().to_owned();
         self.server.run(move || {
@@ -109,7 +109,7 @@ impl Pair {
         self.server.exec(args).unwrap();
     }
 
-    fn refused(&self, names: &[&str], mode: Mode) -> String {
+    fn refused(&self, names: &[&str], mode: AttachMode) -> String {
         self.attach(names, mode).unwrap_err().to_string()
     }
 
@@ -177,7 +177,7 @@ impl Pair {
 #[test]
 fn native_where_it_can_be_and_nothing_is_left_after_detach() {
     let pair = Pair::new(1500);
-    let attached = pair.attach(&["eth0"], Mode::Auto).unwrap();
+    let attached = pair.attach(&["eth0"], AttachMode::Auto).unwrap();
     assert!(!attached[0].replaced);
     pair.block();
     assert!(pair.dropped("198.51.100.1"));
@@ -196,7 +196,7 @@ fn native_where_it_can_be_and_nothing_is_left_after_detach() {
 #[test]
 fn jumbo_frames_stay_native() {
     let pair = Pair::new(9000);
-    let attached = pair.attach(&["eth0"], Mode::Native).unwrap();
+    let attached = pair.attach(&["eth0"], AttachMode::Native).unwrap();
     assert!(attached[0].interface.xdp.unwrap().native);
 }
 
@@ -207,13 +207,13 @@ fn auto_falls_back_to_generic_and_native_says_why_not() {
     pair.server
         .exec(["ip", "link", "add", "br.100", "type", "bridge"])
         .unwrap();
-    let refusal = pair.refused(&["br.100"], Mode::Native);
+    let refusal = pair.refused(&["br.100"], AttachMode::Native);
     assert!(
         refusal.contains("Underlying driver does not support XDP in native mode"),
         "{refusal}"
     );
     assert_eq!(pair.links(), []);
-    let attached = pair.attach(&["br.100"], Mode::Auto).unwrap();
+    let attached = pair.attach(&["br.100"], AttachMode::Auto).unwrap();
     ensure_true("bridge", hook(&attached[0]), "dropped").unwrap();
     let linked = pair.server.run(|| linked(pin_dir()).unwrap());
     assert_eq!(linked[0].name, "br.100");
@@ -229,12 +229,12 @@ fn queues_that_do_not_fit_are_generic() {
         "link add eth1 numrxqueues 1 numtxqueues 1 type veth peer name eth2 \
          numrxqueues 2 numtxqueues 2",
     );
-    let refusal = pair.refused(&["eth1"], Mode::Native);
+    let refusal = pair.refused(&["eth1"], AttachMode::Native);
     for part in ["eth1 refuses native XDP", "os error 28", "rx queues"] {
         assert!(refusal.contains(part), "{refusal}");
     }
     assert_eq!(pair.xdp("eth1"), None);
-    let attached = pair.attach(&["eth1"], Mode::Auto).unwrap();
+    let attached = pair.attach(&["eth1"], AttachMode::Auto).unwrap();
     let row = "veth whose peer has more queues";
     ensure_true(row, hook(&attached[0]), "dropped").unwrap();
 }
@@ -255,7 +255,7 @@ fn foreign(pair: &Pair) -> Xdp {
 fn refusals_keep_no_other_interface_unprotected() {
     let pair = Pair::new(1500);
     let foreign = foreign(&pair);
-    for mode in [Mode::Auto, Mode::Native, Mode::Generic] {
+    for mode in [AttachMode::Auto, AttachMode::Native, AttachMode::Generic] {
         let run_dir = pair.run_dir.path().to_owned();
         let attachment = pair.server.run(move || {
             let turn = WriteLock::acquire(&run_dir).unwrap();
@@ -313,9 +313,9 @@ fn no_bpf_file_system() {
 #[test]
 fn what_is_pinned_is_adopted() {
     let pair = Pair::new(1500);
-    let first = pair.attach(&["eth0"], Mode::Auto).unwrap();
+    let first = pair.attach(&["eth0"], AttachMode::Auto).unwrap();
     pair.block();
-    let second = pair.attach(&["eth0"], Mode::Auto).unwrap();
+    let second = pair.attach(&["eth0"], AttachMode::Auto).unwrap();
     assert!(second[0].replaced);
     let ids = [&first, &second].map(|attached| attached[0].interface.xdp.unwrap().program_id);
     assert_ne!(ids[0], ids[1]);
@@ -328,7 +328,7 @@ fn what_is_pinned_is_adopted() {
             "ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth9",
         ])
         .unwrap();
-    let third = pair.attach(&["eth0"], Mode::Auto).unwrap();
+    let third = pair.attach(&["eth0"], AttachMode::Auto).unwrap();
     assert!(!third[0].replaced);
 }
 
@@ -338,8 +338,8 @@ fn a_program_on_the_bridge_keeps_one_off_its_port() {
     let pair = Pair::new(1500);
     pair.ip("link add br0 type bridge");
     pair.ip("link set eth0 master br0");
-    pair.attach(&["br0"], Mode::Auto).unwrap();
-    let refusal = pair.refused(&["eth0"], Mode::Auto);
+    pair.attach(&["br0"], AttachMode::Auto).unwrap();
+    let refusal = pair.refused(&["eth0"], AttachMode::Auto);
     let reason = "eth0 cannot take an XDP program: an interface above or below it";
     assert!(refusal.starts_with(reason), "{refusal}");
 }
@@ -348,7 +348,7 @@ fn a_program_on_the_bridge_keeps_one_off_its_port() {
 #[test]
 fn the_filter_is_on_the_card_of_the_configured_name() {
     let pair = Pair::new(1500);
-    pair.attach(&["eth0"], Mode::Auto).unwrap();
+    pair.attach(&["eth0"], AttachMode::Auto).unwrap();
     // The kernel may refuse to rename an interface that is up.
     for args in [
         "link set eth0 down",
@@ -361,13 +361,13 @@ fn the_filter_is_on_the_card_of_the_configured_name() {
         panic!("{:?}", pair.links())
     };
     assert_eq!(interface.name, "lan0");
-    assert!(!pair.attach(&["eth0"], Mode::Auto).unwrap()[0].replaced);
+    assert!(!pair.attach(&["eth0"], AttachMode::Auto).unwrap()[0].replaced);
     assert!(pair.xdp("lan0").is_none() && pair.xdp("eth0").is_some());
     // The other way round: the new name is configured.
     for args in ["link set eth0 name lan1", "link delete lan0"] {
         pair.ip(args);
     }
-    assert!(!pair.attach(&["lan1"], Mode::Auto).unwrap()[0].replaced);
+    assert!(!pair.attach(&["lan1"], AttachMode::Auto).unwrap()[0].replaced);
     let links = pair.links();
     assert!(
         matches!(&links[..], [(name, LinkPlace::Here(_))] if name == "lan1"),
@@ -380,9 +380,9 @@ fn alternative_names_are_names() {
     let pair = Pair::new(1500);
     pair.ip("link property add dev eth0 altname mx-card.in.the.first.slot");
     let name = "mx-card.in.the.first.slot";
-    let attached = pair.attach(&[name], Mode::Auto).unwrap();
+    let attached = pair.attach(&[name], AttachMode::Auto).unwrap();
     assert_eq!(attached[0].interface.name, "eth0");
-    assert!(pair.attach(&[name], Mode::Auto).unwrap()[0].replaced);
+    assert!(pair.attach(&[name], AttachMode::Auto).unwrap()[0].replaced);
     pair.block();
     assert!(pair.dropped("198.51.100.1"));
     let links = pair.links();
@@ -397,14 +397,14 @@ fn alternative_names_are_names() {
 #[test]
 fn an_interface_that_moved_away_is_released() {
     let pair = Pair::new(1500);
-    let attached = pair.attach(&["eth0"], Mode::Auto).unwrap();
+    let attached = pair.attach(&["eth0"], AttachMode::Auto).unwrap();
     let index = attached[0].interface.index;
     pair.ip(&format!("link set eth0 netns {}", pair.client.tid()));
     pair.ip(&format!(
         "link add eth0 index {index} type veth peer name eth9"
     ));
     assert_eq!(pair.links(), [("eth0".into(), LinkPlace::Elsewhere)]);
-    assert!(!pair.attach(&["eth0"], Mode::Auto).unwrap()[0].replaced);
+    assert!(!pair.attach(&["eth0"], AttachMode::Auto).unwrap()[0].replaced);
     assert!(pair.xdp("eth0").is_some());
     let there = || network::find("eth0").unwrap().unwrap().xdp;
     assert_eq!(pair.client.run(there), None);
@@ -419,7 +419,7 @@ fn passed(counters: &Counters) -> u64 {
 #[test]
 fn replacements_under_traffic_leak_nothing() {
     let pair = Pair::new(1500);
-    pair.attach(&["eth0"], Mode::Auto).unwrap();
+    pair.attach(&["eth0"], AttachMode::Auto).unwrap();
     pair.block();
     let knocking = Arc::new(AtomicBool::new(true));
     let knock = |source: &str| {
@@ -447,7 +447,7 @@ fn replacements_under_traffic_leak_nothing() {
     let (listed, clean) = (knock("198.51.100.1"), knock("198.51.100.2"));
     let before = pair.list().counters().unwrap();
     for _ in 0..100 {
-        assert!(pair.attach(&["eth0"], Mode::Auto).unwrap()[0].replaced);
+        assert!(pair.attach(&["eth0"], AttachMode::Auto).unwrap()[0].replaced);
     }
     knocking.store(false, Ordering::Relaxed);
     let (listed, clean) = (listed.join().unwrap(), clean.join().unwrap());

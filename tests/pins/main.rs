@@ -10,7 +10,7 @@ use aya_obj::generated::bpf_map_type::{
     BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_LPM_TRIE, BPF_MAP_TYPE_LRU_HASH,
 };
 use aya_obj::generated::{BPF_F_NO_COMMON_LRU, bpf_map_type};
-use spamdrop::kernel::attach::{Mode, Plan, attach};
+use spamdrop::kernel::attach::{AttachMode, Plan, attach};
 use spamdrop::kernel::blocklist::pins::{Capacity, check, make_dirs, maps_dir};
 use spamdrop::lock::WriteLock;
 use spamdrop_common::abi::MAPS;
@@ -97,7 +97,7 @@ fn each_difference_is_found_and_nothing_is_touched() {
             );
             let plan = Plan {
                 capacity: CAPACITY,
-                mode: Mode::Auto,
+                mode: AttachMode::Auto,
                 log_level: 0,
             };
             let Err(error) = attach(&turn, dir, &["lo".into()], plan) else {

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use aya::programs::ProgramInfo;
-use spamdrop::kernel::attach::{self, Mode, Plan};
+use spamdrop::kernel::attach::{self, AttachMode, Plan};
 use spamdrop::kernel::blocklist::pins::{self, Capacity};
 use spamdrop_lab::Host;
 use spamdrop_lab::program::{RECORDED, Size, stack};
@@ -17,7 +17,7 @@ const PLAN: Plan = Plan {
         v6: 4_096,
         known: 1_024,
     },
-    mode: Mode::Auto,
+    mode: AttachMode::Auto,
     log_level: 0,
 };
 

@@ -8,7 +8,7 @@ use super::{Addrs, Output};
 
 /// The commands of `known`.
 #[derive(Debug, Subcommand)]
-pub enum Known {
+pub enum KnownVerb {
     /// Show the known senders
     #[command(alias = "ls")]
     List(KnownList),

@@ -110,7 +110,7 @@ mod tests {
 
     use super::*;
     use crate::cli::{Cli, Verb};
-    use crate::kernel::attach::Mode;
+    use crate::kernel::attach::AttachMode;
 
     fn overridden(flags: &str) -> Config {
         let words = ["spamdrop", "run"].into_iter().chain(flags.split(' '));
@@ -132,7 +132,7 @@ mod tests {
             interfaces: vec!["a".into(), "b".into()],
             logs: vec!["x.log".into(), "-".into()],
             ports: vec![25, 587],
-            mode: Mode::Generic,
+            mode: AttachMode::Generic,
             ttl: Duration::from_secs(90),
             grace: Duration::ZERO,
             release: ReleaseMode::Terminate,

@@ -21,7 +21,7 @@ use crate::lock;
 use crate::protect::{self, ReadProtected};
 use crate::render::allowed::comment;
 use crate::render::history::HistoryRow;
-use crate::render::known::KnownSender;
+use crate::render::known::SenderRow;
 use crate::render::lookup::LookedUp;
 use crate::render::show::AddressDetail;
 use crate::render::why::{
@@ -274,7 +274,7 @@ impl Place {
         &self,
         facts: &SourceFacts,
         block: Option<&AddressDetail>,
-        known: &[KnownSender],
+        known: &[SenderRow],
         now: MonotonicNs,
     ) -> Circumstances {
         let entries = block.map(|block| block.entries.iter().map(|entry| entry.target));
@@ -296,13 +296,13 @@ impl Place {
     }
 
     /// The evidence for a sender: of the address itself, and of its IPv6 /64.
-    fn known(&self, addr: IpAddr) -> Result<Vec<KnownSender>> {
+    fn known(&self, addr: IpAddr) -> Result<Vec<SenderRow>> {
         let now = clock::unix_seconds();
         let mut found = Vec::new();
         for source in Target::covering(addr) {
             let record = self.store.as_ref().map(|store| store.known_sender(source));
             let record = record.transpose()?.flatten();
-            found.extend(record.and_then(|record| KnownSender::new(source, &record, now)));
+            found.extend(record.and_then(|record| SenderRow::new(source, &record, now)));
         }
         Ok(found)
     }
@@ -371,7 +371,7 @@ fn past(config: &Config) -> Result<Option<Store>> {
 }
 
 /// The record that makes an address known, or else the first.
-fn best(mut all: Vec<KnownSender>) -> Option<KnownSender> {
+fn best(mut all: Vec<SenderRow>) -> Option<SenderRow> {
     all.sort_by_key(|sender| !sender.state.is_known());
     all.into_iter().next()
 }

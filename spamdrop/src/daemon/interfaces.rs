@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::kernel::attach::{Attached, Linked, Mode};
+use crate::kernel::attach::{AttachMode, Attached, Linked};
 use crate::kernel::network::{Interface, named, overlaps};
 
 /// After a refusal, an interface is retried after this pause; each further
@@ -90,7 +90,7 @@ pub(super) enum InterfaceState {
 pub(super) fn standing(
     name: &str,
     wanted: &[String],
-    mode: Mode,
+    mode: AttachMode,
     linked: &[Linked],
     present: &[Interface],
 ) -> InterfaceState {
@@ -105,7 +105,7 @@ pub(super) fn standing(
     match overlap {
         Some(overlap) if has_filter => InterfaceState::Impaired(overlap.to_string()),
         Some(overlap) => InterfaceState::Excluded(overlap.to_string()),
-        None if has_filter && is_generic && mode == Mode::Native => {
+        None if has_filter && is_generic && mode == AttachMode::Native => {
             InterfaceState::Impaired(format!(
                 "the filter on {name} is generic, and `mode` is \"native\"; stop the daemon, run \
              `spamdrop detach {name}`, and start the daemon again"
@@ -171,17 +171,23 @@ mod tests {
             link("f", LinkPlace::Here(present[4].clone())),
         ];
         let of = |name, mode| standing(name, &wanted, mode, &linked, &present);
-        assert_eq!(of("a", Mode::Auto), InterfaceState::Protected);
-        assert!(matches!(of("a", Mode::Native), InterfaceState::Impaired(_)));
-        assert_eq!(of("b", Mode::Auto), InterfaceState::Ready(2));
+        assert_eq!(of("a", AttachMode::Auto), InterfaceState::Protected);
+        assert!(matches!(
+            of("a", AttachMode::Native),
+            InterfaceState::Impaired(_)
+        ));
+        assert_eq!(of("b", AttachMode::Auto), InterfaceState::Ready(2));
         assert_eq!(
-            of("c", Mode::Auto),
+            of("c", AttachMode::Auto),
             InterfaceState::Foreign(present[2].clone())
         );
-        assert_eq!(of("d", Mode::Auto), InterfaceState::Absent);
-        assert_eq!(of("e", Mode::Auto), InterfaceState::Ready(4));
-        assert!(matches!(of("f", Mode::Auto), InterfaceState::Impaired(_)));
-        let InterfaceState::Excluded(reason) = of("g", Mode::Auto) else {
+        assert_eq!(of("d", AttachMode::Auto), InterfaceState::Absent);
+        assert_eq!(of("e", AttachMode::Auto), InterfaceState::Ready(4));
+        assert!(matches!(
+            of("f", AttachMode::Auto),
+            InterfaceState::Impaired(_)
+        ));
+        let InterfaceState::Excluded(reason) = of("g", AttachMode::Auto) else {
             panic!("g is a VLAN of f")
         };
         assert!(

@@ -13,7 +13,7 @@ use spamdrop_core::next_syn::{CommandEffect, Fate, StrangerClass};
 
 use super::allowed::as_text;
 use super::history::HistoryRow;
-use super::known::KnownSender;
+use super::known::SenderRow;
 use super::lookup::LookedUp;
 use super::show::AddressDetail;
 
@@ -36,7 +36,7 @@ pub struct Explanation<'a> {
     /// The prefix that is never blocked and contains it; `null`: none.
     pub allowed: Option<AllowedBy>,
     /// The evidence for it as a sender, as in `known list --json`; `null`: none.
-    pub known: Option<KnownSender>,
+    pub known: Option<SenderRow>,
     /// Its place at the gate; `null`: unknown.
     pub gate: Option<GatePlace>,
     /// The answers of the zones, as in `lookup --json`; `null`: they were not

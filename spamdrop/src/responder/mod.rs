@@ -12,7 +12,7 @@ mod shared;
 mod syslog;
 
 pub use listener::{listen, make_room};
-pub use server::{Meter, Server};
+pub use server::{ResponderMeter, Server};
 pub use shared::{Limits, ResponderCounts, Setting, Texts};
 
 use std::fs;

@@ -69,8 +69,8 @@ impl Server {
 
     /// A handle to the counters that another task can hold.
     #[must_use]
-    pub fn meter(&self) -> Meter {
-        Meter {
+    pub fn meter(&self) -> ResponderMeter {
+        ResponderMeter {
             ports: self.ports.clone(),
             shared: Arc::clone(&self.shared),
         }
@@ -98,12 +98,12 @@ impl Drop for Server {
 /// A handle to the counters of a server, which stays valid after the server has
 /// ended.
 #[derive(Clone)]
-pub struct Meter {
+pub struct ResponderMeter {
     ports: Vec<u16>,
     shared: Arc<Shared>,
 }
 
-impl Meter {
+impl ResponderMeter {
     /// As [`Server::ports`].
     #[must_use]
     pub fn ports(&self) -> &[u16] {

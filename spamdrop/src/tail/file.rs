@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use log::info;
 use memchr::memrchr;
 
-use super::Line;
+use super::LogLine;
 use super::content::Content;
 use super::head::{Head, MAX};
 use super::id::Id;
 use super::positions::Position;
-use super::search::{Known, Place, Search, Seen};
+use super::search::{KnownLines, Place, Search, Seen};
 use super::split::{MAX_LINE, Splitter};
 use super::status::FileStatus;
 use super::trace::{LEAST, Mark, Trace, mark};
@@ -231,7 +231,7 @@ impl OpenFile {
     }
 
     /// Starts the search for the known lines.
-    pub fn recognize(&mut self, known: Known) {
+    pub fn recognize(&mut self, known: KnownLines) {
         self.is_unknown = false;
         self.search = Some(known)
             .filter(|known| !known.is_empty())
@@ -289,7 +289,7 @@ impl OpenFile {
         now: Instant,
         buffer: &mut [u8],
         status: &mut FileStatus,
-        on_line: &mut dyn FnMut(Line<'_>),
+        on_line: &mut dyn FnMut(LogLine<'_>),
     ) -> io::Result<Progress> {
         if let Some(progress) = self.search(now, buffer, &status.path)? {
             return Ok(progress);
@@ -390,7 +390,7 @@ impl OpenFile {
 
     /// Delivers the unfinished line. If the file is a copy, or continued in one, the
     /// line is discarded, because it continues in the other file.
-    pub fn finish(&mut self, status: &mut FileStatus, on_line: &mut dyn FnMut(Line<'_>)) {
+    pub fn finish(&mut self, status: &mut FileStatus, on_line: &mut dyn FnMut(LogLine<'_>)) {
         if !self.copy {
             self.lines
                 .finish(&mut status.deliver(self.backlog, on_line));

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use log::{info, warn};
 
-use super::Line;
+use super::LogLine;
 use super::file::{OpenFile, Progress};
 use super::id::Id;
 use super::positions::Position;
 use super::rotated::rotated;
-use super::search::Known;
+use super::search::KnownLines;
 use super::status::{FileStatus, State};
 use super::trace::LEAST;
 
@@ -131,7 +131,7 @@ impl Follower {
         &mut self,
         now: Instant,
         buffer: &mut [u8],
-        on_line: &mut dyn FnMut(Line<'_>),
+        on_line: &mut dyn FnMut(LogLine<'_>),
     ) -> usize {
         let mut i = 0;
         while i < self.open.len() {
@@ -350,7 +350,7 @@ impl Follower {
         if !self.open[i].is_unknown() {
             return;
         }
-        let mut known = Known::default();
+        let mut known = KnownLines::default();
         self.left.iter().for_each(|left| known.add(left));
         let others = self.open.iter().enumerate().filter(|(n, _)| *n != i);
         let others = others.map(|(_, file)| file.position());

@@ -15,7 +15,7 @@ use log::warn;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use super::Line;
+use super::LogLine;
 use super::ahead::Taken;
 use super::split::{Piece, Splitter};
 use super::status::{FileStatus, State};
@@ -206,7 +206,7 @@ impl Journal {
         &mut self,
         now: Instant,
         budget: usize,
-        on_line: &mut dyn FnMut(Line<'_>),
+        on_line: &mut dyn FnMut(LogLine<'_>),
     ) -> usize {
         if self.reader.is_none() && self.retry.is_none_or(|retry| now >= retry) {
             self.start(now);
@@ -311,7 +311,7 @@ impl Journal {
 }
 
 impl Taker {
-    fn take(&mut self, piece: Piece<'_>, on_line: &mut dyn FnMut(Line<'_>)) {
+    fn take(&mut self, piece: Piece<'_>, on_line: &mut dyn FnMut(LogLine<'_>)) {
         let Piece::Line { bytes, start, .. } = piece else {
             self.status.overlong += 1;
             return;
@@ -332,7 +332,7 @@ impl Taker {
             Ok(line) => {
                 self.status.lines += 1;
                 self.status.is_empty = false;
-                on_line(Line {
+                on_line(LogLine {
                     bytes: &line,
                     path: &self.status.path,
                     offset: start,

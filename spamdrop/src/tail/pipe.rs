@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::Line;
+use super::LogLine;
 use super::ahead::{ReadAhead, Taken};
 use super::split::Splitter;
 use super::status::{FileStatus, State};
@@ -38,7 +38,7 @@ impl Pipe {
 
     /// Reads at most `budget` bytes; returns the number of bytes, 0 if there
     /// are none.
-    pub fn read(&mut self, budget: usize, on_line: &mut dyn FnMut(Line<'_>)) -> usize {
+    pub fn read(&mut self, budget: usize, on_line: &mut dyn FnMut(LogLine<'_>)) -> usize {
         let count = match self.input.take(budget) {
             Taken::Bytes(bytes) => {
                 self.lines.feed(bytes, &mut self.status.deliver(0, on_line));

@@ -23,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(4);
 /// The lines that were read from other files of a path, or from the same file
 /// before a truncation.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct KnownLines {
     pairs: HashSet<u64>,
     lines: HashSet<u64>,
     /// The marks of the last lines.
@@ -33,7 +33,7 @@ pub(super) struct Known {
     heads: Vec<(Head, u64)>,
 }
 
-impl Known {
+impl KnownLines {
     pub fn add(&mut self, position: &Position) {
         self.pairs
             .extend(position.trace.marks().map(|mark| mark.pair));
@@ -81,7 +81,7 @@ impl Seen {
 /// A search in a file.
 #[derive(Debug)]
 pub(super) struct Search {
-    known: Known,
+    known: KnownLines,
     trace: Trace,
     /// Offset of the next byte to search.
     offset: u64,
@@ -111,7 +111,7 @@ pub(super) enum Place {
 }
 
 impl Search {
-    pub fn new(known: Known) -> Self {
+    pub fn new(known: KnownLines) -> Self {
         Self {
             known,
             trace: Trace::default(),

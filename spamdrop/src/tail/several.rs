@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use spamdrop_core::wildcard::Wildcard;
 
-use super::Line;
+use super::LogLine;
 use super::follow::{Follower, HOLD};
 use super::positions::Positions;
 use super::rotated::{directory_of, listed};
@@ -138,7 +138,7 @@ impl Several {
         &mut self,
         now: Instant,
         buffer: &mut [u8],
-        on_line: &mut dyn FnMut(Line<'_>),
+        on_line: &mut dyn FnMut(LogLine<'_>),
     ) -> usize {
         for _ in 0..self.members.len() {
             self.turn = (self.turn + 1) % self.members.len();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use log::{info, warn};
 
-use super::Line;
+use super::LogLine;
 use super::split::Piece;
 use spamdrop_core::silence::Silence;
 
@@ -147,12 +147,12 @@ impl FileStatus {
     pub(super) fn deliver(
         &mut self,
         backlog: u64,
-        on_line: &mut dyn FnMut(Line<'_>),
+        on_line: &mut dyn FnMut(LogLine<'_>),
     ) -> impl FnMut(Piece<'_>) {
         move |piece| match piece {
             Piece::Line { bytes, start, end } => {
                 self.lines += 1;
-                on_line(Line {
+                on_line(LogLine {
                     bytes,
                     path: &self.path,
                     offset: start,

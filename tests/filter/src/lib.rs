@@ -10,7 +10,7 @@ use aya::TestRun as _;
 use aya::programs::{TestRunAttrs, TestRunOptions, Xdp};
 use ipnet::IpNet;
 use spamdrop::clock;
-use spamdrop::kernel::attach::{self, Mode, Plan};
+use spamdrop::kernel::attach::{self, AttachMode, Plan};
 use spamdrop::kernel::blocklist::pins::{self, Capacity};
 use spamdrop::kernel::blocklist::{Blocklist, SweptEntries};
 use spamdrop::lock::WriteLock;
@@ -64,7 +64,7 @@ impl Filter {
         let host = Host::new("filter").unwrap();
         let plan = Plan {
             capacity: CAPACITY,
-            mode: Mode::Auto,
+            mode: AttachMode::Auto,
             log_level: 0,
         };
         let (loaded, list) = host.run(move || {

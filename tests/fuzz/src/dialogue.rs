@@ -6,7 +6,7 @@ use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
 use spamdrop::config::Config;
-use spamdrop_core::event::Kind;
+use spamdrop_core::event::EventKind;
 use spamdrop_core::log::{Parsed, Parser};
 use spamdrop_core::smtp::{Dialogue, Output, Parties};
 
@@ -115,7 +115,7 @@ fn logged(message: &[u8]) {
     match parser.parse(&line, now) {
         Parsed::Event(event) => {
             assert_eq!(event.addr, IpAddr::from(PEER));
-            assert!(matches!(event.kind, Kind::Rejected { .. }));
+            assert!(matches!(event.kind, EventKind::Rejected { .. }));
         }
         _ => panic!("{}", message.escape_ascii()),
     }

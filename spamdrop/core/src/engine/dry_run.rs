@@ -26,7 +26,7 @@ use super::Engine;
 use super::duplicates::Duplicates;
 use super::prediction::{HitSender, PredictedBlock, Prediction};
 use crate::dnsbl::named_zone::ZoneNames;
-use crate::event::{Event, Kind};
+use crate::event::{Event, EventKind};
 use crate::log::{DatedSlotLine, Needles, Parsed, SlotChange, SlotLine};
 use crate::policy::{Decision, Protected, Protection, Why};
 use crate::reputation::Record;
@@ -197,7 +197,7 @@ impl DryRun {
             return None;
         }
         let (addr, port) = (event.addr, event.envelope.port);
-        let is_rejection = matches!(event.kind, Kind::Rejected { .. });
+        let is_rejection = matches!(event.kind, EventKind::Rejected { .. });
         if is_rejection && self.dropped.contains(addr, port, now.mono) {
             self.slots.end(addr, port);
             self.prediction.prevented += 1;
@@ -206,8 +206,8 @@ impl DryRun {
         let is_blocked = self.blocks.is_blocked(addr, now);
         let decision = self.engine.decide(event, now, is_blocked).decision;
         match &event.kind {
-            Kind::Delivered => return None,
-            Kind::Accepted => {
+            EventKind::Delivered => return None,
+            EventKind::Accepted => {
                 self.slots.end(addr, port);
                 self.regulars.accept(addr, now);
                 if is_blocked {
@@ -216,7 +216,7 @@ impl DryRun {
                 }
                 return None;
             }
-            Kind::Rejected { text } => {
+            EventKind::Rejected { text } => {
                 self.slots.end(addr, port);
                 if is_listing(decision) {
                     self.slots.list(addr);

@@ -6,7 +6,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::event::{Event, Kind};
+use crate::event::{Event, EventKind};
 use crate::log::DatedSlotLine;
 use crate::time::{Moment, unix_seconds};
 
@@ -108,9 +108,9 @@ impl Duplicates {
     /// headers.
     fn hash(&self, event: &Event<'_>) -> u64 {
         let (kind, text) = match &event.kind {
-            Kind::Rejected { text } => (0, Some(text)),
-            Kind::Accepted => (1, None),
-            Kind::Delivered => (2, None),
+            EventKind::Rejected { text } => (0, Some(text)),
+            EventKind::Accepted => (1, None),
+            EventKind::Delivered => (2, None),
         };
         let envelope = &event.envelope;
         self.hasher.hash_one((
@@ -149,7 +149,7 @@ mod tests {
     fn event(port: u16, at: SystemTime) -> Event<'static> {
         Event {
             addr: IpAddr::from([192, 0, 2, 1]),
-            kind: Kind::Rejected {
+            kind: EventKind::Rejected {
                 text: Cow::Borrowed(b"Listed"),
             },
             at: Some(at),

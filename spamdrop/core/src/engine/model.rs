@@ -80,18 +80,18 @@ pub(super) fn log() -> impl Strategy<Value = Vec<Happening>> {
 pub(super) fn event(happening: &Happening) -> Event<'static> {
     let mut envelope = Envelope::default();
     let kind = match happening.fact {
-        Fact::Accepted => Kind::Accepted,
-        Fact::Listed => Kind::Rejected {
+        Fact::Accepted => EventKind::Accepted,
+        Fact::Listed => EventKind::Rejected {
             text: b"Listed"[..].into(),
         },
         Fact::Unknown(sender, port) => {
             (envelope.sender, envelope.port) = (Some(sender.as_bytes().into()), port);
             let text = b"Unknown user."[..].into();
-            Kind::Rejected { text }
+            EventKind::Rejected { text }
         }
         Fact::Delivered(recipient) => {
             envelope.recipient = Some(recipient.as_bytes().into());
-            Kind::Delivered
+            EventKind::Delivered
         }
     };
     Event {

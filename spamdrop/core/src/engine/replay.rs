@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use super::{Engine, EngineSettings};
-use crate::event::{Event, Kind};
+use crate::event::{Event, EventKind};
 use crate::log::{Needles, Parsed};
 use crate::policy::{Decision, Protected, Why};
 use crate::reputation::{Record, Records};
@@ -158,7 +158,7 @@ impl Replay {
         let until = self.blocked_until.get(&target);
         let is_blocked = until.is_some_and(|until| now.mono <= *until);
         let decision = self.engine.judge(event, now, is_blocked);
-        if event.kind == Kind::Accepted {
+        if event.kind == EventKind::Accepted {
             self.remember(event.addr, now);
         }
         if let Decision::Block { .. } = decision {

@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{MailServer, Parsed, Parser, ParserSettings};
-use crate::event::Kind;
+use crate::event::EventKind;
 
 /// The least length at which a syslogd truncates a message, without its header.
 const TRUNCATED: usize = 900;
@@ -83,7 +83,7 @@ impl Delivery {
         let _ = parser.parse(queued, now);
         let sent = sent.get(..TRUNCATED).unwrap_or(sent);
         match parser.parse(sent, now) {
-            Parsed::Event(event) if event.kind == Kind::Delivered => Some(event.addr),
+            Parsed::Event(event) if event.kind == EventKind::Delivered => Some(event.addr),
             _ => None,
         }
     }

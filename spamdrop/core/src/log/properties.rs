@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{Parsed, Parser, ParserSettings};
-use crate::event::Kind;
+use crate::event::EventKind;
 use crate::nat64::canonical;
 
 const HEADER: &[u8] = b"Nov 23 08:50:54 mx1 courieresmtpd: ";
@@ -212,7 +212,9 @@ fn now() -> SystemTime {
 /// The address, and whether the event was a rejection.
 fn read(line: &[u8]) -> Option<(IpAddr, bool)> {
     match Parser::new(ParserSettings::default()).parse(line, now()) {
-        Parsed::Event(event) => Some((event.addr, matches!(event.kind, Kind::Rejected { .. }))),
+        Parsed::Event(event) => {
+            Some((event.addr, matches!(event.kind, EventKind::Rejected { .. })))
+        }
         Parsed::NearMiss(_) | Parsed::Nothing => None,
     }
 }

@@ -25,7 +25,7 @@ pub use scope::{Choice, KnownNets, Neighbour, Refusal, Scope, nets_around};
 use crate::courier::texts;
 use crate::dnsbl::complaint;
 use crate::dnsbl::named_zone::{ZoneId, ZoneNames};
-use crate::event::{Event, Evidence, Kind};
+use crate::event::{Event, EventKind, Evidence};
 use crate::time::Moment;
 use ceiling::Ceiling;
 use known_senders::Since;
@@ -187,15 +187,15 @@ impl Policy {
     ) -> Decision {
         let (age, distance) = (event.age(now.wall), event.distance(now.wall));
         match &event.kind {
-            Kind::Accepted => {
+            EventKind::Accepted => {
                 self.ceiling.accepted(event.addr, distance, now.mono);
                 match distance < REMEMBERED {
                     true => Decision::Known,
                     false => Decision::Ignore(Why::Stale),
                 }
             }
-            Kind::Delivered => Decision::Delivered,
-            Kind::Rejected { text } => self
+            EventKind::Delivered => Decision::Delivered,
+            EventKind::Rejected { text } => self
                 .ignored(text, distance)
                 .or_else(|| self.never_blocked(event.addr, text, now.mono, protected))
                 .or_else(|| self.held_back(event.addr, now.mono, is_blocked))
@@ -218,9 +218,9 @@ impl Policy {
             return None;
         }
         match &event.kind {
-            Kind::Accepted => Some(Evidence::Accepted),
-            Kind::Delivered => Some(Evidence::Delivered),
-            Kind::Rejected { text } => match self.no_listing(text) {
+            EventKind::Accepted => Some(Evidence::Accepted),
+            EventKind::Delivered => Some(Evidence::Delivered),
+            EventKind::Rejected { text } => match self.no_listing(text) {
                 None if self.mistrust(event.addr, text).is_some() => None,
                 None => (!self.ceiling.is_tripped()).then_some(Evidence::Listed),
                 // A bounce does not count: a spammer has forged its recipient.
@@ -240,7 +240,7 @@ impl Policy {
     #[must_use]
     pub fn listing_zone(&self, event: &Event<'_>) -> Option<ZoneId> {
         match &event.kind {
-            Kind::Rejected { text } => Some(self.zones.named(text, event.addr)?.id),
+            EventKind::Rejected { text } => Some(self.zones.named(text, event.addr)?.id),
             _ => None,
         }
     }

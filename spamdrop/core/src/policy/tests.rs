@@ -45,7 +45,7 @@ const SENDER: Envelope<'_> = Envelope {
 fn rejected<'line>(addr: &str, text: &'line str, at: Option<SystemTime>) -> Event<'line> {
     Event {
         addr: addr.parse().unwrap(),
-        kind: Kind::Rejected {
+        kind: EventKind::Rejected {
             text: text.as_bytes().into(),
         },
         at,
@@ -58,7 +58,7 @@ fn rejected<'line>(addr: &str, text: &'line str, at: Option<SystemTime>) -> Even
 fn accepted(addr: &str, at: Option<SystemTime>) -> Event<'static> {
     Event {
         addr: addr.parse().unwrap(),
-        kind: Kind::Accepted,
+        kind: EventKind::Accepted,
         at,
         clock: Clock::Zoned,
         rule: "courier-newmsg".into(),
@@ -68,7 +68,7 @@ fn accepted(addr: &str, at: Option<SystemTime>) -> Event<'static> {
 
 fn delivered(addr: &str, at: Option<SystemTime>) -> Event<'static> {
     Event {
-        kind: Kind::Delivered,
+        kind: EventKind::Delivered,
         ..accepted(addr, at)
     }
 }

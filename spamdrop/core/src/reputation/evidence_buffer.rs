@@ -218,7 +218,7 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use super::*;
-    use crate::event::{Clock, Envelope, Kind};
+    use crate::event::{Clock, Envelope, EventKind};
 
     const RECIPIENT: &[u8] = b"anna@example.net";
 
@@ -245,7 +245,7 @@ mod tests {
         let sender = format!("{at:?}@example.org");
         let event = Event {
             addr: addr.parse().unwrap(),
-            kind: Kind::Accepted,
+            kind: EventKind::Accepted,
             at,
             clock: Clock::Zoned,
             rule: "".into(),

@@ -20,7 +20,7 @@ use crate::daemon::fifo_control::FifoMessage;
 use crate::daemon::health::Subject;
 use crate::daemon::status::HealthReporter;
 use crate::daemon::watch::WatchMessage;
-use crate::kernel::blocklist::{GateMaps, Known};
+use crate::kernel::blocklist::{GateMaps, KnownSet};
 
 /// Maximum time between two syncs. The known senders change even without new
 /// evidence, because old evidence expires.
@@ -41,7 +41,7 @@ pub(super) struct KnownSenderSync {
     /// The next sync begins at this time at the earliest.
     rest: Option<Instant>,
     /// The senders that the filter received last.
-    known: Arc<Known>,
+    known: Arc<KnownSet>,
     /// Whether the filter holds exactly these senders.
     is_exact: bool,
     /// Whether the filter has received the senders at all.
@@ -55,7 +55,7 @@ pub(in crate::daemon) struct KnownOutputs {
 }
 
 struct Synced {
-    known: Result<(Known, KnownNets, Arc<[Target]>)>,
+    known: Result<(KnownSet, KnownNets, Arc<[Target]>)>,
     took: Duration,
 }
 
@@ -180,7 +180,11 @@ impl KnownSenderSync {
     }
 }
 
-fn write_senders(maps: &mut GateMaps, senders: Vec<Target>, old: Option<&Known>) -> Result<Known> {
+fn write_senders(
+    maps: &mut GateMaps,
+    senders: Vec<Target>,
+    old: Option<&KnownSet>,
+) -> Result<KnownSet> {
     match old {
         Some(old) => maps.know_instead(old, senders),
         None => maps.know_exactly(senders),
@@ -200,13 +204,13 @@ mod tests {
         KnownSenderSync::new(DiskThread::new().0, KnownOutputs { watch, fifo })
     }
 
-    fn synced(known: Result<Known>) -> Option<Synced> {
+    fn synced(known: Result<KnownSet>) -> Option<Synced> {
         let known = known.map(|known| (known, KnownNets::default(), Arc::default()));
         let took = Duration::from_secs(1);
         Some(Synced { known, took })
     }
 
-    fn known() -> Known {
+    fn known() -> KnownSet {
         let source: IpAddr = [192, 0, 2, 1].into();
         [source.into()].into_iter().collect()
     }

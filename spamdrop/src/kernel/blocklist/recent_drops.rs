@@ -50,7 +50,7 @@ impl Blocklist {
     }
 
     /// As [`Blocklist::host_now`]. The caller reads `moment` once for several targets.
-    pub(super) fn host_at(&self, target: Target, moment: &Moment) -> Result<Option<Entry>> {
+    pub(super) fn host_at(&self, target: Target, moment: &CacheTime) -> Result<Option<Entry>> {
         let Some(mut entry) = self.host(target)? else {
             return Ok(None);
         };
@@ -121,7 +121,12 @@ impl Blocklist {
         Ok(slot.is_some_and(|slot| moment.may_answer(slot)))
     }
 
-    fn add_recent_drop(&self, entry: &mut Entry, source: [u8; 4], moment: &Moment) -> Result<()> {
+    fn add_recent_drop(
+        &self,
+        entry: &mut Entry,
+        source: [u8; 4],
+        moment: &CacheTime,
+    ) -> Result<()> {
         if let Some(slot) = self.recent_drop(source)? {
             moment.add_to(entry, slot);
         }
@@ -164,8 +169,8 @@ impl Blocklist {
         self.recent_drops.len().ilog2()
     }
 
-    pub(super) fn moment(&self) -> Result<Moment> {
-        Ok(Moment {
+    pub(super) fn moment(&self) -> Result<CacheTime> {
+        Ok(CacheTime {
             epoch: self.settings()?.epoch,
             ticks: Ticks::now(),
         })
@@ -182,7 +187,7 @@ fn slot(line: Line, place: Place) -> Option<RecentDrop> {
 /// The slots with hits, by source.
 pub(super) struct RecentDrops {
     slots: HashMap<[u8; 4], RecentDrop>,
-    moment: Moment,
+    moment: CacheTime,
 }
 
 impl RecentDrops {
@@ -195,12 +200,12 @@ impl RecentDrops {
 }
 
 /// The epoch and the time at which slots are read.
-pub(super) struct Moment {
+pub(super) struct CacheTime {
     epoch: u32,
     ticks: Ticks,
 }
 
-impl Moment {
+impl CacheTime {
     fn may_answer(&self, slot: RecentDrop) -> bool {
         slot.may_answer(self.epoch, self.ticks.unit())
     }

@@ -16,7 +16,7 @@ use super::{AllowedBy, Explanation, FilterPresence, GatePlace};
 use crate::render::allowed::shown;
 use crate::render::entries::{EntryOrigin, EntryState, LiveEntry};
 use crate::render::history;
-use crate::render::known::KnownSender;
+use crate::render::known::SenderRow;
 use crate::render::lookup;
 use crate::render::show::{BlockOrigin, local_time};
 use crate::render::table::Style;
@@ -216,7 +216,7 @@ fn origin(origin: &BlockOrigin, zone: &TimeZone) -> String {
     }
 }
 
-fn sender(known: Option<&KnownSender>, zone: &TimeZone) -> String {
+fn sender(known: Option<&SenderRow>, zone: &TimeZone) -> String {
     let Some(known) = known else {
         return "It is not a known sender: there is no evidence for it.".into();
     };

@@ -131,7 +131,7 @@ impl Bench {
         let mut lines = Vec::new();
         let mut buffer = vec![0; 65536];
         self.follower().look();
-        let mut on_line = |line: Line<'_>| {
+        let mut on_line = |line: LogLine<'_>| {
             let text = String::from_utf8_lossy(line.bytes).into_owned();
             lines.push((text, line.backlog));
         };
@@ -727,7 +727,7 @@ fn resumes_rotated_files_that_were_not_read_to_their_end() {
     let now = bench.now;
     bench.follower().look();
     let mut first = Vec::new();
-    let mut on_line = |line: Line<'_>| first.extend_from_slice(line.bytes);
+    let mut on_line = |line: LogLine<'_>| first.extend_from_slice(line.bytes);
     bench.follower().read(now, &mut [0; 2], &mut on_line);
     assert_eq!(first, b"1");
     bench.restart(|_| ());

@@ -60,7 +60,7 @@ impl Bench {
     async fn read(&mut self, journal: &mut Journal, done: impl Fn(&FileStatus) -> bool) {
         let lines = &mut self.lines;
         let mut on_line =
-            |line: Line<'_>| lines.push(String::from_utf8_lossy(line.bytes).into_owned());
+            |line: LogLine<'_>| lines.push(String::from_utf8_lossy(line.bytes).into_owned());
         while !done(journal.status()) {
             if journal.read(self.now, 100, &mut on_line) == 0 && !done(journal.status()) {
                 let woken = tokio::time::timeout(TIMEOUT, self.wake.notified());

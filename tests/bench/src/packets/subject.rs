@@ -10,7 +10,7 @@ use aya::programs::xdp::XdpLink;
 use spamdrop::clock;
 use spamdrop::config::Config;
 use spamdrop::install::{FilterSettings, install};
-use spamdrop::kernel::attach::{Filter, Mode};
+use spamdrop::kernel::attach::{AttachMode, Filter};
 use spamdrop::kernel::blocklist::Blocklist;
 use spamdrop::lock::WriteLock;
 use spamdrop_common::counter::Reason;
@@ -86,7 +86,7 @@ impl Subject {
 /// Attaches as `spamdrop attach` does, including the allowlist.
 fn start(interface: &str, sources: Option<Sources>, slow: bool) -> Result<Subject> {
     let config = Config {
-        mode: Mode::Native,
+        mode: AttachMode::Native,
         capacity4: capacity(sources.map_or(0, Sources::number)),
         allow_file: "/run/no-allowlist".into(),
         ..Config::default()

@@ -540,7 +540,7 @@ impl LiveRun {
             .dropped
             .get(&addr)
             .is_some_and(|since| at - since < 3600);
-        if is_dropped && matches!(event.kind, Kind::Rejected { .. }) {
+        if is_dropped && matches!(event.kind, EventKind::Rejected { .. }) {
             self.counts.1 += 1;
             return;
         }

@@ -24,7 +24,7 @@ fn found(expression: &str, message: &str) -> Option<(String, String)> {
         .unwrap()
         .find(message.as_bytes())?
         .unwrap();
-    let Kind::Rejected { text } = found.kind else {
+    let EventKind::Rejected { text } = found.kind else {
         panic!("{found:?}");
     };
     Some((
