@@ -22,7 +22,7 @@ use spamdrop_core::duration;
 use spamdrop_core::engine::EngineSettings;
 use spamdrop_core::history::KEPT;
 use spamdrop_core::log::{MailServer, Parser, ParserSettings, Pattern};
-use spamdrop_core::nat64::Prefix;
+use spamdrop_core::nat64::Nat64Prefix;
 use spamdrop_core::policy::PolicyConfig;
 use spamdrop_core::release::ReleaseMode;
 use spamdrop_core::term::LONGEST;
@@ -59,7 +59,7 @@ pub struct Config {
     pub ports: Vec<u16>,
     pub addresses: Destinations,
     #[serde(deserialize_with = "choice::nat64")]
-    pub nat64: Vec<Prefix>,
+    pub nat64: Vec<Nat64Prefix>,
     pub journal: bool,
     pub journal_match: Vec<String>,
     pub logs: Vec<PathBuf>,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use spamdrop_common::settings::Settings;
-use spamdrop_core::nat64::Prefix;
+use spamdrop_core::nat64::Nat64Prefix;
 use spamdrop_core::policy::{Protected, ProtectionChanges};
 
 use crate::config::{Config, Destinations};
@@ -27,7 +27,7 @@ pub struct FilterSettings {
     /// The settings that the filter reads from its map.
     pub settings: Settings,
     /// The prefixes of NAT64 translators beside 64:ff9b::/96.
-    pub nat64: Vec<Prefix>,
+    pub nat64: Vec<Nat64Prefix>,
     /// The destinations to which blocks and the gate apply.
     pub addresses: Destinations,
     /// The path of the allowlist.

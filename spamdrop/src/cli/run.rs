@@ -11,7 +11,7 @@ use super::term;
 
 /// Flags of `run`.
 #[derive(Clone, Debug, Default, Args)]
-pub struct Run {
+pub struct RunFlags {
     /// Network interface on which mail arrives; may be repeated
     #[arg(short, long = "interface", value_name = "IFACE")]
     pub interfaces: Vec<String>,

@@ -126,7 +126,7 @@ impl Learner {
         &mut self,
         name: &str,
         text: Box<dyn Read + Send>,
-        flags: &cli::Reading,
+        flags: &cli::LogOptions,
     ) -> Box<dyn Read + Send> {
         if !flags.servers.is_empty() {
             return text;

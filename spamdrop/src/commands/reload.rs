@@ -47,7 +47,7 @@ const OLD_DAEMON_AFTER: Duration = Duration::from_secs(2);
 pub fn run(
     config: &Config,
     path: Option<&Path>,
-    args: cli::Output,
+    args: cli::OutputFormat,
     out: &mut impl Write,
 ) -> Result<()> {
     let run_dir = &config.run_dir;

@@ -30,7 +30,7 @@ pub(super) fn each_piece(
     needles: &Needles,
     on_piece: &mut dyn FnMut(Piece<'_>),
 ) -> io::Result<()> {
-    let mut search = Search {
+    let mut search = NeedleSearch {
         text,
         needles,
         lines: Splitter::from_offset(0),
@@ -53,14 +53,14 @@ pub(super) fn each_piece(
     }
 }
 
-struct Search<'a, R> {
+struct NeedleSearch<'a, R> {
     text: &'a mut R,
     needles: &'a Needles,
     lines: Splitter,
     buffer: Vec<u8>,
 }
 
-impl<R: Read> Search<'_, R> {
+impl<R: Read> NeedleSearch<'_, R> {
     fn run(&mut self, on_piece: &mut dyn FnMut(Piece<'_>)) -> io::Result<()> {
         while self.step(on_piece)? {}
         Ok(())
@@ -185,7 +185,7 @@ mod tests {
         let ended = if in_two_threads {
             each_piece(&mut text, &needles, &mut on_piece)
         } else {
-            let mut search = Search {
+            let mut search = NeedleSearch {
                 text: &mut text,
                 needles: &needles,
                 lines: Splitter::from_offset(0),

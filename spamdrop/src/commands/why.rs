@@ -51,7 +51,7 @@ const WINDOWS_TTL: u8 = 120;
 /// [`Exit::Usage`]: crate::exit::Exit::Usage
 pub fn run(config: &Config, args: &cli::Why, out: &mut impl Write, style: Style) -> Result<()> {
     let addrs = lookup::addresses(&args.addrs)?;
-    let place = Place::read(config)?;
+    let shared = SharedFacts::read(config)?;
     let mut unasked = Vec::new();
     let zones = match args.no_lookup {
         true => Zones::default(),
@@ -70,7 +70,7 @@ pub fn run(config: &Config, args: &cli::Why, out: &mut impl Write, style: Style)
     };
     let mut all = Vec::new();
     for (index, addr) in addrs.into_iter().enumerate() {
-        let mut one = place.explain(config, addr)?;
+        let mut one = shared.explain(config, addr)?;
         let found = findings.get(index);
         one.lookup = found.map(|(addr, found)| LookedUp::new(*addr, zones.rules(), found));
         one.unknown.extend(unasked.iter().cloned());
@@ -93,7 +93,7 @@ fn noted<T: Default>(read: Result<T>, what: &str, unknown: &mut Vec<String>) -> 
 }
 
 /// The data that is read once for all addresses.
-struct Place {
+struct SharedFacts {
     filter: FilterPresence,
     blocklist: Option<Blocklist>,
     allowlist: ReadProtected,
@@ -106,7 +106,7 @@ struct Place {
     unread: Unread,
 }
 
-impl Place {
+impl SharedFacts {
     fn read(config: &Config) -> Result<Self> {
         let mut unknown = Vec::new();
         let is_pinned = pins::exist(&config.pin_dir)?;

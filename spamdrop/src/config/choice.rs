@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use spamdrop_common::nat64::MAX_PREFIXES;
-use spamdrop_core::nat64::Prefix;
+use spamdrop_core::nat64::Nat64Prefix;
 use spamdrop_core::target::parse_net;
 
 /// The destinations to which blocks and the gate apply.
@@ -54,7 +54,9 @@ impl TryFrom<WordOrList> for Destinations {
 }
 
 /// Reads `nat64`.
-pub(super) fn nat64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Prefix>, D::Error> {
+pub(super) fn nat64<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<Nat64Prefix>, D::Error> {
     let list = Vec::<String>::deserialize(deserializer)?;
     if list.len() > MAX_PREFIXES {
         let message = format!(

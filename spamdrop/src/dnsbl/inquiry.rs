@@ -9,9 +9,9 @@ use domain::base::iana::Rtype;
 use spamdrop_common::gate::Standing;
 use spamdrop_core::dnsbl::decision::{Outcome, ZoneDecision, decide};
 use spamdrop_core::dnsbl::host_name::is_generic;
-use spamdrop_core::dnsbl::refusal::Refusals;
+use spamdrop_core::dnsbl::refusal::RefusingZones;
 use spamdrop_core::dnsbl::reply_text::behind_code;
-use spamdrop_core::dnsbl::response::{QueryFailure, Records};
+use spamdrop_core::dnsbl::response::{DnsRecords, QueryFailure};
 use spamdrop_core::dnsbl::rule::{Effect, Rule, Text};
 use spamdrop_core::dnsbl::zone::{self, Distrust, Heard, Reply, Said, Trouble};
 use spamdrop_core::dnsbl::zone_test::TEST_ADDRESSES;
@@ -90,7 +90,7 @@ impl Findings {
 #[derive(Clone, Debug, Default)]
 pub struct Skipped {
     /// Those that refuse to serve.
-    pub refusals: Refusals,
+    pub refusals: RefusingZones,
     /// By the index of each zone: why it did not pass its test, or `None` if it is
     /// trusted. A zone beyond the end is trusted.
     pub distrusts: Vec<Option<Distrust>>,
@@ -225,7 +225,7 @@ struct Asker<'a> {
     deadline: Instant,
 }
 
-type Read<T> = fn(&Message<[u8]>) -> Result<Records<T>, QueryFailure>;
+type Read<T> = fn(&Message<[u8]>) -> Result<DnsRecords<T>, QueryFailure>;
 
 impl Asker<'_> {
     async fn ask<T>(
@@ -233,7 +233,7 @@ impl Asker<'_> {
         name: &Name,
         kind: Rtype,
         read: Read<T>,
-    ) -> Result<Records<T>, QueryFailure> {
+    ) -> Result<DnsRecords<T>, QueryFailure> {
         let answer = self.resolver.ask(name, kind, read);
         match timeout_at(self.deadline, answer).await {
             Ok(answer) => answer,

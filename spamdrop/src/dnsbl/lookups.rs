@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use spamdrop_core::dnsbl::key::mask;
 use spamdrop_core::dnsbl::rate_limit::{RateLimit, Urgency};
-use spamdrop_core::dnsbl::refusal::Refusals;
+use spamdrop_core::dnsbl::refusal::RefusingZones;
 use spamdrop_core::dnsbl::rule::Rule;
 use spamdrop_core::dnsbl::zone_counts::{AnswerCounts, ZoneCounts};
 use spamdrop_core::dnsbl::zone_test::{ZoneTests, is_unanswered};
@@ -51,7 +51,7 @@ pub struct Lookups {
     resolver: Arc<Resolver>,
     cache: Arc<Mutex<Cache>>,
     rate_limit: RateLimit,
-    refusals: Refusals,
+    refusals: RefusingZones,
     tester: ZoneTester,
     counts: ZoneCounts,
     under_way: JoinSet<(IpAddr, Findings)>,
@@ -70,7 +70,7 @@ impl Lookups {
             resolver,
             cache: Arc::new(Mutex::new(Cache::new())),
             rate_limit: RateLimit::new(per_day),
-            refusals: Refusals::default(),
+            refusals: RefusingZones::default(),
             counts: ZoneCounts::default(),
             under_way: JoinSet::new(),
             sources: HashSet::new(),
@@ -205,7 +205,7 @@ impl Lookups {
 
     /// The zones that refuse to serve.
     #[must_use]
-    pub fn refusals(&self) -> &Refusals {
+    pub fn refusals(&self) -> &RefusingZones {
         &self.refusals
     }
 
@@ -218,7 +218,7 @@ impl Lookups {
         self.tester
             .reconfigure(self.zones.rules(), Arc::clone(&self.resolver));
         self.rate_limit.set_per_day(per_day);
-        self.refusals = Refusals::default();
+        self.refusals = RefusingZones::default();
         self.forget();
     }
 }

@@ -10,30 +10,30 @@ use domain::base::name::{FlattenInto as _, ParsedName};
 use domain::base::rdata::ParseRecordData;
 use domain::rdata::{A, Aaaa, Ptr, Soa, Txt};
 
-use spamdrop_core::dnsbl::response::{QueryFailure, Records};
+use spamdrop_core::dnsbl::response::{DnsRecords, QueryFailure};
 
 use super::question::Name;
 
 /// The A records of the queried name.
-pub fn addresses4(message: &Message<[u8]>) -> Result<Records<Ipv4Addr>, QueryFailure> {
+pub fn addresses4(message: &Message<[u8]>) -> Result<DnsRecords<Ipv4Addr>, QueryFailure> {
     records(message, |data: A| Some(data.addr()))
 }
 
 /// The AAAA records of the queried name.
-pub fn addresses6(message: &Message<[u8]>) -> Result<Records<Ipv6Addr>, QueryFailure> {
+pub fn addresses6(message: &Message<[u8]>) -> Result<DnsRecords<Ipv6Addr>, QueryFailure> {
     records(message, |data: Aaaa| Some(data.addr()))
 }
 
 /// The TXT records of the queried name; the strings of one record are
 /// concatenated.
-pub fn texts(message: &Message<[u8]>) -> Result<Records<Vec<u8>>, QueryFailure> {
+pub fn texts(message: &Message<[u8]>) -> Result<DnsRecords<Vec<u8>>, QueryFailure> {
     records(message, |data: Txt<&[u8]>| {
         Some(data.iter().collect::<Vec<_>>().concat())
     })
 }
 
 /// The PTR records of the queried name.
-pub fn names(message: &Message<[u8]>) -> Result<Records<Name>, QueryFailure> {
+pub fn names(message: &Message<[u8]>) -> Result<DnsRecords<Name>, QueryFailure> {
     records(message, |data: Ptr<ParsedName<&[u8]>>| {
         data.into_ptrdname().try_flatten_into().ok()
     })
@@ -42,7 +42,7 @@ pub fn names(message: &Message<[u8]>) -> Result<Records<Name>, QueryFailure> {
 fn records<'a, Data: ParseRecordData<'a, [u8]>, T>(
     message: &'a Message<[u8]>,
     value: impl Fn(Data) -> Option<T>,
-) -> Result<Records<T>, QueryFailure> {
+) -> Result<DnsRecords<T>, QueryFailure> {
     let code = message.opt_rcode();
     if code != OptRcode::NOERROR && code != OptRcode::NXDOMAIN {
         return Err(QueryFailure::Code(code.to_int()));
@@ -64,7 +64,7 @@ fn records<'a, Data: ParseRecordData<'a, [u8]>, T>(
     if !values.is_empty() && code == OptRcode::NXDOMAIN {
         return Err(QueryFailure::Broken);
     }
-    Ok(Records {
+    Ok(DnsRecords {
         values,
         ttl: ttl.or_else(|| absent_for(message)).unwrap_or_default(),
     })

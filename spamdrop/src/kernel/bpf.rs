@@ -34,11 +34,11 @@ pub fn for_each<K: Pod + Send, V: Pod + Send>(
     map: BorrowedFd<'_>,
     visit: impl FnMut(&[K], &[V]) -> io::Result<()>,
 ) -> io::Result<()> {
-    Reading::begin(map, 1)?.visit(visit)
+    MapReadAhead::begin(map, 1)?.visit(visit)
 }
 
 /// A map that is being read ahead by a thread, which ends when this is dropped.
-pub struct Reading<K, V> {
+pub struct MapReadAhead<K, V> {
     /// The first part, and whether it is the last one.
     first: (Batch<K, V>, bool),
     rest: Rest<K, V>,
@@ -50,11 +50,11 @@ enum Rest<K, V> {
         /// Takes batches that were visited, to be filled again.
         empty: Sender<Batch<K, V>>,
     },
-    /// There is no thread: [`Reading::visit`] reads the other parts.
-    Later(Reader),
+    /// There is no thread: [`MapReadAhead::visit`] reads the other parts.
+    Later(MapReader),
 }
 
-impl<K: Pod + Send, V: Pod + Send> Reading<K, V> {
+impl<K: Pod + Send, V: Pod + Send> MapReadAhead<K, V> {
     /// Begins to read. A thread reads at most `ahead` parts that are not visited yet. A map
     /// that fits into one part is read at once.
     ///
@@ -62,7 +62,7 @@ impl<K: Pod + Send, V: Pod + Send> Reading<K, V> {
     ///
     /// The kernel's error.
     pub fn begin(map: BorrowedFd<'_>, ahead: usize) -> io::Result<Self> {
-        let mut reader = Reader {
+        let mut reader = MapReader {
             map: map.try_clone_to_owned()?.into(),
             cursor: None,
         };
@@ -102,12 +102,12 @@ impl<K: Pod + Send, V: Pod + Send> Reading<K, V> {
 
 /// Reads a map, part by part.
 #[derive(Clone)]
-struct Reader {
+struct MapReader {
     map: Arc<OwnedFd>,
     cursor: Option<u32>,
 }
 
-impl Reader {
+impl MapReader {
     /// Reads the rest in a thread. Returns [`Rest::Later`] if none can be started.
     fn read_ahead<K: Pod + Send, V: Pod + Send>(self, parts: usize) -> Rest<K, V> {
         let (give, parts) = sync_channel(parts);

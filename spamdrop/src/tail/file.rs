@@ -12,7 +12,7 @@ use super::content::Content;
 use super::head::{Head, MAX};
 use super::id::Id;
 use super::positions::Position;
-use super::search::{KnownLines, Place, Search, Seen};
+use super::search::{KnownLines, ResumePoint, Search, SearchedFile};
 use super::split::{MAX_LINE, Splitter};
 use super::status::FileStatus;
 use super::trace::{LEAST, Mark, Trace, mark};
@@ -42,7 +42,7 @@ pub(super) struct OpenFile {
     is_unknown: bool,
     search: Option<Search>,
     /// Size and first bytes of the file, as the search last saw them.
-    seen: Seen,
+    seen: SearchedFile,
     /// Bytes that were in the file before this run.
     backlog: u64,
     /// As [`Position::copy`].
@@ -68,7 +68,7 @@ impl OpenFile {
         // A compressed file does not grow, so all its lines are backlog.
         let backlog = if content.is_packed() { u64::MAX } else { 0 };
         Self {
-            seen: Seen::default(),
+            seen: SearchedFile::default(),
             content,
             id,
             head: Head::EMPTY,
@@ -207,7 +207,7 @@ impl OpenFile {
     /// compressed file can be read only once, so it is not searched.
     pub fn suspect(&mut self) {
         self.is_unknown = !self.is_packed();
-        self.seen = Seen::from_content(&self.content).unwrap_or_default();
+        self.seen = SearchedFile::from_content(&self.content).unwrap_or_default();
     }
 
     /// As [`OpenFile::suspect`], for a copy of a file that was read up to
@@ -275,7 +275,7 @@ impl OpenFile {
         self.lines = Splitter::from_offset(0);
         self.trace = Trace::default();
         self.search = None;
-        self.seen = Seen::default();
+        self.seen = SearchedFile::default();
         self.is_unknown = false;
         self.backlog = 0;
         self.copy = false;
@@ -346,11 +346,11 @@ impl OpenFile {
         }
         let start = self.content.start(MAX)?;
         let place = search.place(now, &start);
-        if place == Place::Pending {
+        if place == ResumePoint::Pending {
             return Ok(Some(Progress::End));
         }
         self.search = None;
-        let Place::Behind(offset) = place else {
+        let ResumePoint::Behind(offset) = place else {
             info!(target: "spamdrop::tail", "{}: reading a new file", path.display());
             return Ok(None);
         };

@@ -24,7 +24,7 @@ mod child;
 mod entry;
 mod matches;
 
-use child::Reader;
+use child::Journalctl;
 pub use entry::{JournalEntry, Unfit};
 pub use matches::Matches;
 
@@ -42,7 +42,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// The read position in the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Place {
+pub(super) struct JournalPosition {
     /// Receipt time of the last entry that was read, in microseconds since
     /// 1970. Reading continues from this time if there is no cursor, or if the
     /// cursor's entry is gone.
@@ -53,7 +53,7 @@ pub(super) struct Place {
     matches: Vec<String>,
 }
 
-impl Place {
+impl JournalPosition {
     /// The end of the journal. It is stored as a time, so that entries written
     /// before journalctl is ready are found.
     fn from_time(now: SystemTime, matches: &[String]) -> Self {
@@ -130,7 +130,7 @@ pub(super) struct Journal {
     program: OsString,
     matches: Vec<String>,
     wake: Arc<Notify>,
-    reader: Option<Reader>,
+    reader: Option<Journalctl>,
     history: History,
     started: Option<Instant>,
     retry: Option<Instant>,
@@ -142,13 +142,13 @@ pub(super) struct Journal {
 /// Whether the journal has been asked for an entry of the last seven days.
 enum History {
     Unasked,
-    Asked(Reader),
+    Asked(Journalctl),
     Known,
 }
 
 /// Converts entries to lines.
 struct Taker {
-    place: Place,
+    place: JournalPosition,
     /// Whether the next entry must be that of the cursor.
     resuming: bool,
     status: FileStatus,
@@ -161,12 +161,12 @@ impl Journal {
     pub fn new(
         program: impl Into<OsString>,
         matches: Vec<String>,
-        place: Option<Place>,
+        place: Option<JournalPosition>,
         now: SystemTime,
         wake: Arc<Notify>,
     ) -> Self {
         let place = place.map_or_else(
-            || Place::from_time(now, &matches),
+            || JournalPosition::from_time(now, &matches),
             |place| place.with_matches(&matches),
         );
         Self {
@@ -196,7 +196,7 @@ impl Journal {
     }
 
     /// The position to save.
-    pub fn place(&self) -> &Place {
+    pub fn place(&self) -> &JournalPosition {
         &self.taker.place
     }
 
@@ -251,7 +251,7 @@ impl Journal {
         self.taker.resuming = place.cursor.is_some();
         self.entries = Splitter::new(0, MAX_ENTRY);
         self.started = Some(now);
-        match Reader::spawn(&self.program, args, Arc::clone(&self.wake)) {
+        match Journalctl::spawn(&self.program, args, Arc::clone(&self.wake)) {
             Ok(reader) => self.reader = Some(reader),
             Err(error) => self.failed(now, &format!("cannot start journalctl: {error}")),
         }
@@ -264,7 +264,7 @@ impl Journal {
             History::Unasked => {
                 let matches = self.matches.iter().map(String::as_str);
                 let args = RECENT.into_iter().chain(matches);
-                let asked = Reader::spawn(&self.program, args, Arc::clone(&self.wake));
+                let asked = Journalctl::spawn(&self.program, args, Arc::clone(&self.wake));
                 // An error is reported by the reader of the entries.
                 self.history = asked.map_or(History::Known, History::Asked);
                 return;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::head::Head;
 use super::id::Id;
-use super::journal::Place;
+use super::journal::JournalPosition;
 use super::trace::Trace;
 use crate::durable;
 use spamdrop_core::silence::Silence;
@@ -65,7 +65,7 @@ pub struct Positions {
     version: u32,
     paths: BTreeMap<String, PathFiles>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) journal: Option<Place>,
+    pub(super) journal: Option<JournalPosition>,
     /// The silences of each source, by its path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     silences: BTreeMap<String, Silence>,

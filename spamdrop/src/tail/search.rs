@@ -53,12 +53,12 @@ impl KnownLines {
 /// The size and the first bytes of a file that is searched. If the size shrinks or the
 /// bytes change, the file was truncated, however much it has grown since.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct SearchedFile {
     size: u64,
     head: Head,
 }
 
-impl Seen {
+impl SearchedFile {
     pub fn from_content(content: &Content) -> io::Result<Self> {
         Ok(Self {
             size: content.size(),
@@ -101,7 +101,7 @@ pub(super) struct Search {
 
 /// The result of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum ResumePoint {
     /// The place is not known yet.
     Pending,
     /// All lines of the file are new.
@@ -169,7 +169,7 @@ impl Search {
     }
 
     /// The result at the current end of the file, which begins with `start`.
-    pub fn place(&mut self, now: Instant, start: &[u8]) -> Place {
+    pub fn place(&mut self, now: Instant, start: &[u8]) -> ResumePoint {
         let began = *self.began.get_or_insert(now);
         let grew = *self.grew.get_or_insert(now);
         let is_settled = now.saturating_duration_since(grew) >= SETTLED
@@ -180,13 +180,13 @@ impl Search {
             false => self.lead,
         };
         match (found, old) {
-            _ if self.offset == 0 => Place::Pending,
-            (Some(found), _) if self.is_complete => Place::Behind(found),
-            (None, None) => Place::Start,
-            _ if !is_settled => Place::Pending,
-            (Some(found), _) => Place::Behind(found),
+            _ if self.offset == 0 => ResumePoint::Pending,
+            (Some(found), _) if self.is_complete => ResumePoint::Behind(found),
+            (None, None) => ResumePoint::Start,
+            _ if !is_settled => ResumePoint::Pending,
+            (Some(found), _) => ResumePoint::Behind(found),
             // The file is an older state of one that was read, as from a backup.
-            (None, Some(read)) => Place::Behind(read.min(self.offset)),
+            (None, Some(read)) => ResumePoint::Behind(read.min(self.offset)),
         }
     }
 }

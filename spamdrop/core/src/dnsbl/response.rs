@@ -33,7 +33,7 @@ impl fmt::Display for QueryFailure {
 
 /// Records of one name and type.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Records<T> {
+pub struct DnsRecords<T> {
     /// The values of the records; empty if there is no such record.
     pub values: Vec<T>,
     /// How long the records, or their absence, may be cached.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::refusal_code::is_refusal;
 use super::reply_text;
-use super::response::{QueryFailure, Records};
+use super::response::{DnsRecords, QueryFailure};
 use super::rule::{Effect, Rule, Text};
 use super::{LONGEST, SHORTEST};
 use crate::dnsbl::complaint::is_complaint;
@@ -213,7 +213,7 @@ impl Reply {
 
     /// The reply of a zone that returned these addresses.
     #[must_use]
-    pub fn new(said: Said, records: Records<Ipv4Addr>) -> Self {
+    pub fn new(said: Said, records: DnsRecords<Ipv4Addr>) -> Self {
         Self {
             said,
             addresses: records.values,

@@ -20,7 +20,7 @@ use regex::bytes::Regex;
 
 pub use ceiling::Trip;
 pub use protected::{Protected, Protection, ProtectionChanges, too_wide};
-pub use scope::{Choice, KnownNets, Neighbour, Refusal, Scope, nets_around};
+pub use scope::{BlockRefusal, Choice, KnownNets, Neighbour, Scope, nets_around};
 
 use crate::courier::texts;
 use crate::dnsbl::complaint;

@@ -16,7 +16,7 @@ fn session(portions: &[&[u8]], text: &str) -> (String, Vec<String>, Dialogue) {
         text: &text,
     };
     let mut dialogue = Dialogue::default();
-    let mut out = Output::default();
+    let mut out = DialogueOutput::default();
     let mut replies = Vec::new();
     for portion in portions {
         let mut rest = *portion;
@@ -71,7 +71,7 @@ fn the_greeting_is_couriers() {
         peer: "192.0.2.1:1".parse().unwrap(),
         text: &text,
     };
-    let mut out = Output::default();
+    let mut out = DialogueOutput::default();
     Dialogue::default().greet(&parties, &mut out);
     assert_eq!(out.replies, b"220 mx1 ESMTP\r\n");
 }
@@ -208,7 +208,7 @@ fn texts_of_several_lines_and_strange_ones() {
 #[test]
 fn an_end_from_our_side_is_said_once() {
     let mut dialogue = Dialogue::default();
-    let mut out = Output::default();
+    let mut out = DialogueOutput::default();
     dialogue.end("Going down.", &mut out);
     dialogue.end("Going down.", &mut out);
     assert_eq!(out.replies, b"421 Going down.\r\n");

@@ -61,7 +61,7 @@ impl SourceCounts {
 /// The sources of a wave, each counted once.
 #[derive(Debug)]
 pub(super) struct Sources {
-    all: HashMap<Target, Seen>,
+    all: HashMap<Target, SeenSource>,
     capacity: usize,
     pub counts: SourceCounts,
     /// The longest time from a first refusal to accepted mail.
@@ -83,7 +83,7 @@ struct MailWait {
 
 /// One source, in eight bytes.
 #[derive(Clone, Copy, Debug, Default)]
-struct Seen {
+struct SeenSource {
     /// 1 + milliseconds from the wave's start to the first refusal; 0 = never
     /// refused.
     delayed: u32,
@@ -187,18 +187,18 @@ fn insert_longest(waits: &mut Vec<MailWait>, new: MailWait) {
 }
 
 fn find<'a>(
-    all: &'a mut HashMap<Target, Seen>,
+    all: &'a mut HashMap<Target, SeenSource>,
     capacity: usize,
     counts: &mut SourceCounts,
     source: Target,
-) -> Option<&'a mut Seen> {
+) -> Option<&'a mut SeenSource> {
     if all.len() >= capacity && !all.contains_key(&source) {
         counts.more_sources = true;
         return None;
     }
     let seen = all.entry(source).or_insert_with(|| {
         counts.sources += 1;
-        Seen::default()
+        SeenSource::default()
     });
     Some(seen)
 }

@@ -13,7 +13,7 @@ use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{HashMap, MapData, MapError};
 
 use super::{Blocklist, fd, recent_drops};
-use crate::kernel::bpf::Reading;
+use crate::kernel::bpf::MapReadAhead;
 
 /// The permission to write to the maps whose entries the filter caches.
 #[derive(Default)]
@@ -72,9 +72,9 @@ impl<K: Pod + Send, V: Pod + Send> CachedMap<HashMap<MapData, K, V>> {
         self.0.get(key, 0)
     }
 
-    /// Begins to read all entries, as [`Reading::begin`].
-    pub(super) fn read(&self, ahead: usize) -> io::Result<Reading<K, V>> {
-        Reading::begin(fd(&self.0), ahead)
+    /// Begins to read all entries, as [`MapReadAhead::begin`].
+    pub(super) fn read(&self, ahead: usize) -> io::Result<MapReadAhead<K, V>> {
+        MapReadAhead::begin(fd(&self.0), ahead)
     }
 }
 

@@ -45,7 +45,7 @@ impl Bench {
         }
     }
 
-    fn journal(&self, place: Option<Place>) -> Journal {
+    fn journal(&self, place: Option<JournalPosition>) -> Journal {
         let program = self.dir.path().join("journalctl");
         let matches = vec![MATCH.into()];
         let now = SystemTime::UNIX_EPOCH + Duration::from_micros(1_234_567);
@@ -85,8 +85,8 @@ fn entry(number: u32) -> String {
     )
 }
 
-fn place(cursor: u32) -> Place {
-    Place {
+fn place(cursor: u32) -> JournalPosition {
+    JournalPosition {
         time_us: cursor.into(),
         cursor: Some(format!("s={cursor}")),
         matches: vec![MATCH.into()],
