@@ -29,7 +29,7 @@ pub use config::{Check, ConfigVerb};
 pub use config_path::without_config;
 pub use export::{Export, ExportFormat};
 pub use global::with_json_behind;
-pub use history::{Forget, HistoryOptions, Why};
+pub use history::{Forget, HistoryOptions, WhyOptions};
 pub use known::{KnownImport, KnownList, KnownVerb};
 pub use list::{Format, List, Show};
 pub use pause::Pause;
@@ -132,7 +132,7 @@ pub enum Verb {
     /// sender, its place at the gate, what the DNS blocklists say now, and what
     /// happened to it (see `history`). Works without the daemon, and says what it
     /// cannot know without the filter.
-    Why(Why),
+    Why(WhyOptions),
     /// Show what happened: blocks, refusals, commands
     ///
     /// Without ADDR, shows the events of all senders: blocks from the log and the

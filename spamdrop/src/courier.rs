@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use shlex::bytes::Shlex;
-use spamdrop_core::courier::esmtpd::Settings;
+use spamdrop_core::courier::esmtpd::EsmtpdSettings;
 use spamdrop_core::courier::smtpaccess::Access;
 use spamdrop_core::zones::Zones;
 
@@ -16,11 +16,11 @@ use spamdrop_core::zones::Zones;
 /// # Errors
 ///
 /// The file cannot be read.
-pub fn settings(courier_dir: &Path) -> Result<Option<Settings>> {
+pub fn settings(courier_dir: &Path) -> Result<Option<EsmtpdSettings>> {
     let path = courier_dir.join("esmtpd");
     let split = |text: &[u8]| Shlex::new(text).collect();
     match fs::read(&path) {
-        Ok(script) => Ok(Some(Settings::parse(&script, split))),
+        Ok(script) => Ok(Some(EsmtpdSettings::parse(&script, split))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }

@@ -26,10 +26,10 @@ pub struct Received {
 
 /// The packets of each interface in the last minute.
 #[derive(Debug, Default)]
-pub struct NotIpWatch(BTreeMap<String, Window>);
+pub struct NotIpWatch(BTreeMap<String, PacketSamples>);
 
 #[derive(Debug, Default)]
-struct Window {
+struct PacketSamples {
     samples: VecDeque<(Duration, Received)>,
     is_unreadable: bool,
 }
@@ -48,7 +48,7 @@ impl NotIpWatch {
     }
 }
 
-impl Window {
+impl PacketSamples {
     fn add(&mut self, counts: Received, now: Duration) {
         let is_recent = |last: &(Duration, Received)| now.saturating_sub(last.0) < SECOND;
         if self.samples.back().is_some_and(is_recent) {

@@ -7,7 +7,7 @@ use super::{Addrs, OutputFormat};
 
 /// Arguments of `why`.
 #[derive(Debug, Args)]
-pub struct Why {
+pub struct WhyOptions {
     /// Addresses such as 192.0.2.1 or 2001:db8::1
     #[arg(required = true, value_name = "ADDR")]
     pub addrs: Vec<String>,

@@ -49,7 +49,12 @@ const WINDOWS_TTL: u8 = 120;
 /// A word is not an address ([`Exit::Usage`]), or the caller may not read the filter.
 ///
 /// [`Exit::Usage`]: crate::exit::Exit::Usage
-pub fn run(config: &Config, args: &cli::Why, out: &mut impl Write, style: Style) -> Result<()> {
+pub fn run(
+    config: &Config,
+    args: &cli::WhyOptions,
+    out: &mut impl Write,
+    style: Style,
+) -> Result<()> {
     let addrs = lookup::addresses(&args.addrs)?;
     let shared = SharedFacts::read(config)?;
     let mut unasked = Vec::new();

@@ -94,7 +94,7 @@ async fn follow(tail: &mut Tail, run: &mut DryRun, signals: &mut EndSignals, mut
             () = tail.changed() => more = read(tail, run),
         }
         // Only standard input can come to an end.
-        let is_ended = |file: &FileStatus| file.state == tail::State::Ended;
+        let is_ended = |file: &FileStatus| file.state == tail::ReadState::Ended;
         if !more && tail.files().all(is_ended) {
             return;
         }

@@ -86,7 +86,7 @@ impl HistoryLog {
 /// The blocks and events of a write.
 type HistoryBatch = (Vec<BlockNote>, Vec<HistoryEvent>);
 /// A batch whose write failed.
-type Written = Result<(), (HistoryBatch, Error)>;
+type HistoryWriteResult = Result<(), (HistoryBatch, Error)>;
 
 pub(super) struct HistoryTask {
     settings: HistorySettings,
@@ -94,7 +94,7 @@ pub(super) struct HistoryTask {
     /// Tells the other tasks whether events are recorded.
     is_on: Rc<Cell<bool>>,
     disk: Disk,
-    writing: Option<Receiver<Written>>,
+    writing: Option<Receiver<HistoryWriteResult>>,
     /// When old events were last deleted; `None`: they must be deleted at the next
     /// write.
     cleaned: Option<Instant>,
@@ -173,7 +173,7 @@ impl HistoryTask {
         self.writing = Some(self.disk.submit(write));
     }
 
-    fn take_written(&mut self, written: Option<Written>) {
+    fn take_written(&mut self, written: Option<HistoryWriteResult>) {
         let error = match written {
             Some(Ok(())) => None,
             Some(Err(((blocks, events), error))) => {
@@ -220,7 +220,7 @@ impl HistoryTask {
     }
 }
 
-fn write(settings: &HistorySettings, mut batch: HistoryBatch, forgets: bool) -> Written {
+fn write(settings: &HistorySettings, mut batch: HistoryBatch, forgets: bool) -> HistoryWriteResult {
     let HistorySettings {
         store,
         pin_dir,

@@ -32,7 +32,7 @@ pub(super) struct HoldLog {
     task: &'static str,
     waiting: Holds,
     /// Writes in the disk thread, which runs them in order.
-    writing: VecDeque<Receiver<Written>>,
+    writing: VecDeque<Receiver<HoldWriteResult>>,
     is_failing: bool,
     /// Number of holds that were dropped since the last write succeeded.
     dropped: usize,
@@ -40,7 +40,7 @@ pub(super) struct HoldLog {
 
 type Holds = HashMap<(Target, OwnerBit), WaitingHold>;
 /// Holds whose write failed.
-type Written = Result<(), (Holds, Error)>;
+type HoldWriteResult = Result<(), (Holds, Error)>;
 
 struct WaitingHold {
     hold: Hold,
@@ -163,7 +163,7 @@ impl HoldLog {
     }
 
     /// Takes the result of a write; `None`: its thread died.
-    fn take(&mut self, written: Option<Written>) {
+    fn take(&mut self, written: Option<HoldWriteResult>) {
         let subject = Subject::OwnerEnds(self.task);
         self.is_failing = !matches!(written, Some(Ok(())));
         match written {
@@ -196,7 +196,7 @@ impl HoldLog {
     }
 }
 
-fn write(path: &Path, holds: Holds) -> Written {
+fn write(path: &Path, holds: Holds) -> HoldWriteResult {
     let change = |(&(target, owner), waiting): (&(Target, OwnerBit), &WaitingHold)| HoldChange {
         target,
         holds: vec![(owner, waiting.hold)],

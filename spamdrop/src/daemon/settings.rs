@@ -24,7 +24,7 @@ use spamdrop_core::log::MailServer;
 use spamdrop_core::release::ReleaseMode;
 
 /// The settings of all tasks.
-pub(super) struct Settings {
+pub(super) struct DaemonSettings {
     pub filter: FilterSettings,
     /// The path of the file with the saved blocks.
     pub saved_blocks: PathBuf,
@@ -38,7 +38,7 @@ pub(super) struct Settings {
     pub responder: Option<ResponderSettings>,
 }
 
-impl Settings {
+impl DaemonSettings {
     /// Derives the settings from the configuration.
     ///
     /// # Errors
@@ -90,7 +90,7 @@ impl Settings {
     }
 }
 
-impl Settings {
+impl DaemonSettings {
     /// The files and pins of the blocks.
     pub fn block_places(&self) -> BlockPlaces {
         BlockPlaces {

@@ -27,7 +27,7 @@ use super::interfaces::{AttachRefusals, describe};
 use super::release::ReleaseMessage;
 use super::saved_blocks::BlockSaver;
 use super::service_manager;
-use super::settings::Settings;
+use super::settings::DaemonSettings;
 use super::status::HealthReporter;
 use super::ticks::period;
 use super::watch::{WatchMessage, WatchReport};
@@ -72,7 +72,7 @@ const SHORT_LOCK_WAIT: Duration = Duration::from_millis(100);
 pub(super) struct Supervisor {
     /// The configuration that is in force.
     config: Config,
-    settings: Settings,
+    settings: DaemonSettings,
     options: RunOptions,
     mark: Rc<DaemonMark>,
     blocklist: Blocklist,
@@ -125,7 +125,7 @@ impl Supervisor {
         config: Config,
         mark: &mut Option<Rc<DaemonMark>>,
     ) -> Result<Self> {
-        let settings = Settings::new(&config)?;
+        let settings = DaemonSettings::new(&config)?;
         checks::ensure_no_overlap(&config)?;
         warn_of(checks::answer(&config).await?);
         let filter = &settings.filter;

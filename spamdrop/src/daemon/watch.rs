@@ -296,7 +296,7 @@ impl WatchTask {
         }
         self.keep_positions();
         // Only standard input can come to an end.
-        let is_ended = |file: &FileStatus| file.state == tail::State::Ended;
+        let is_ended = |file: &FileStatus| file.state == tail::ReadState::Ended;
         if !self.has_ended && !self.blocker.is_waiting() && self.tail.files().all(is_ended) {
             self.has_ended = true;
             let _ = self.outputs.supervisor.send(WatchReport::LogsEnded);

@@ -12,7 +12,7 @@ use spamdrop_core::dnsbl::host_name::is_generic;
 use spamdrop_core::dnsbl::refusal::RefusingZones;
 use spamdrop_core::dnsbl::reply_text::behind_code;
 use spamdrop_core::dnsbl::response::{DnsRecords, QueryFailure};
-use spamdrop_core::dnsbl::rule::{Effect, Rule, Text};
+use spamdrop_core::dnsbl::rule::{Effect, RejectionText, Rule};
 use spamdrop_core::dnsbl::zone::{self, Distrust, Heard, Reply, Said, Trouble};
 use spamdrop_core::dnsbl::zone_test::TEST_ADDRESSES;
 use spamdrop_core::dnsbl::{LONGEST, SHORTEST};
@@ -296,7 +296,7 @@ impl Asker<'_> {
     }
 
     async fn words(&self, name: &Name, rule: &Rule) -> Said {
-        if rule.effect != Effect::Reject(Text::Record) {
+        if rule.effect != Effect::Reject(RejectionText::Record) {
             return zone::said(rule, self.addr, None);
         }
         match self.ask(name, Rtype::TXT, message::texts).await {

@@ -208,7 +208,7 @@ mod tests {
     use crate::render::json;
     use spamdrop_core::dnsbl::decision::ZoneDecision;
     use spamdrop_core::dnsbl::response::QueryFailure;
-    use spamdrop_core::dnsbl::rule::Text;
+    use spamdrop_core::dnsbl::rule::RejectionText;
     use spamdrop_core::dnsbl::zone::Trouble;
     use std::time::Duration;
 
@@ -248,7 +248,7 @@ mod tests {
     fn text_and_json() {
         let rules = [
             rule("w.example", Effect::Allow { by_text: false }),
-            rule("b.example", Effect::Reject(Text::Record)),
+            rule("b.example", Effect::Reject(RejectionText::Record)),
         ];
         let unsure = [rule("p.example", Effect::Unsure)];
         let bot = reply(Said::Yes("bot".into()), &[Ipv4Addr::new(127, 0, 0, 2)]);

@@ -80,11 +80,11 @@ pub struct ResponderCounts {
 pub(super) struct Shared {
     pub setting: Setting,
     syslog: Syslog,
-    state: Mutex<State>,
+    state: Mutex<SharedState>,
 }
 
 #[derive(Default)]
-struct State {
+struct SharedState {
     sources: HashMap<Target, usize>,
     counts: ResponderCounts,
 }
@@ -118,7 +118,7 @@ impl Shared {
         let limits = self.setting.limits;
         let source = Target::from(addr);
         let mut state = self.state();
-        let State { sources, counts } = &mut *state;
+        let SharedState { sources, counts } = &mut *state;
         let of_source = sources.entry(source).or_default();
         if counts.connections >= limits.connections || *of_source >= limits.per_source {
             counts.limited += 1;
@@ -156,7 +156,7 @@ impl Shared {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SharedState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

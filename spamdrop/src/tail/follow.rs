@@ -14,7 +14,7 @@ use super::id::Id;
 use super::positions::Position;
 use super::rotated::rotated;
 use super::search::KnownLines;
-use super::status::{FileStatus, State};
+use super::status::{FileStatus, ReadState};
 use super::trace::LEAST;
 
 /// How long a file that is no longer at its path stays open after it last grew:
@@ -140,7 +140,7 @@ impl Follower {
             self.recognize(i);
             let result = self.open[i].read(now, buffer, &mut self.status, on_line);
             if attached && result.is_ok() {
-                self.status.set(State::Reading);
+                self.status.set(ReadState::Reading);
             }
             match result {
                 Ok(Progress::Bytes(count)) => {
@@ -387,7 +387,7 @@ impl Follower {
         // A file that appears later is read from its beginning. One that exists
         // but cannot be opened is still read from its end.
         self.from_end &= error.kind() == io::ErrorKind::PermissionDenied;
-        self.status.set(State::Missing(match error.kind() {
+        self.status.set(ReadState::Missing(match error.kind() {
             io::ErrorKind::NotFound => "it does not exist".into(),
             io::ErrorKind::PermissionDenied => "permission denied".into(),
             _ => error.to_string(),

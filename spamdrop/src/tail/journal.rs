@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use super::LogLine;
 use super::ahead::Taken;
 use super::split::{Piece, Splitter};
-use super::status::{FileStatus, State};
+use super::status::{FileStatus, ReadState};
 
 mod child;
 mod entry;
@@ -236,7 +236,7 @@ impl Journal {
             .started
             .is_some_and(|at| now.saturating_duration_since(at) >= SETTLED)
         {
-            status.set(State::Reading);
+            status.set(ReadState::Reading);
         }
         count
     }
@@ -306,7 +306,7 @@ impl Journal {
         }
         self.retry = Some(now + self.pause);
         self.pause = (self.pause * 2).min(MAX_PAUSE);
-        self.taker.status.set(State::Missing(reason.into()));
+        self.taker.status.set(ReadState::Missing(reason.into()));
     }
 }
 
@@ -327,7 +327,7 @@ impl Taker {
         if known {
             return;
         }
-        self.status.set(State::Reading);
+        self.status.set(ReadState::Reading);
         match entry.line {
             Ok(line) => {
                 self.status.lines += 1;

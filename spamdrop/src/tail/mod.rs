@@ -68,7 +68,7 @@ use saving::Saving;
 pub use several::named_by;
 use several::{Several, wildcard};
 pub use split::{MAX_LINE, Piece, Splitter};
-pub use status::{FileStatus, State};
+pub use status::{FileStatus, ReadState};
 use wake::Wake;
 
 /// Bytes per read.

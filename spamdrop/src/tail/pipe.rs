@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use super::LogLine;
 use super::ahead::{ReadAhead, Taken};
 use super::split::Splitter;
-use super::status::{FileStatus, State};
+use super::status::{FileStatus, ReadState};
 
 /// A stream that is read from its start to its end.
 pub(super) struct Pipe {
@@ -47,7 +47,7 @@ impl Pipe {
             Taken::Nothing => 0,
             Taken::End => {
                 self.lines.finish(&mut self.status.deliver(0, on_line));
-                self.status.set(State::Ended);
+                self.status.set(ReadState::Ended);
                 0
             }
         };

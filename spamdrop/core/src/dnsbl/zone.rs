@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::refusal_code::is_refusal;
 use super::reply_text;
 use super::response::{DnsRecords, QueryFailure};
-use super::rule::{Effect, Rule, Text};
+use super::rule::{Effect, RejectionText, Rule};
 use super::{LONGEST, SHORTEST};
 use crate::dnsbl::complaint::is_complaint;
 
@@ -84,9 +84,8 @@ pub enum Heard {
 ///
 /// Blocklists list with addresses of 127.0.0.0/8. Two exceptions: 127.0.0.1
 /// (RFC 5782 forbids it, and URIBL uses it to report excessive queries) and
-/// 127.255.255.0/24 (Spamhaus's error codes). Courier treats any address as a
-/// listing, and then rejects every source. In an allow-list any address counts,
-/// as in Courier.
+/// 127.255.255.0/24 (Spamhaus's error codes). Courier counts these as listings, too,
+/// and so rejects every source. In an allow-list any address counts, as in Courier.
 #[must_use]
 pub fn heard(rule: &Rule, addresses: &[Ipv4Addr]) -> Heard {
     let counts = |address: &Ipv4Addr| {
@@ -113,8 +112,8 @@ pub fn lists(address: Ipv4Addr) -> bool {
 #[must_use]
 pub fn said(rule: &Rule, addr: IpAddr, record: Option<&[Vec<u8>]>) -> Said {
     let text = match &rule.effect {
-        Effect::Reject(Text::Own(text)) => reply_text::own(text, addr),
-        Effect::Reject(Text::Record) => {
+        Effect::Reject(RejectionText::Own(text)) => reply_text::own(text, addr),
+        Effect::Reject(RejectionText::Record) => {
             let record = record.and_then(<[_]>::first);
             let text = record
                 .map(|text| reply_text::clean(text))

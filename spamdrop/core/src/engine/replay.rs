@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use super::{Engine, EngineSettings};
 use crate::event::{Event, EventKind};
 use crate::log::{Needles, Parsed};
-use crate::policy::{Decision, Protected, Why};
+use crate::policy::{Decision, IgnoreReason, Protected};
 use crate::reputation::{Record, Records};
 use crate::target::Target;
 use crate::time::{Moment, unix_seconds};
@@ -28,7 +28,7 @@ pub enum ReplayedLine {
     /// It reported a delivery from this server, by this rule.
     Delivered(Cow<'static, str>),
     /// It was understood, but would not have blocked its source.
-    Ignored(Why),
+    Ignored(IgnoreReason),
     /// It looks like a rejection, but was not taken as one, for this reason.
     NearMiss(&'static str),
     /// It is irrelevant.
@@ -143,7 +143,7 @@ impl Replay {
         learn(self, &event);
         match decision {
             // A repeat is an offence, too; its source is already blocked.
-            Decision::Block { .. } | Decision::Ignore(Why::Repeat) => {
+            Decision::Block { .. } | Decision::Ignore(IgnoreReason::Repeat) => {
                 ReplayedLine::Match(event.addr, event.rule)
             }
             Decision::Ignore(why) => ReplayedLine::Ignored(why),
@@ -182,7 +182,7 @@ impl Replay {
         }
     }
 
-    /// Advances the log's clock to a stamp. If the stamps go back, the clock
+    /// Advances the log's monotonic clock to a stamp. If the stamps go back, this clock
     /// stands still until they have caught up.
     fn advance(&mut self, wall: SystemTime) -> Moment {
         let start = *self.start.get_or_insert(wall);

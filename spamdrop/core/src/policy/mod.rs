@@ -49,7 +49,7 @@ pub enum Decision {
     /// count this as an acceptance.
     Delivered,
     /// Do nothing.
-    Ignore(Why),
+    Ignore(IgnoreReason),
 }
 
 impl Decision {
@@ -67,7 +67,7 @@ impl Decision {
 
 /// The reason why an event has no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum IgnoreReason {
     /// The stamp of a rejection differs from now by more than the lifetime of a
     /// block, or that of an acceptance by a day or more.
     Stale,
@@ -88,7 +88,7 @@ pub enum Why {
     Ceiling,
 }
 
-impl Why {
+impl IgnoreReason {
     /// The name of the reason's counter.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -105,7 +105,7 @@ impl Why {
     }
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for IgnoreReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Stale => "the line is too old",
@@ -191,7 +191,7 @@ impl Policy {
                 self.ceiling.accepted(event.addr, distance, now.mono);
                 match distance < REMEMBERED {
                     true => Decision::Known,
-                    false => Decision::Ignore(Why::Stale),
+                    false => Decision::Ignore(IgnoreReason::Stale),
                 }
             }
             EventKind::Delivered => Decision::Delivered,
@@ -224,7 +224,7 @@ impl Policy {
                 None if self.mistrust(event.addr, text).is_some() => None,
                 None => (!self.ceiling.is_tripped()).then_some(Evidence::Listed),
                 // A bounce does not count: a spammer has forged its recipient.
-                Some(Why::OwnText) if texts::is_unknown_user(text) => event
+                Some(IgnoreReason::OwnText) if texts::is_unknown_user(text) => event
                     .envelope
                     .sender
                     .as_ref()
@@ -291,33 +291,33 @@ impl Policy {
         self.ceiling.trip(now.mono)
     }
 
-    fn ignored(&self, text: &[u8], distance: Duration) -> Option<Why> {
+    fn ignored(&self, text: &[u8], distance: Duration) -> Option<IgnoreReason> {
         if distance > self.config.ttl {
-            return Some(Why::Stale);
+            return Some(IgnoreReason::Stale);
         }
         self.no_listing(text)
     }
 
     /// The reason why the text of a rejection is not that of a blocklist; `None`:
     /// it counts as a blocklist's.
-    fn no_listing(&self, text: &[u8]) -> Option<Why> {
+    fn no_listing(&self, text: &[u8]) -> Option<IgnoreReason> {
         match &self.config.reject_text {
-            Some(pattern) => (!pattern.is_match(text)).then_some(Why::OtherText),
-            None => texts::is_own(text).then_some(Why::OwnText),
+            Some(pattern) => (!pattern.is_match(text)).then_some(IgnoreReason::OtherText),
+            None => texts::is_own(text).then_some(IgnoreReason::OwnText),
         }
     }
 
     /// The reason not to believe the blocklist behind a text.
-    fn mistrust(&self, addr: IpAddr, text: &[u8]) -> Option<Why> {
+    fn mistrust(&self, addr: IpAddr, text: &[u8]) -> Option<IgnoreReason> {
         if complaint::is_complaint(text) {
-            return Some(Why::BrokenBlocklist);
+            return Some(IgnoreReason::BrokenBlocklist);
         }
         // Most of the time no zone is broken, and the text need not be searched.
         if self.zones.all_work() {
             return None;
         }
         let zone = self.zones.named(text, addr)?;
-        zone.is_broken.then_some(Why::BrokenZone)
+        zone.is_broken.then_some(IgnoreReason::BrokenZone)
     }
 
     /// The reason why a rejection never blocks the address. The ceiling counts
@@ -330,22 +330,22 @@ impl Policy {
         text: &[u8],
         now: Duration,
         protected: &Protected,
-    ) -> Option<Why> {
+    ) -> Option<IgnoreReason> {
         if let Some(why) = self.mistrust(addr, text) {
             return Some(why);
         }
         self.ceiling.refused(addr, now);
-        protected.why(addr).map(Why::Protected)
+        protected.why(addr).map(IgnoreReason::Protected)
     }
 
     /// The reason why an offence does not block the address now.
-    fn held_back(&mut self, addr: IpAddr, now: Duration, is_blocked: bool) -> Option<Why> {
+    fn held_back(&mut self, addr: IpAddr, now: Duration, is_blocked: bool) -> Option<IgnoreReason> {
         // If the address of a repeat is not blocked, it was unblocked by hand.
         if self.repeats.seen(addr, now) && is_blocked {
-            return Some(Why::Repeat);
+            return Some(IgnoreReason::Repeat);
         }
         if !self.ceiling.admits(!is_blocked, now) {
-            return Some(Why::Ceiling);
+            return Some(IgnoreReason::Ceiling);
         }
         if !is_blocked {
             self.surge.count(now);

@@ -1,6 +1,6 @@
 //! postscreen(8): zones with weights, and its access list.
 
-use super::access::{Table, networks, table};
+use super::access::{AccessTable, networks, table};
 use super::parameters::Parameters;
 use super::words;
 use crate::dnsbl::rule::Effect;
@@ -109,13 +109,17 @@ fn access_list(parameters: &Parameters, read: &ReadFile<'_>, collector: &mut Col
     }
 }
 
-fn access_table(word: &str, parameters: &Parameters, read: &ReadFile<'_>) -> Result<Table, String> {
+fn access_table(
+    word: &str,
+    parameters: &Parameters,
+    read: &ReadFile<'_>,
+) -> Result<AccessTable, String> {
     if word != "permit_mynetworks" {
         // The actions of these tables, such as `permit`, are also actions of access(5).
         return table(word, read);
     }
     let entries = networks(&parameters.value("mynetworks")?, read)?;
-    Ok(Table {
+    Ok(AccessTable {
         entries,
         permits_by: None,
     })

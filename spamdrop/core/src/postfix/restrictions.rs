@@ -3,7 +3,7 @@
 use super::access::{networks, table};
 use super::parameters::Parameters;
 use super::words;
-use crate::dnsbl::rule::{Effect, Text};
+use crate::dnsbl::rule::{Effect, RejectionText};
 use crate::server_settings::{Collector, ReadFile};
 
 /// The lists, in the order in which smtpd works through them.
@@ -53,7 +53,7 @@ pub(super) fn collect(parameters: &Parameters, read: &ReadFile<'_>, collector: &
 fn rejection(parameters: &Parameters, read: &ReadFile<'_>, collector: &mut Collector) -> Effect {
     let code = parameters.value("maps_rbl_reject_code").unwrap_or_default();
     let by_code = match code.trim().as_bytes() {
-        [b'5', _, _] => Effect::Reject(Text::Plain),
+        [b'5', _, _] => Effect::Reject(RejectionText::Plain),
         [b'4', _, _] => {
             let text =
                 format!("is {code}, so blocklists reject only temporarily (4xx); set it to 554");

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::*;
-use crate::dnsbl::rule::{Effect, Rule, Text};
+use crate::dnsbl::rule::{Effect, RejectionText, Rule};
 use crate::server_settings::{AuthSetting, Contents, ServerSettings, SlotSetting};
 use crate::zones::{Queried, Zones};
 
@@ -234,7 +234,10 @@ smtpd_recipient_restrictions = reject_unauth_destination, reject_rbl_client b.ex
             "4 b.example reject",
         ]
     );
-    assert_eq!(settings.rules[1].effect, Effect::Reject(Text::Plain));
+    assert_eq!(
+        settings.rules[1].effect,
+        Effect::Reject(RejectionText::Plain)
+    );
     assert_eq!(notes(&settings), Vec::<String>::new());
     let member = queried(&settings, "192.0.2.9");
     assert_eq!(member, Queried::Zones(vec![true, true, true, false]));

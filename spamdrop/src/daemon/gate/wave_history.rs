@@ -31,7 +31,7 @@ const REFUSALS: usize = 512;
 pub(super) struct WaveHistory {
     recorder: Recorder,
     disk: Disk,
-    writing: Option<Receiver<Written>>,
+    writing: Option<Receiver<WaveWriteResult>>,
     /// Whether the database could be opened.
     is_begun: bool,
     /// Snapshots whose write failed. They are written again before newer ones, because
@@ -48,7 +48,7 @@ pub(super) struct WaveHistory {
 
 /// The number of the newest wave of earlier daemons, if there is a database; or
 /// the snapshots whose write failed.
-type Written = Result<Option<i64>, (Vec<Snapshot>, Error)>;
+type WaveWriteResult = Result<Option<i64>, (Vec<Snapshot>, Error)>;
 
 impl WaveHistory {
     /// Ends the wave that a crash left open in the database, and records from
@@ -148,7 +148,7 @@ impl WaveHistory {
         }
     }
 
-    fn take(&mut self, written: Option<Written>, health: &HealthReporter) {
+    fn take(&mut self, written: Option<WaveWriteResult>, health: &HealthReporter) {
         let error = match written {
             Some(Ok(base)) => {
                 self.base = base;
@@ -199,12 +199,12 @@ impl WaveHistory {
 }
 
 /// Ends the wave that a crash left open in the database.
-fn begin(disk: &Disk, store: &Path) -> Receiver<Written> {
+fn begin(disk: &Disk, store: &Path) -> Receiver<WaveWriteResult> {
     let store = store.to_owned();
     disk.submit(move || database::begin_waves(&store).map_err(|error| (Vec::new(), error)))
 }
 
-fn write(path: PathBuf, base: Option<i64>, snapshots: Vec<Snapshot>) -> Written {
+fn write(path: PathBuf, base: Option<i64>, snapshots: Vec<Snapshot>) -> WaveWriteResult {
     match database::write_waves(&path, base, &snapshots) {
         Ok(base) => Ok(Some(base)),
         Err(error) => Err((snapshots, error)),

@@ -16,7 +16,7 @@ use crate::daemon::history::{HistoryLog, HistoryMessage, HistoryTask};
 use crate::daemon::hold_log::HoldLog;
 use crate::daemon::release::{ReleaseMessage, ReleaseTask};
 use crate::daemon::responder::{ResponderMessage, ResponderTask};
-use crate::daemon::settings::Settings;
+use crate::daemon::settings::DaemonSettings;
 use crate::daemon::status::{self, HealthReporter, StatusMessage};
 use crate::daemon::watch::{WatchMessage, WatchOutputs, WatchReport, WatchTask};
 use crate::kernel::blocklist::Blocklist;
@@ -76,7 +76,7 @@ impl Tasks {
     ///
     /// A map or the FIFO cannot be opened.
     pub fn spawn(
-        settings: &Settings,
+        settings: &DaemonSettings,
         tail: Tail,
         scope: &Scope,
         disk: &Disk,

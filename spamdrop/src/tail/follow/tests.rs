@@ -224,13 +224,13 @@ fn reads_a_later_file_from_its_beginning() {
     let mut bench = Bench::new();
     let path = bench.path("later/log");
     bench.follower = Some(Follower::new(&path, None));
-    let missing = State::Missing("it does not exist".into());
+    let missing = ReadState::Missing("it does not exist".into());
     assert_eq!(bench.status().state, missing);
     assert_eq!(bench.lines(), NONE);
     fs::create_dir(bench.path("later")).unwrap();
     bench.append("later/log", "first\n");
     assert_eq!(bench.full_lines(), [("first".into(), false)]);
-    assert_eq!(bench.status().state, State::Reading);
+    assert_eq!(bench.status().state, ReadState::Reading);
     assert_eq!(bench.status().rotations, 0);
 }
 
@@ -250,7 +250,7 @@ fn a_file_that_may_be_read_later_is_read_from_its_end() {
     follower.detach(&io::ErrorKind::PermissionDenied.into());
     assert_eq!(
         follower.status.state,
-        State::Missing("permission denied".into())
+        ReadState::Missing("permission denied".into())
     );
     assert_eq!(follower.positions(), None);
     bench.follower = Some(follower);
@@ -264,14 +264,14 @@ fn refuses_what_is_no_regular_file() {
     let mut bench = Bench::new();
     fs::create_dir(bench.path("log")).unwrap();
     bench.start(None);
-    let refused = State::Missing("it is a directory, not a file".into());
+    let refused = ReadState::Missing("it is a directory, not a file".into());
     assert_eq!(bench.status().state, refused);
     fs::remove_dir(bench.path("log")).unwrap();
     let fifo = rustix::fs::FileType::Fifo;
     let mode = rustix::fs::Mode::RWXU;
     rustix::fs::mknodat(rustix::fs::CWD, bench.path("log"), fifo, mode, 0).unwrap();
     assert_eq!(bench.lines(), NONE);
-    let refused = State::Missing("it is a FIFO, not a file".into());
+    let refused = ReadState::Missing("it is a FIFO, not a file".into());
     assert_eq!(bench.status().state, refused);
     fs::remove_file(bench.path("log")).unwrap();
     bench.append("log", "first\n");
@@ -286,7 +286,7 @@ fn survives_a_file_that_cannot_be_read() {
     symlink("/proc/self/mem", bench.path("log")).unwrap();
     for _ in 0..2 {
         assert_eq!(bench.lines(), NONE);
-        let State::Missing(reason) = bench.status().state else {
+        let ReadState::Missing(reason) = bench.status().state else {
             panic!("it is read");
         };
         assert!(reason.starts_with("Input/output error"), "{reason}");
@@ -504,7 +504,7 @@ fn drains_a_deleted_file_and_waits_for_the_next() {
     assert_eq!(bench.lines(), ["1"]);
     append(&writer, "2\n");
     assert_eq!(bench.lines(), ["2"]);
-    let missing = State::Missing("it does not exist".into());
+    let missing = ReadState::Missing("it does not exist".into());
     assert_eq!(bench.status().state, missing);
     assert_eq!(bench.lines(), NONE);
     bench.pass(5);
@@ -512,7 +512,7 @@ fn drains_a_deleted_file_and_waits_for_the_next() {
     assert!(bench.follower().open.is_empty());
     bench.append("log", "3\n");
     assert_eq!(bench.lines(), ["3"]);
-    assert_eq!(bench.status().state, State::Reading);
+    assert_eq!(bench.status().state, ReadState::Reading);
 }
 
 #[test]

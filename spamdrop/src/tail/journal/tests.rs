@@ -94,7 +94,7 @@ fn place(cursor: u32) -> JournalPosition {
 }
 
 fn is_missing(status: &FileStatus) -> bool {
-    matches!(status.state, State::Missing(_))
+    matches!(status.state, ReadState::Missing(_))
 }
 
 #[tokio::test]
@@ -163,7 +163,7 @@ async fn a_cursor_that_journalctl_refuses_costs_nothing() {
     bench.read(&mut journal, is_missing).await;
     assert_eq!(
         journal.status().state,
-        State::Missing("journalctl ended: Failed to seek to cursor: Invalid argument".into())
+        ReadState::Missing("journalctl ended: Failed to seek to cursor: Invalid argument".into())
     );
     bench.now += PAUSE;
     bench.read(&mut journal, |status| status.lines == 1).await;
@@ -232,7 +232,7 @@ async fn a_missing_journalctl_is_said_and_tried_again() {
     bench.read(&mut journal, |status| status.lines == 1).await;
     bench.now += SETTLED;
     journal.read(bench.now, 100, &mut |_| ());
-    assert_eq!(journal.status().state, State::Reading);
+    assert_eq!(journal.status().state, ReadState::Reading);
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ async fn reads_lines_until_the_end() {
     assert_eq!(lines, ["two"]);
     drop(writer);
     let lines = read(&mut pipe, &wake, CHUNK, |status| {
-        status.state == State::Ended
+        status.state == ReadState::Ended
     })
     .await;
     assert_eq!(lines, ["three"]);
