@@ -389,13 +389,9 @@ impl DryRun {
 fn is_listing(decision: Decision) -> bool {
     match decision {
         Decision::Block { .. } => true,
-        Decision::Ignore(why) => {
-            matches!(
-                why,
-                IgnoreReason::Repeat | IgnoreReason::Ceiling | IgnoreReason::Protected(_)
-            )
-        }
-        Decision::Known | Decision::Delivered => false,
+        Decision::Ignore(IgnoreReason::Repeat | IgnoreReason::Ceiling) => true,
+        Decision::Ignore(IgnoreReason::Protected(_)) => true,
+        Decision::Ignore(_) | Decision::Known | Decision::Delivered => false,
     }
 }
 
