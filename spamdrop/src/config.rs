@@ -45,8 +45,8 @@ pub use program::{Names, Programs};
 pub const PATH: &str = "/etc/spamdrop/spamdrop.toml";
 
 /// Every key of the configuration file. The file `spamdrop.toml` of this crate
-/// describes the keys; a test ensures that it has each of them, and that its
-/// defaults are those of the code.
+/// describes the keys. A test ensures that `spamdrop.toml` has each key, with the
+/// default of the code.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(
@@ -174,7 +174,7 @@ impl Config {
     pub fn parse(text: &str) -> Result<Self> {
         let config = toml::from_str(text);
         let mut config: Self = config.map_err(|error| mistake::describe(text, &error))?;
-        // If `logs` is not set, the journal is read in place of the default log file.
+        // If `journal` is set and `logs` is not, the default log file is not read.
         if config.journal && !toml::from_str::<toml::Table>(text)?.contains_key("logs") {
             config.logs.clear();
         }
@@ -303,7 +303,7 @@ impl Config {
         self.state_dir.join("positions.json")
     }
 
-    /// The path of the database with known senders and waves.
+    /// The path of the database, `spamdrop.db`.
     #[must_use]
     pub fn store_file(&self) -> PathBuf {
         self.state_dir.join(store::FILE)
@@ -362,9 +362,9 @@ fn seconds(key: &str, value: Duration, least: u64) -> Result<()> {
     Ok(())
 }
 
-/// Checks the capacity of a block map. It must be a power of two with 1,024 or
-/// more entries for each CPU: otherwise the kernel's LRU map evicts entries
-/// before it is full.
+/// Checks the capacity of a block map. It must be a power of two, at most 2^24, and
+/// at least 1,024 for each CPU: with less, the kernel's LRU map evicts entries before
+/// the map is full.
 fn capacity(key: &str, value: u32) -> Result<()> {
     let least = cpus::possible().saturating_mul(1024);
     if !value.is_power_of_two() || value < least || value > 1 << 24 {

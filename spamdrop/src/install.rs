@@ -231,8 +231,8 @@ pub fn tell_addresses(
     tell_destinations(lock, settings, blocklist)
 }
 
-/// As [`tell_addresses`], but writes only `changes` of the allowlist, without reading the
-/// filter's one, to which they must apply.
+/// As [`tell_addresses`], but writes only `changes`, without reading the filter's allowlist.
+/// `changes` must be the difference between that list and the wanted one.
 ///
 /// # Errors
 ///

@@ -1,5 +1,5 @@
-//! Interfaces whose packets begin with the IP header, and such as have a header
-//! that the filter cannot parse.
+//! Interfaces whose packets begin with the IP header, and interfaces whose packets have
+//! a header that the filter cannot parse.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -27,7 +27,7 @@ const UNKNOWN: [(libc::c_ulong, &str); 4] = [
     (32, "INFINIBAND"),
     (256, "SLIP"),
     (803, "IEEE80211_RADIOTAP"),
-    // No kernel has it.
+    // No kernel has this type.
     (999, "VOID"),
 ];
 
@@ -115,7 +115,7 @@ fn packets_that_begin_with_the_ip_header_are_parsed() {
             assert!(is_answered(&mut tun, CLEAN[family], ours), "{name}");
         }
         ensure_true("tun", hook, "dropped").unwrap();
-        // Beside an Ethernet interface, with a program each.
+        // An Ethernet interface beside ppp0 gets another program.
         let attached = pair.attach(&["eth0", "ppp0"], AttachMode::Auto).unwrap();
         let ids = attached
             .iter()

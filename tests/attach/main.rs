@@ -45,7 +45,7 @@ struct Pair {
     run_dir: tempfile::TempDir,
 }
 
-/// In the guide's words.
+/// How the filter is attached, in the words of docs/interfaces.md.
 fn hook(attached: &Attached) -> &'static str {
     match attached.interface.xdp.unwrap().native {
         true => "native",
@@ -92,7 +92,7 @@ impl Pair {
         })
     }
 
-    /// The names whose links are pinned, and on which interfaces these are.
+    /// The name of each pinned link, and the place of its interface.
     fn links(&self) -> Vec<(String, LinkPlace)> {
         let linked = self.server.run(|| linked(pin_dir()).unwrap());
         let links = linked.into_iter();
@@ -124,7 +124,7 @@ impl Pair {
             let entries = std::fs::read_dir("/sys/fs/bpf").unwrap();
             entries
                 .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-                // The kernel's own.
+                // The kernel itself makes these two files.
                 .filter(|name| name != "maps.debug" && name != "progs.debug")
                 .collect()
         })
@@ -203,7 +203,7 @@ fn jumbo_frames_stay_native() {
 #[test]
 fn auto_falls_back_to_generic_and_native_says_why_not() {
     let pair = Pair::new(1500);
-    // A bridge has no native XDP; a dot is not allowed in a pin's name.
+    // A bridge has no native XDP. A pin's name must not contain the dot of this name.
     pair.server
         .exec(["ip", "link", "add", "br.100", "type", "bridge"])
         .unwrap();
@@ -239,7 +239,8 @@ fn queues_that_do_not_fit_are_generic() {
     ensure_true(row, hook(&attached[0]), "dropped").unwrap();
 }
 
-/// A foreign program, attached by another pin directory's link.
+/// Attaches a filter through a link in another pin directory, so that it is foreign to
+/// [`pin_dir`].
 fn foreign(pair: &Pair) -> Xdp {
     pair.server.run(|| {
         let dir = Path::new("/sys/fs/bpf/foreign");
@@ -271,7 +272,7 @@ fn refusals_keep_no_other_interface_unprotected() {
         let refused = attachment.refused.iter();
         let refused: Vec<_> = refused.map(|refused| refused.error.to_string()).collect();
         assert!(refused[0].contains("no interface `eth7`"), "{refused:?}");
-        // Its name is that of the filter.
+        // The foreign program has the filter's name, too.
         let part = format!(
             "eth0 has a spamdrop filter (program id {})",
             foreign.program_id
@@ -309,7 +310,7 @@ fn no_bpf_file_system() {
     );
 }
 
-/// The link stays the same, its program changes, and the maps go on.
+/// The link and the maps stay the same, and the link's program is replaced.
 #[test]
 fn what_is_pinned_is_adopted() {
     let pair = Pair::new(1500);
@@ -320,7 +321,8 @@ fn what_is_pinned_is_adopted() {
     let ids = [&first, &second].map(|attached| attached[0].interface.xdp.unwrap().program_id);
     assert_ne!(ids[0], ids[1]);
     assert!(pair.dropped("198.51.100.1"));
-    // The interface is made anew: its old link is dead, and makes way.
+    // The interface is deleted and made again. The old link has no interface any more,
+    // so a new link replaces it.
     pair.server.exec(["ip", "link", "delete", "eth0"]).unwrap();
     assert_eq!(pair.links(), [("eth0".into(), LinkPlace::Gone)]);
     pair.server
@@ -332,7 +334,7 @@ fn what_is_pinned_is_adopted() {
     assert!(!third[0].replaced);
 }
 
-/// The kernel refuses a program below one that is there.
+/// The kernel refuses a program on a port of a bridge that has a program.
 #[test]
 fn a_program_on_the_bridge_keeps_one_off_its_port() {
     let pair = Pair::new(1500);
@@ -363,7 +365,7 @@ fn the_filter_is_on_the_card_of_the_configured_name() {
     assert_eq!(interface.name, "lan0");
     assert!(!pair.attach(&["eth0"], AttachMode::Auto).unwrap()[0].replaced);
     assert!(pair.xdp("lan0").is_none() && pair.xdp("eth0").is_some());
-    // The other way round: the new name is configured.
+    // Conversely, the configuration follows: it has the new name of the renamed card.
     for args in ["link set eth0 name lan1", "link delete lan0"] {
         pair.ip(args);
     }
@@ -414,8 +416,8 @@ fn passed(counters: &Counters) -> u64 {
     counters.not_blocked
 }
 
-/// 100 replacements while a listed and a clean source knock: no listed SYN
-/// reaches the stack, no other is dropped.
+/// The program is replaced 100 times while a blocked and a clean source send SYNs. No
+/// SYN of the blocked source reaches the stack, and none of the clean one is dropped.
 #[test]
 fn replacements_under_traffic_leak_nothing() {
     let pair = Pair::new(1500);
@@ -424,7 +426,7 @@ fn replacements_under_traffic_leak_nothing() {
     let knocking = Arc::new(AtomicBool::new(true));
     let knock = |source: &str| {
         let (source, knocking) = (source.to_owned(), Arc::clone(&knocking));
-        // Raw SYNs by the kernel itself: each connect sends one and is given up.
+        // Each nonblocking connect makes the kernel send one SYN, and is then given up.
         let dest: SocketAddr = "198.51.100.25:25".parse().unwrap();
         let mut sockets = 0u64;
         pair.client.run(move || {
@@ -460,7 +462,7 @@ fn replacements_under_traffic_leak_nothing() {
     );
     // Every SYN that the stack saw was counted as one of a clean source.
     assert_eq!(stack, passed(&after), "SYNs in the stack, and let through");
-    // No clean SYN is lost on a veth, so all of them are among these.
+    // No SYN is lost on a veth, so the stack saw all SYNs of the clean source.
     assert!(stack >= clean, "{stack} of {clean} clean SYNs arrived");
 }
 

@@ -113,7 +113,7 @@ fn every_line_has_the_result_of_its_case() {
     }
 }
 
-/// A stamp without a year is never months ahead.
+/// A stamp without a year is read as a past time, never as one months ahead.
 #[test]
 fn old_stamps_demote_nobody_and_are_not_remembered() {
     let mut replay = replay("servers = [\"postfix\"]");
@@ -156,7 +156,8 @@ fn an_archive_in_a_followed_log_blocks_nobody() {
     assert_eq!(followed("old-bsd-stamps-run", ""), [stale; 4]);
 }
 
-/// A container that logs in UTC, and machines that log ahead and behind.
+/// The stamps are in other time zones than the machine's: UTC, as in a container, and
+/// zones behind and ahead of it.
 #[test]
 fn new_lines_of_other_time_zones_block() {
     let zone = |name| TimeZone::get(name).unwrap();

@@ -179,7 +179,7 @@ fn all_grammars_at_once_find_the_same_events() {
 
 #[test]
 fn no_line_names_another_address_than_its_own() {
-    // The corpora contain 9.9.9.9 wherever a peer tries to have another one
+    // The corpora contain 9.9.9.9 wherever a peer tries to have another address
     // blocked.
     let forged: IpAddr = "9.9.9.9".parse().unwrap();
     for (name, server) in SERVERS {

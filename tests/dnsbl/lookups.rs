@@ -143,7 +143,7 @@ fn another_name_server_is_asked_where_one_fails() {
         );
         assert_eq!(answers[0].standing, Some(Standing::Listed));
     }
-    // Nothing listens at this address.
+    // Nothing listens on port 9.
     let lab = Lab::new(listed());
     let nobody = "127.0.0.54:9".parse().unwrap();
     let servers = [nobody, lab.stub.addr()];

@@ -133,8 +133,8 @@ fn a_listed_source_is_told_the_zones_text() {
     assert_eq!(lab.stub.asked(REVERSE, Rtype::PTR), 0);
 }
 
-/// The sender receives a 511 with the text, because only a 511 in the log is
-/// recognised.
+/// A code at the start of a text is removed: the sender receives a 511, because only a
+/// 511 in the log is recognised.
 #[test]
 fn a_texts_own_code_is_not_told() {
     let text = Reply::txt("550 Go away");
@@ -225,7 +225,7 @@ fn a_zone_that_fails_hides_no_other() {
     let answer = lab.learn(&["c.example", "b.example"], ADDR);
     assert_eq!(answer.standing, Some(Standing::Listed));
     assert_eq!(answer.zone, 1);
-    // A failing allow-list does, because it might have allowed the source.
+    // A failing allow-list hides the listing, because it might have allowed the source.
     let answer = lab.learn(&["allow:c.example", "b.example"], ADDR);
     assert_eq!(answer.standing, None);
 }

@@ -1,5 +1,5 @@
-//! Pinned maps with other properties are detected before they are opened, and
-//! before a filter is loaded with them.
+//! Pinned maps with wrong properties are detected before they are opened, and before a
+//! filter is loaded with them.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -113,7 +113,7 @@ fn each_difference_is_found_and_nothing_is_touched() {
         }
         pin(&RIGHT, &path);
         check(&maps, Some(CAPACITY)).unwrap();
-        // Commands accept the capacity of the pinned maps.
+        // Another capacity than the wanted one is an error; commands want none.
         let Odd { capacity, .. } = RIGHT;
         check(
             &maps,

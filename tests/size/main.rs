@@ -1,5 +1,5 @@
-//! The filter stays small: a kernel refuses what is too long for its verifier
-//! or too deep for its stack.
+//! The filter stays small: the kernel refuses a program that is too long for its
+//! verifier or needs too much stack.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 

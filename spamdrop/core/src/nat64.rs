@@ -14,7 +14,7 @@ use crate::invalid::Invalid;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Nat64Prefix([u8; 12]);
 
-/// 64:ff9b::/96, by which every translator may translate.
+/// 64:ff9b::/96, the prefix that every translator may use.
 const WELL_KNOWN: Nat64Prefix = Nat64Prefix([0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0]);
 
 /// The configured prefixes. The whole process has one set, because the keys in
@@ -40,8 +40,8 @@ impl Nat64Prefix {
 impl FromStr for Nat64Prefix {
     type Err = Invalid;
 
-    /// Parses an IPv6 /96, the only length of which the filter can read the
-    /// IPv4 address.
+    /// Parses an IPv6 /96. Behind a prefix of another length, the filter cannot read
+    /// the IPv4 address.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let net: Option<Ipv6Net> = text.parse().ok();
         match net {

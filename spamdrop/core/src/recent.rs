@@ -58,7 +58,7 @@ impl FifoCommand {
     pub fn parse(bytes: &[u8]) -> Result<Self, CommandMistake> {
         let parsed = match bytes.trim_ascii() {
             b"clear" => Some(Self::Flush),
-            // Several `/` commands without newlines between.
+            // Several `/` commands may come without newlines between them.
             [b'/', rest @ ..] => rest.iter().all(|byte| *byte == b'/').then_some(Self::Flush),
             [b'-', rest @ ..] => return remove(rest),
             [b'+', rest @ ..] => return add(rest),

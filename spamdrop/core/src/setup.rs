@@ -127,7 +127,7 @@ fn source(found: &FoundMachine, is_set: impl Fn(&str) -> bool) -> Proposal {
             let reason = "the journal has no entry of the server in the last seven days";
             proposal("logs", Step::Set(list(std::slice::from_ref(log))), reason)
         }
-        // A new server has not logged yet.
+        // A new server may not have logged yet.
         None if found.has_journal && found.servers.len() == 1 => {
             let reason = "no usual log file exists, so the server logs to the journal";
             proposal("journal", Step::Set("true".into()), reason)

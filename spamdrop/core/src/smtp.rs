@@ -80,8 +80,8 @@ impl Dialogue {
     }
 
     /// Consumes bytes from the peer, in chunks of any size; lines end with LF
-    /// or CR LF. Returns the number of consumed bytes. It processes no more
-    /// lines while 1 KiB of replies wait to be sent, so that a peer that does
+    /// or CR LF. Returns the number of consumed bytes. No further line is
+    /// consumed while 1 KiB of replies wait to be sent, so that a peer that does
     /// not read cannot fill the memory.
     pub fn feed(&mut self, bytes: &[u8], parties: &Parties<'_>, out: &mut DialogueOutput) -> usize {
         let mut rest = bytes;

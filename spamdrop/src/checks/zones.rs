@@ -37,7 +37,7 @@ pub async fn warnings(config: &Config, offline: bool) -> Result<Vec<Warning>> {
     if offline || zones.rules().is_empty() {
         return Ok(warnings);
     }
-    // `checks/settings.rs` warns of an unreadable file.
+    // `checks/settings.rs` warns if `resolv_conf` cannot be read.
     let Ok(resolver) = Resolver::read(&config.resolv_conf) else {
         return Ok(warnings);
     };

@@ -194,7 +194,7 @@ fn older(blocklist: &Blocklist, targets: &[Target]) -> Result<Vec<IpAddr>> {
     }
 }
 
-/// Prints the entry of each word that is not itself the name of its entry.
+/// For each word that is not the name of its entry, prints the entry.
 fn write_targets(out: &mut impl Write, addresses: &GivenAddresses, scope: &Scope) -> Result<()> {
     for (word, given) in &addresses.words {
         match scope.choose(given.target, given.net) {

@@ -113,7 +113,7 @@ pub fn read_lines(name: &str, input: impl BufRead) -> Result<Vec<Given>> {
     Ok(all)
 }
 
-/// The addresses and prefixes of these words, in their order.
+/// The addresses and prefixes that `words` name, in their order.
 ///
 /// # Errors
 ///

@@ -70,8 +70,8 @@ fn forget(config: &Config, addresses: &GivenAddresses) -> Result<Vec<String>> {
     Ok(forgotten)
 }
 
-/// The events and the evidence of a /64 are those of its other addresses, too, so
-/// they stay if one address is forgotten.
+/// Logs for which /64s data stay: the events and the evidence of a /64 are those of its
+/// other addresses, too, so they stay if one address is forgotten.
 fn name_what_stays(store: &Store, all: &[Given]) -> Result<()> {
     let is_inside = |given: &&Given| given.is_host() && given.target.net() != given.net;
     let mut nets: Vec<Target> = all.iter().filter(is_inside).map(|it| it.target).collect();

@@ -198,7 +198,7 @@ fn widened(words: &[(String, Given)], out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-/// Splits the entries of the blocked /64s that hold one of these senders.
+/// Splits the entries of the blocked /64s that contain one of `hosts`.
 fn split(config: &Config, hosts: &[Target], out: &mut impl Write) -> Result<()> {
     let nets = hosts.iter().filter_map(|host| match host.source() {
         Target::V6(net) => Some(net),

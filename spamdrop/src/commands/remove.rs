@@ -90,7 +90,7 @@ fn release(
     saved::forget_released(config, &released)
 }
 
-/// The entries that block the given targets, sorted.
+/// The entries that may block the given addresses, sorted.
 fn all_targets(addresses: &GivenAddresses, inside: &HashMap<Target, Vec<Target>>) -> Vec<Target> {
     let all = addresses.all.iter();
     let mut all: Vec<Target> = all.flat_map(|given| targets(given, inside)).collect();

@@ -84,7 +84,7 @@ pub fn run(config: &Config, args: &cli::Report, out: &mut impl Write, style: Sty
     Ok(())
 }
 
-/// The recorded waves, and the settings.
+/// The configuration, and the database of the waves; `None`: nothing was recorded.
 #[derive(Clone, Copy)]
 struct WaveSource<'a> {
     config: &'a Config,

@@ -15,7 +15,7 @@ use crate::tail::{Piece, Splitter};
 /// Bytes per read: large enough for few system calls, and small enough for the
 /// processor's cache.
 pub(super) const CHUNK: usize = 256 << 10;
-/// The most batches that wait for the parser.
+/// Maximum number of batches that wait for the parser.
 const WAITING: usize = 8;
 
 /// Delivers the lines that contain a needle, and counts the others. If no
@@ -66,7 +66,7 @@ impl<R: Read> NeedleSearch<'_, R> {
         Ok(())
     }
 
-    /// Sends a batch for each read, until nobody receives them.
+    /// Sends a batch for each read, until the log ends or nobody receives the batches.
     fn send(&mut self, batches: &SyncSender<PieceBatch>) -> io::Result<()> {
         loop {
             let mut batch = PieceBatch::default();
@@ -168,7 +168,8 @@ mod tests {
     use super::*;
     use spamdrop_core::log::{Parser, ParserSettings};
 
-    /// The pieces of a log, as text, in the caller's thread or in two.
+    /// The pieces of a log, as text. The log is searched in a second thread or in the
+    /// caller's.
     fn pieces(log: &str, in_two_threads: bool) -> Vec<String> {
         let needles = Parser::new(ParserSettings::default()).needles();
         let mut found = Vec::new();

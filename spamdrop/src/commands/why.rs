@@ -331,8 +331,8 @@ impl SharedFacts {
         Ok(EndedBlock::find(&all, config.hard_limit, now))
     }
 
-    /// `refused`: the number of refused SYNs of this source, and of those whose source
-    /// was not recorded.
+    /// `refused`: the number of refused SYNs of this source, and the number of refused SYNs
+    /// whose source was not recorded.
     fn gate(&self, facts: &SourceFacts, refused: [u64; 2], now: MonotonicNs) -> GatePlace {
         let [refused, refused_without_source] = refused;
         let windows = facts.stranger(WINDOWS_TTL, now);

@@ -183,7 +183,8 @@ fn the_journal_of_another_server_needs_its_own_match() {
     assert!(Config::parse("servers = [\"haraka\"]\n").is_ok());
 }
 
-/// Without such a user, an alternative would match every user's entries.
+/// The match of a server whose user does not exist is an error: without `_UID`, it would
+/// select the entries of every user.
 #[test]
 fn the_default_match_follows_the_servers() {
     let matches = |servers: &str| {

@@ -45,8 +45,8 @@ pub(super) fn memory(path: &Path) -> Result<Memory> {
     })
 }
 
-/// Reads the senders that are known now, after a check for damage: a sender that
-/// is missing would be refused. Empty without a database.
+/// Reads the senders that are known now. Checks the table for damage first, because a
+/// sender whose row is lost would be refused. Empty without a database.
 pub(super) fn known_senders(path: &Path) -> Result<Vec<Target>> {
     let Some(store) = Store::open_existing(path, DAEMON_WAIT)? else {
         return Ok(Vec::new());
@@ -177,7 +177,7 @@ mod tests {
     use crate::store::{FILE, VERB_WAIT};
 
     const PAGE: usize = 4096;
-    /// The type of a page with rows of a table without row ids.
+    /// The first byte of a page of SQLite that has rows of a table without row ids.
     const LEAF: u8 = 0x0a;
     /// The place of the low byte of the number of rows in such a page.
     const ROWS: usize = 4;

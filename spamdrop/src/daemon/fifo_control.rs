@@ -33,7 +33,7 @@ pub(super) use owned::OwnedPlaces;
 use owned::{OwnedJob, OwnedResults};
 
 /// Bytes per read: some 200 commands, which take a few milliseconds. Other tasks
-/// run in between.
+/// run between two reads.
 const BUDGET: usize = 4096;
 /// How often the FIFO is checked and `status` is updated.
 const SECOND: Duration = Duration::from_secs(1);
@@ -81,8 +81,8 @@ pub(super) struct FifoTask {
     /// `None` after an error, until the FIFO can be opened again.
     fifo: Option<Fifo>,
     commands: Commands,
-    /// Commands that wait for the write lock; nothing more is read until they
-    /// are done.
+    /// Commands that were read and are not executed yet; nothing more is read until
+    /// they are.
     waiting: VecDeque<FifoCommand>,
     /// The time of the first failed attempt to take the write lock for the first
     /// waiting command; `None` if none has failed.
@@ -292,7 +292,7 @@ impl FifoTask {
             );
         }
         for command in read {
-            // A second flush would find nothing.
+            // A second flush directly after another would find nothing.
             if command != FifoCommand::Flush || self.waiting.back() != Some(&command) {
                 self.waiting.push_back(command);
             }

@@ -1,7 +1,7 @@
 //! The history task: collects the events of the other tasks, which the disk thread
 //! writes to the database.
 //!
-//! It delays no other task: events that the disk does not take are lost, and
+//! This task delays no other one: events that cannot be written in time are lost, and
 //! `status` says so.
 
 use std::cell::Cell;
@@ -22,8 +22,8 @@ use super::ticks::period;
 use crate::clock;
 use crate::store::is_locked;
 
-/// How often events are written, if there are any. A crash loses the events of this
-/// time.
+/// How often events are written, if there are any. A crash loses the events of the last
+/// second.
 const SECOND: Duration = Duration::from_secs(1);
 /// How often old events are deleted, even if no new ones come.
 const HOUR: Duration = Duration::from_secs(3600);
@@ -177,8 +177,9 @@ impl HistoryTask {
         let error = match written {
             Some(Ok(())) => None,
             Some(Err(((blocks, events), error))) => {
-                // The transaction of another process is short, so the next write will
-                // probably succeed. After any other error, the events are lost.
+                // If another process has locked the database, its transaction is short,
+                // so the next write will probably succeed. After any other error, the
+                // events are lost.
                 if is_locked(&error) {
                     self.buffer.put_back(blocks, events);
                 }

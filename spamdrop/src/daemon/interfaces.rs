@@ -1,4 +1,4 @@
-//! The state of each configured interface, and the pauses after it refused the filter.
+//! The state of each configured interface, and the pauses after a refusal of the filter.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use crate::kernel::attach::{AttachMode, Attached, Linked};
 use crate::kernel::network::{Interface, named, overlaps};
 
-/// After a refusal, an interface is retried after this pause; each further
-/// pause is twice as long.
+/// The pause between the first refusal of an interface and the next attempt. Each
+/// further refusal doubles the pause.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The maximum pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -78,7 +78,7 @@ pub(super) enum InterfaceState {
     Ready(u32),
     /// It does not exist.
     Absent,
-    /// It has another program.
+    /// It has an XDP program that is not this filter's.
     Foreign(Interface),
     /// It must not have the filter, because another interface carries the same packets.
     Excluded(String),
@@ -158,7 +158,7 @@ mod tests {
             interface(1, "a", Some(7)),
             interface(2, "b", None),
             interface(3, "c", Some(9)),
-            // It was renamed, and has the filter of its old name.
+            // It was renamed, and has the filter that was attached under the old name.
             interface(4, "e", Some(7)),
             interface(6, "f", Some(7)),
             vlan,
@@ -166,7 +166,7 @@ mod tests {
         let linked = [
             link("a", LinkPlace::Here(present[0].clone())),
             link("x", LinkPlace::Renamed(present[3].clone())),
-            // The interface was created anew since.
+            // The interface was created anew after this link was made.
             link("b", LinkPlace::Gone),
             link("f", LinkPlace::Here(present[4].clone())),
         ];

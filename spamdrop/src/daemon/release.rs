@@ -203,8 +203,8 @@ impl ReleaseTask {
         Ok(())
     }
 
-    /// Checks the sockets once; then ends connections, seals entries and
-    /// records the releases that are due.
+    /// Checks the sockets once. Ends the connections whose grace is over. Where no
+    /// connection is left, seals the entry and records the release as done.
     fn release(&mut self) {
         match self.try_release() {
             Ok(()) => self.health.clear(Subject::Release),
@@ -291,7 +291,8 @@ impl ReleaseTask {
         result
     }
 
-    /// Writes the results to the maps. Returns whether the write lock was free.
+    /// Seals entries and records releases as done, in the maps. Returns whether the write
+    /// lock was free.
     fn note(&mut self, steps: &Steps) -> Result<bool> {
         if steps.released.is_empty() && steps.seal.is_empty() {
             return Ok(true);

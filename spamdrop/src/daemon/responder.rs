@@ -46,7 +46,7 @@ pub(super) struct ResponderSettings {
     /// The host name in the responder's replies.
     pub host: String,
     pub syslog: PathBuf,
-    /// The mail server's name in the log.
+    /// The program name in the responder's log lines: that of Courier's SMTP server.
     pub program: String,
     pub pin_dir: PathBuf,
 }

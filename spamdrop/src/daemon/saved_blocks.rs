@@ -46,7 +46,7 @@ const LOCK_WAIT: Duration = Duration::from_millis(100);
 /// The files and pins of the blocks.
 #[derive(Clone)]
 pub(super) struct BlockPlaces {
-    /// The path of the file.
+    /// The path of the file with the saved blocks.
     pub file: PathBuf,
     /// The path of the database with the known senders.
     pub store: PathBuf,
@@ -132,7 +132,7 @@ impl BlockSaver {
         match &done {
             Ok(Done::Restored(count)) => {
                 self.is_restored = true;
-                // The file still has the blocks as of the previous boot.
+                // Save at once: the file still has the blocks as of the previous boot.
                 self.due = now;
                 if *count > 0 {
                     log::info!("restored {count} blocks from before the reboot");
@@ -152,8 +152,8 @@ impl BlockSaver {
         health.report(Subject::SavedBlocks, failed, done.map(drop));
     }
 
-    /// Removes the file that a save may have created again after `detach` has removed
-    /// it, and its directory. Errors are ignored: the file does not exist, or the
+    /// Removes the file and its directory, which a save may have created again after
+    /// `detach` had removed them. Errors are ignored: the file does not exist, or the
     /// directory holds other files.
     pub async fn abandon(&mut self) {
         if let Some(under_way) = self.under_way.take() {

@@ -115,7 +115,7 @@ fn gate(config: &Config, slots: Slots) -> GateSettings {
             true => WhenFull::Refuses,
             false => WhenFull::Waits,
         },
-        // `lookups` reads the same file, and reports an error.
+        // If the zones come from this file, `lookups` reports the error.
         server: config.gathered_settings().ok().flatten(),
         lookups: lookups().map_err(|error: anyhow::Error| format!("{error:#}")),
         max_lookups_per_day: config.max_lookups_per_day,

@@ -65,8 +65,8 @@ const LOCK_RETRY: Duration = Duration::from_millis(20);
 /// How long the write lock may be held by another process until the start logs the
 /// holder, and until a reload fails.
 const LOCK_NAMED_AFTER: Duration = Duration::from_secs(1);
-/// How long a sweep waits for the write lock. Also how long an update of the
-/// protected addresses is retried before the holder of the lock is reported.
+/// How long a sweep, or the end of the packet log, waits for the write lock. Also how long
+/// an update of the protected addresses is retried before the lock's holder is reported.
 const SHORT_LOCK_WAIT: Duration = Duration::from_millis(100);
 
 pub(super) struct Supervisor {
@@ -149,8 +149,8 @@ impl Supervisor {
             log::warn!("{error:#}");
         }
         drop(lock);
-        // Drops the loaded filter, which takes tens of MiB, before the tasks
-        // allocate memory that lasts.
+        // This call drops the loaded filter, which takes tens of MiB, before the
+        // tasks allocate memory that lasts.
         let packets = open_packet_log(installed.filter, options.log_level)?;
         let (disk, mut disk_thread) = DiskThread::new();
         let started = disk_thread.ensure_started();

@@ -91,8 +91,8 @@ pub(super) struct WatchSettings {
 pub(super) enum WatchReport {
     /// All logs have ended, and all their effects were carried out.
     LogsEnded,
-    /// This private address is a proxy's and must not be blocked; `None`: no
-    /// longer.
+    /// The private address of a proxy, which must not be blocked; `None`: there is no
+    /// proxy any more.
     Proxy(Option<IpAddr>),
 }
 
@@ -339,7 +339,7 @@ impl WatchTask {
             }
             Some(None) => self.tail.forget_save(),
         }
-        // After a crash, the lines of waiting blocks must be read again.
+        // Save nothing while blocks wait: after a crash, their lines must be read again.
         if self.saving.is_none()
             && !self.blocker.is_waiting()
             && let Some(save) = self.tail.begin_save()

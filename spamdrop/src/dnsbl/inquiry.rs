@@ -89,7 +89,7 @@ impl Findings {
 /// The zones that are not queried.
 #[derive(Clone, Debug, Default)]
 pub struct Skipped {
-    /// Those that refuse to serve.
+    /// The zones that refuse to serve.
     pub refusals: RefusingZones,
     /// By the index of each zone: why it did not pass its test, or `None` if it is
     /// trusted. A zone beyond the end is trusted.
@@ -97,8 +97,8 @@ pub struct Skipped {
 }
 
 impl Skipped {
-    /// The reply to use instead of a query; `None`: the zone is to be queried. `index`:
-    /// that of the zone.
+    /// The reply to use instead of a query; `None`: the zone is to be queried. `index` is
+    /// the zone's index in the rules.
     fn reply(&self, index: usize, rule: &Rule) -> Option<Reply> {
         let paused = self.refusals.pause(&rule.zone, Instant::now().into_std());
         let distrust = self.distrusts.get(index).copied().flatten();
@@ -170,8 +170,8 @@ pub async fn ask_zone(resolver: &Resolver, rule: &Rule, addr: IpAddr, wait: Dura
 }
 
 /// Asks a zone about the test addresses (RFC 5782 section 5). If it lists
-/// neither as an IPv4 address, it may have only IPv6 addresses, and is asked
-/// about both in their IPv6 form.
+/// neither as an IPv4 address, it may be a zone of IPv6 addresses only. Then it is
+/// asked about the IPv6 forms of both.
 pub async fn test_zone(resolver: &Resolver, rule: &Rule, wait: Duration) -> [Reply; 2] {
     let ask = |addr: Ipv4Addr| ask_zone(resolver, rule, addr.into(), wait);
     let [listed, unlisted] = TEST_ADDRESSES;

@@ -63,7 +63,7 @@ pub struct Plan {
 pub struct Attachment {
     /// The loaded filter. Dropping it detaches nothing.
     pub filter: Filter,
-    /// The interfaces that have it, in the order of their names in the request.
+    /// The interfaces that have it, in the order of the request.
     pub attached: Vec<Attached>,
     /// The requested interfaces that do not have it, and why.
     pub refused: Vec<Refused>,
@@ -255,7 +255,8 @@ fn replace(program: BorrowedFd<'_>, pin: &Path) -> Result<()> {
 }
 
 /// Detaches the links that `is_wanted` does not select, and those whose
-/// interface is not the configured one any more. Each is logged.
+/// interface is not the configured one any more. Logs each interface that thereby
+/// loses the filter.
 ///
 /// # Errors
 ///
@@ -325,8 +326,8 @@ pub fn detach(lock: &WriteLock, pin_dir: &Path) -> Result<()> {
 /// removes the pin.
 fn unlink(pin: &Path) -> Result<()> {
     match bpf::detach_link(pin) {
-        // The link's interface or namespace is gone, or the link was not
-        // pinned.
+        // NOENT: no link was pinned. NOLINK: the link's interface or namespace is
+        // gone.
         Err(error)
             if !matches!(
                 Errno::from_io_error(&error),

@@ -127,7 +127,7 @@ fn altnames(list: &[Prop]) -> Vec<String> {
     list.iter().filter_map(name).collect()
 }
 
-/// By `ARPHRD_*` of linux/if_arp.h. A loopback packet has an Ethernet header.
+/// The framing of a link type (`ARPHRD_*`). A loopback packet has an Ethernet header.
 fn framing(link_type: LinkLayerType) -> Framing {
     match link_type {
         LinkLayerType::Ether | LinkLayerType::Loopback => Framing::Ethernet,

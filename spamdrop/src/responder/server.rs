@@ -149,8 +149,8 @@ fn serve(
     stopped: watch::Receiver<bool>,
 ) {
     let Some(permit) = shared.permit(peer.ip()) else {
-        // If the reply does not fit into the buffer of a new socket, it is not
-        // worth waiting.
+        // The reply fits into the buffer of a new socket. If it ever does not, the peer
+        // gets none, because the responder must not wait for room.
         let _ = stream.try_write(b"421 Too many connections.\r\n");
         return;
     };

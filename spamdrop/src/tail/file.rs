@@ -21,7 +21,7 @@ use super::trace::{LEAST, Mark, Trace, mark};
 pub(super) enum Progress {
     /// Bytes read.
     Bytes(usize),
-    /// Bytes searched for the place to read from.
+    /// Bytes read before the place to read from is reached; they deliver no line.
     Searched(usize),
     /// The file is a copy, and the place to read from is found.
     Found,
@@ -145,7 +145,7 @@ impl OpenFile {
     }
 
     /// Whether this is a copy of `other` without further lines. A compressed file is
-    /// assumed to be one if both begin with the same bytes.
+    /// assumed to be such a copy if both files begin with the same bytes.
     pub fn is_part_of(&self, other: &Self) -> bool {
         match self.is_packed() {
             true => self.begins_as(other),
@@ -299,8 +299,8 @@ impl OpenFile {
         }
         let offset = self.lines.position();
         let count = self.content.read_at(buffer, offset)?;
-        // This is checked after the read: if it holds, the bytes were not
-        // written after a truncation.
+        // Check after the read: if the file was truncated before the read, the bytes are
+        // new, and `offset` is not their place.
         if !self.is_packed() && self.is_replaced(offset)? {
             return Ok(Progress::Replaced);
         }
@@ -364,7 +364,7 @@ impl OpenFile {
         Ok(Some(Progress::Found))
     }
 
-    /// Skips what was read of a compressed file before; `None` if nothing is left of it.
+    /// Reads past the known part of a compressed file; `None`: no known part is left.
     fn skip(&mut self, buffer: &mut [u8]) -> io::Result<Option<Progress>> {
         let wanted = self.lines.position();
         let Some(at) = self.content.next().filter(|at| *at < wanted) else {

@@ -149,7 +149,7 @@ enum History {
 /// Converts entries to lines.
 struct Taker {
     place: JournalPosition,
-    /// Whether the next entry must be that of the cursor.
+    /// Whether the next entry should be that of the cursor, which was read before.
     resuming: bool,
     status: FileStatus,
 }

@@ -179,9 +179,9 @@ impl Tail {
         self
     }
 
-    /// Resolves when a source may have changed, at most 100 times a second in
-    /// the long run, or never if inotify is not available. Cancel safe. Needs a
-    /// tokio runtime with I/O and time.
+    /// Resolves when a source may have changed: for files at most 100 times a second in
+    /// the long run, and never without inotify. Cancel safe. Needs a tokio runtime with
+    /// I/O and time.
     pub async fn changed(&mut self) {
         let files = self.sources.iter().flat_map(Source::files);
         self.wake.wait(files.map(Follower::path)).await;

@@ -82,7 +82,7 @@ fn is_in_owner(begun: &[u8]) -> bool {
     begun.len() <= LONGEST && words >= least && !begun.last().is_some_and(u8::is_ascii_whitespace)
 }
 
-/// The owner that is written in full in the last word.
+/// The owner whose kind and name are in the last word.
 fn owner(word: &str) -> Option<EntryOwner> {
     let owner: EntryOwner = word.parse().ok()?;
     if let EntryOwner::Unnamed(_) = owner {

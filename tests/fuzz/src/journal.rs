@@ -1,5 +1,5 @@
-//! An entry of the journal: its line has the entry's own header, so that the
-//! fields that the writer chooses imitate no other.
+//! An entry of the journal: the header of its line is made of the entry's own fields.
+//! Fields that the entry's writer chooses cannot imitate another header.
 
 use serde_json::Value;
 use spamdrop::tail::{JournalEntry, MAX_LINE};

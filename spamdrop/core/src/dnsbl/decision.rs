@@ -327,7 +327,7 @@ mod tests {
         assert_eq!(in_lists(&zones(yes(), yes(), failed())), Unknown);
     }
 
-    /// Zones with these weights, of which three reach the threshold.
+    /// The outcome of zones with these weights. The threshold is a sum of 3.
     fn weighed(zones: &[(i32, Reply)]) -> Outcome {
         let rule = |weight| Rule {
             effect: Effect::Weigh {

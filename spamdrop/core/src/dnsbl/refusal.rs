@@ -108,7 +108,7 @@ mod tests {
         assert_eq!((lab.minutes_left(0), lab.0.trouble()), (None, None));
         lab.learn(refused(), 0);
         assert_eq!(lab.minutes_left(1), Some(29));
-        // This query was sent before the refusal.
+        // The query of this reply was sent before the refusal.
         lab.learn(replied(Said::No, &[]), 1);
         assert_eq!(lab.minutes_left(1), Some(29));
         assert_eq!(lab.minutes_left(30), None);

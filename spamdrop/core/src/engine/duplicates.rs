@@ -170,7 +170,7 @@ mod tests {
             !duplicates.is_known(event, Path::new(source), moment(now))
         };
         assert!(report("mail.log", &event(1, at), 0));
-        // The other log rounds down, and the third one rounds up.
+        // mail.err has the time rounded down, and the journal has it rounded up.
         assert!(!report("mail.err", &event(1, at - SECOND), 1));
         assert!(!report("journal", &event(1, at + SECOND), 1));
         // Another connection, and another time.

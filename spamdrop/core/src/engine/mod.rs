@@ -342,8 +342,8 @@ impl Engine {
         self.evidence.len()
     }
 
-    /// Number of events by the name of their decision, and of `failed`
-    /// decisions.
+    /// Number of events by the name of their decision, of `duplicate` events, and of
+    /// `failed` decisions.
     #[must_use]
     pub fn counts(&self) -> &BTreeMap<&'static str, u64> {
         &self.counts

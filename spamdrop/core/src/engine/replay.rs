@@ -23,15 +23,15 @@ pub enum ReplayedLine {
     /// blocked the address or renewed its block, or it repeats an offence of
     /// less than a second before.
     Match(IpAddr, Cow<'static, str>),
-    /// It reported accepted mail, by this rule.
+    /// By this rule, the line reports accepted mail.
     Accepted(Cow<'static, str>),
-    /// It reported a delivery from this server, by this rule.
+    /// By this rule, the line reports a delivery from this server.
     Delivered(Cow<'static, str>),
-    /// It was understood, but would not have blocked its source.
+    /// The line was understood, but would not have blocked its source.
     Ignored(IgnoreReason),
-    /// It looks like a rejection, but was not taken as one, for this reason.
+    /// The line looks like a rejection, but was not taken as one, for this reason.
     NearMiss(&'static str),
-    /// It is irrelevant.
+    /// The line is neither an event nor a near miss.
     Nothing,
 }
 

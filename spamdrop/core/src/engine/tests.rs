@@ -443,7 +443,7 @@ fn a_tripped_ceiling_drops_pending_demotions_until_another_log_starts() {
     assert_eq!(engine.ceiling(moment(1)), None);
 }
 
-/// The rejection of another address in its /64 is not one of the known address.
+/// The rejection of another address in the /64 does not count for the known address.
 #[test]
 fn the_ceiling_does_not_count_addresses_that_are_known_alone() {
     let mut engine = engine();

@@ -130,7 +130,7 @@ mod tests {
             seen(sums.take(usize::MAX)),
             [(refused, Some(addr(1)), 1, 109, 109)]
         );
-        // Those of an older wave need not be taken before.
+        // The refusals of an older wave may still wait when the next wave begins.
         sums.add(addr(1), second(100), second(110), true);
         sums.add(addr(1), second(500), second(501), true);
         let waves = sums.take(usize::MAX).into_iter().map(|event| event.wave);

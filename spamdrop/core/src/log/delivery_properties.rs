@@ -119,7 +119,7 @@ impl Delivery {
         Self::read(MailServer::Exim, &queued, &sent)
     }
 
-    /// Whether no mailbox holds what a parser does not take.
+    /// Whether a parser takes the mailboxes and the host.
     fn is_plain(&self) -> bool {
         let mailboxes = [Some(&self.sender), Some(&self.to), self.original.as_ref()];
         let is_plain = |mailbox: &Vec<u8>| {

@@ -230,7 +230,7 @@ fn near_miss_tells_why() {
     );
 }
 
-/// The corpora have more lines of each server.
+/// `tests/corpus` has more lines of each server.
 #[test]
 fn each_server_is_read_from_syslog_and_from_its_own_log() {
     let read = |server, line: &str| {
@@ -334,7 +334,7 @@ fn year_is_the_last_that_is_at_most_a_day_ahead() {
         stamp(&mut parser, "Feb 29 12:00:00", utc(2103, 3, 1, 0, 0, 0)),
         Some(utc(2096, 2, 29, 12, 0, 0))
     );
-    // An archive, as it is restored in November.
+    // An old log that is read on 28 November.
     let now = utc(2026, 11, 28, 9, 0, 0);
     for (text, expected) in [
         ("Nov 29 08:59:59", utc(2026, 11, 29, 8, 59, 59)),
@@ -736,7 +736,7 @@ fn lines_about_connections_tell_what_becomes_of_the_slots() {
             "postfix/smtpd[1]: disconnect from mx.example[192.0.2.1] ehlo=1 quit=1 commands=2",
             Some((None, Closed, ours)),
         ),
-        // A line of an event, too.
+        // A line that is an event also tells the end.
         (
             "postfix/smtpd[1]: disconnect from mx.example[192.0.2.1] ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5",
             Some((None, Closed, ours)),

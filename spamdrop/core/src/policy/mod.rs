@@ -43,7 +43,7 @@ pub enum Decision {
         /// Time since the offence.
         age: Duration,
     },
-    /// A message was accepted; its source is remembered as known.
+    /// A message was accepted less than a day ago.
     Known,
     /// The source accepted a message from this server. The ceiling does not
     /// count this as an acceptance.
@@ -120,13 +120,13 @@ impl fmt::Display for IgnoreReason {
     }
 }
 
-/// An acceptance that is nearer to now than this is [`Decision::Known`].
+/// An acceptance whose stamp differs from now by less than this is [`Decision::Known`].
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The administrator's settings.
 #[derive(Clone, Debug)]
 pub struct PolicyConfig {
-    /// The lifetime of a block. Older lines are ignored.
+    /// The lifetime of a block. Rejections that are older are ignored.
     pub ttl: Duration,
     /// A pattern that the text of the reply must match. Without one, any text
     /// matches except Courier's own refusals of a recipient.
@@ -245,14 +245,14 @@ impl Policy {
         }
     }
 
-    /// Passes a sender that was known before the start to the ceiling. Its last
-    /// mail was accepted `age` ago.
+    /// Tells the ceiling of a sender that was known before the daemon's start. Its
+    /// last mail was accepted `age` ago.
     pub fn remember(&mut self, addr: IpAddr, age: Duration, now: Moment) {
         self.ceiling.know(addr, Since::Before, now.mono);
         self.ceiling.accepted(addr, age, now.mono);
     }
 
-    /// Passes a sender that has become known to the ceiling.
+    /// Tells the ceiling of a sender that has become known.
     pub fn know(&mut self, addr: IpAddr, now: Moment) {
         self.ceiling.know(addr, Since::Now, now.mono);
     }

@@ -81,8 +81,8 @@ impl Default for Protected {
 pub struct ProtectionChanges {
     /// Prefixes that are no longer protected.
     pub removed: Vec<IpNet>,
-    /// Prefixes that are new or have another reason. True: the prefix is
-    /// protected for another reason than the allowlist.
+    /// Prefixes that are new, or whose flag has changed. The flag is true if the
+    /// prefix is protected for another reason than the allowlist.
     pub set: Vec<(IpNet, bool)>,
 }
 

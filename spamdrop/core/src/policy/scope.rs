@@ -107,8 +107,8 @@ impl fmt::Display for BlockRefusal {
 pub struct Choice {
     /// The entry.
     pub target: Target,
-    /// Why the entry blocks an IPv6 address alone, although such an address
-    /// usually stands for its /64; `None`: it does not.
+    /// Why the entry blocks an IPv6 address alone and not its /64; `None`: the entry
+    /// is the one that the input stands for.
     pub neighbour: Option<Neighbour>,
 }
 

@@ -101,7 +101,7 @@ fn age_is_the_time_since_the_stamp() {
         (at(600), block("192.0.2.1", 600)),
         (at(601), Decision::Ignore(IgnoreReason::Stale)),
         (None, block("192.0.2.1", 0)),
-        // A clock that is ahead, and a stamp that lies in the future.
+        // A stamp may lie in the future, but by no more than the ttl.
         (ahead(600), block("192.0.2.1", 0)),
         (ahead(601), Decision::Ignore(IgnoreReason::Stale)),
     ] {
@@ -136,7 +136,7 @@ fn couriers_own_refusals_of_a_recipient_block_nobody() {
         let decision = decide_text(PolicyConfig::default(), text);
         assert_eq!(decision, Decision::Ignore(IgnoreReason::OwnText), "{text}");
     }
-    // A blocklist may use the same words with others.
+    // Any other text may be that of a blocklist.
     for text in ["Unknown user. Listed", "unknown user", "Access denied.", ""] {
         let decision = decide_text(PolicyConfig::default(), text);
         assert_eq!(decision, block("192.0.2.1", 0), "{text}");
@@ -362,7 +362,7 @@ fn nobody_proves_bad_while_the_blocklist_may_be_wrong() {
     }
     let listed = Some(Evidence::Listed);
     assert_eq!(evidence, [listed, listed, listed, listed, None, None]);
-    // A line that is too old to count for the ceiling is no evidence, either.
+    // While the ceiling is tripped, a line that is too old for it is no evidence, either.
     let old = moment(0).wall - Duration::from_secs(3600);
     let event = rejected("192.0.2.9", "Listed", Some(old));
     let stale = Decision::Ignore(IgnoreReason::Stale);
@@ -417,7 +417,7 @@ fn a_broken_zone_blocks_and_demotes_nobody_and_does_not_stop_the_others() {
         let listed = Some(Evidence::Listed);
         assert_eq!(policy.evidence(&event, &Protected::default()), listed);
     }
-    // Another log of the same server.
+    // The zones stay when another log starts.
     policy.start_log();
     let event = rejected("192.0.2.1", "Blacklisted by bl.broken.example", None);
     assert_eq!(decide(&mut policy, &event, moment(0)), broken);

@@ -9,8 +9,8 @@ pub(super) struct AccessTable {
     /// The addresses and networks that the table names.
     pub entries: Vec<ClientEntry>,
     /// A key that is no address (a host name, a pattern), and for which the server
-    /// may skip the zones. For a file, only the line number is given, because the
-    /// reader of the message may not be allowed to read the file, as root is.
+    /// may skip the zones. For a file, only the line number is given: root reads the
+    /// file, but a reader of the message may not be allowed to.
     pub permits_by: Option<String>,
 }
 
@@ -71,7 +71,7 @@ fn pairs_table<'a>(pairs: impl Iterator<Item = (String, &'a str, &'a str)>) -> A
     table
 }
 
-/// Parses `{ key = value } …`. `words` has removed the outer braces.
+/// Parses `{key=value …}`. A pair with blanks has braces of its own, which `words` removes.
 fn inline(text: &str) -> Result<AccessTable, String> {
     let text = text.trim();
     let inner = text
@@ -198,7 +198,7 @@ pub(super) fn action(value: &str) -> Action {
         },
         _ if is_number => Action::Permit,
         word if word.starts_with("permit_") => Action::Permit,
-        // Only alone: another restriction behind it may permit.
+        // Only if it is the whole value: another restriction behind it may permit.
         word if word.starts_with("reject_") && behind.is_empty() && !word.contains(',') => {
             Action::Dunno
         }
@@ -234,8 +234,8 @@ pub(super) fn networks(value: &str, read: &ReadFile<'_>) -> Result<Vec<ClientEnt
     Ok(entries)
 }
 
-/// The networks of a file. The error names only the line number, because the reader
-/// of the message may not be allowed to read the file, as root is.
+/// The networks of a file. The error names only the line number: root reads the file,
+/// but a reader of the message may not be allowed to.
 fn networks_of_file(path: &str, text: &str) -> Result<Vec<ClientEntry>, String> {
     let nested = |_: &str| Contents::Unreadable("it is named in a file".into());
     let mut entries = Vec::new();

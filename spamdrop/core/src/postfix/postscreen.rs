@@ -40,9 +40,9 @@ pub(super) fn collect(parameters: &Parameters, read: &ReadFile<'_>, collector: &
     collector.end_list();
 }
 
-/// Notes a site that is not understood. If its weight is negative, it is an
-/// allow-list, and without it more clients seem to be rejected than postscreen
-/// rejects. So it is uncertain whether the other sites reject.
+/// Notes a site that is not understood. A site with a negative weight is an allow-list.
+/// Without it, more clients seem to be rejected than postscreen rejects, so it is
+/// uncertain whether the other sites reject.
 fn not_understood(site: &str, why: &str, weight: i32, collector: &mut Collector) {
     let text = format!("{site} {why}");
     match weight < 0 {

@@ -16,7 +16,7 @@ const LISTS: [&str; 5] = [
 ];
 /// How deep `smtpd_restriction_classes` may name each other.
 const DEEPEST: usize = 8;
-/// Restrictions that take one argument, beside `check_…` and `reject_rbl_client`.
+/// Restrictions that take one argument, beside `check_…`.
 const WITH_ARGUMENT: [&str; 11] = [
     "permit_dnswl_client",
     "permit_rhswl_client",
@@ -251,9 +251,9 @@ impl RestrictionWalk<'_> {
         }
     }
 
-    /// Reads a table whose keys are not clients. If it may permit mail and `matters`, it
-    /// is uncertain whether the zones behind it reject. A table of recipients does not
-    /// matter, because mail to other recipients still meets the zones.
+    /// Reads a table whose keys are not clients. If the table may permit mail, and
+    /// `matters` is true, it is uncertain whether the zones behind it reject. A table of
+    /// recipients does not matter, because mail to other recipients still meets the zones.
     fn other_table(&mut self, name: &str, map: &str, matters: bool) {
         let permits = match name {
             "check_policy_service" => Err("a policy service may accept any mail".into()),

@@ -110,7 +110,7 @@ fn debians_default_has_100_slots_no_zones_and_no_auth() {
     );
     assert_eq!(settings.auth, AuthSetting::Absent);
     assert_eq!((rules(&settings), notes(&settings)), (vec![], vec![]));
-    // For zones of our own configuration.
+    // The table also applies to zones that spamdrop's own configuration names.
     let sources: Vec<&str> = settings
         .tables
         .iter()
@@ -399,7 +399,7 @@ fn auth_is_that_of_port_25() {
     assert_eq!(without_files(off, main).auth, AuthSetting::Absent);
     let on = "smtp inet n - y - - smtpd -o { smtpd_sasl_auth_enable = yes }\n";
     assert_eq!(without_files(on, "").auth, offered);
-    // Only the port for submission has it.
+    // In `POSTSCREEN`, only the submission service offers AUTH.
     assert_eq!(without_files(POSTSCREEN, "").auth, AuthSetting::Absent);
     assert_eq!(without_files(POSTSCREEN, main).auth, offered);
     let unknown = without_files(DEBIAN, "smtpd_sasl_auth_enable = ${x?{yes}:{no}}\n").auth;

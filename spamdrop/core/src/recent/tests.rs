@@ -97,7 +97,7 @@ fn an_owner_may_follow() {
     );
     let explicit = b"+192.0.2.1 600 fifo\n";
     assert_eq!(read(&[explicit]), [Some(FifoCommand::Add(addr, Some(600)))]);
-    // An owner is written in full, and neither the log nor the administrator.
+    // An owner must be written in full, and must be neither the log nor the administrator.
     for none in [
         "+192.0.2.1 600 x",
         "+192.0.2.1 600 hand",
@@ -110,7 +110,7 @@ fn an_owner_may_follow() {
     ] {
         assert_eq!(read(&[none.as_bytes(), b"\n"]), [None], "{none}");
     }
-    // The beginning of a name is a name as well.
+    // The beginning of a name is a name as well, so a command without a line end is invalid.
     assert_eq!(read(&[b"+192.0.2.1 600 f2b:x"]), [None]);
     assert_eq!(read(&[b"-192.0.2.1 f2b:x"]), [None]);
     let other = add("192.0.2.2");

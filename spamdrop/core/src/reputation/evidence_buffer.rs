@@ -338,11 +338,11 @@ mod tests {
             (target("192.0.2.1"), DemotionReason::RecipientFailures),
             (target("192.0.2.2"), DemotionReason::Listed),
         ]);
-        // There is no room for the third.
+        // There is no room for the record of the third source.
         assert_eq!(buffer.take_reasons(), reasons);
         let records = buffer.take();
         assert_eq!((records.len(), buffer.take_reasons().len()), (2, 0));
-        // They could not be stored, and the first guesses again.
+        // The records could not be stored, and meanwhile a zone has listed 192.0.2.1.
         learn(&mut buffer, "192.0.2.1", Evidence::Listed, None);
         buffer.settle(false, Duration::MAX);
         let newer = buffer.reasons.clone();

@@ -197,7 +197,7 @@ fn texts_of_several_lines_and_strange_ones() {
     assert_eq!(replies, "511-one\r\n511 two??\r\n");
     assert_eq!(logged, ["511-one", "511 two??"]);
     assert_eq!(of(" \n").0, "511 Blacklisted by a DNS blocklist\r\n");
-    // The log parser recognises no other code.
+    // The log parser recognises no code except 511.
     assert_eq!(of("550 x\n554 y").0, "511-550 x\r\n511 554 y\r\n");
     let (replies, logged) = of(&"x".repeat(10_000));
     assert_eq!(replies, format!("511 {}\r\n", "x".repeat(480)));

@@ -67,7 +67,7 @@ struct WaveCourse {
     sources: Sources,
     points: Points,
     start: Duration,
-    /// The time of the last shortage of slots.
+    /// The time of the last shortage of slots or refusal.
     busy: Duration,
     refusals: Option<RefusalTimes>,
     /// Whether there are changes to store.

@@ -1,5 +1,5 @@
 //! Executes the commands of named owners, such as a jail of fail2ban, in the disk
-//! thread, because the database assigns each of these owners its bit.
+//! thread, because the database says which bit of an entry stands for each of them.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -47,7 +47,7 @@ pub(super) struct OwnedResults {
     /// Commands that were not executed, because the write lock was not free.
     rest: Vec<OwnerCommand>,
     /// Number of failed commands that are not in `done`: of a run that fails as a
-    /// whole, only the first command is there.
+    /// whole, `done` has only the first command.
     failed: usize,
 }
 
@@ -106,7 +106,7 @@ impl FifoTask {
             self.refused = None;
             return;
         }
-        // The job reads the holds of earlier commands from the database.
+        // Store the holds of earlier commands first: the job reads them from the database.
         self.holds.submit();
         let (places, rule, number) = (
             self.places.clone(),

@@ -42,9 +42,10 @@ pub(super) struct KnownSenderSync {
     rest: Option<Instant>,
     /// The senders that the filter received last.
     known: Arc<KnownSet>,
-    /// Whether the filter holds exactly these senders.
+    /// Whether the filter holds exactly the senders in `known`.
     is_exact: bool,
-    /// Whether the filter has received the senders at all.
+    /// Whether the filter has received the senders since the start, or since the gate
+    /// was switched on.
     is_told: bool,
 }
 
@@ -78,7 +79,7 @@ impl KnownSenderSync {
         self.started = None;
     }
 
-    /// Records that the filter may have missed changes while the gate was off.
+    /// Records that the gate was off, so that it must not refuse before the next sync.
     pub fn mark_untold(&mut self) {
         self.is_told = false;
     }
@@ -139,7 +140,7 @@ impl KnownSenderSync {
 
     fn take(&mut self, synced: Option<Synced>, mode: GateMode, health: &HealthReporter) {
         let Some(Synced { known, took }) = synced else {
-            // The thread died; the next sync reports a lasting problem.
+            // The disk thread died. If the problem lasts, the next sync reports it.
             self.is_exact = false;
             self.started = None;
             return;

@@ -58,7 +58,7 @@ impl GateTask {
         self.health.set(Subject::UntestedZones, untested);
         self.health.set(Subject::NameServers, silence);
         if self.zone_trust.update(&self.lookups, &distrusts) {
-            // Verdicts may be due to a zone that is known to be broken only now.
+            // Verdicts may come from a zone that has only now proved broken.
             self.lookups.forget();
             self.has_old_verdicts = true;
             self.clear_verdicts();
@@ -66,7 +66,8 @@ impl GateTask {
     }
 }
 
-/// Reports which settings of the mail server are in force.
+/// Reports for which mail servers the settings that root has read are in force, and when
+/// root read them.
 pub(super) fn report_server(settings: &GateSettings, status: &UnboundedSender<StatusMessage>) {
     let state = settings.server.as_ref().map(|file| SettingsState {
         servers: file

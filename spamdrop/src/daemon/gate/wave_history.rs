@@ -24,7 +24,7 @@ use crate::render;
 /// crash loses at most five seconds.
 const WRITE_PERIOD: Duration = Duration::from_secs(4);
 
-/// The most sources whose refusals are recorded in the history each second.
+/// Maximum number of sources whose refusals are recorded in the history each second.
 const REFUSALS: usize = 512;
 
 /// The recorder, and the batch that is being written.
@@ -172,7 +172,7 @@ impl WaveHistory {
             match writing.await {
                 Ok(Ok(base)) => self.base = base,
                 Ok(Err((snapshots, _))) => self.unwritten = snapshots,
-                // The thread died.
+                // The disk thread died.
                 Err(_) => {}
             }
         }
@@ -191,7 +191,7 @@ impl WaveHistory {
                 Ok(Err((_, error))) => {
                     return log::warn!("cannot save the wave history: {error:#}");
                 }
-                // The thread died.
+                // The disk thread died.
                 Err(_) => return,
             }
         }

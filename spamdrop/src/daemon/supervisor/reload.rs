@@ -49,7 +49,7 @@ impl Supervisor {
         service_manager::reloading();
         let result = match self.prepare().await {
             Ok(next) => Ok(self.take_over(next).await),
-            // The name of a zone may hold the customer's key.
+            // Hide keys: the name of a zone may hold one.
             Err(error) => Err(mask(&format!("{error:#}")).into_owned()),
         };
         let level = match &result {

@@ -223,11 +223,12 @@ impl Tasks {
         ended.context("the release task died; start `spamdrop run` again")
     }
 
-    /// Fails if a task has ended.
+    /// Checks that every task runs, except the release task, which [`Tasks::released`]
+    /// watches.
     ///
     /// # Errors
     ///
-    /// A task has ended, which no task does by itself.
+    /// A task has ended, which none of these does by itself.
     pub fn ensure_running(&self) -> Result<()> {
         let tasks = [
             (self.watch.name, &self.watch.handle),

@@ -181,7 +181,7 @@ impl EvidenceStore {
             Ok(Err((_, error))) => {
                 log::warn!("cannot save new evidence about senders: {error:#}");
             }
-            // The thread died.
+            // The disk thread died.
             Err(_) => {}
         }
     }

@@ -31,7 +31,7 @@ fn v4_keys<'a>(targets: impl IntoIterator<Item = &'a Target>) -> Vec<[u8; 4]> {
 
 impl Blocklist {
     /// Writes entries unchanged. An older entry of the same target is replaced.
-    /// A prefix keeps only its expiry, its hits and its owners.
+    /// Of the entry of a prefix, only the expiry, the hits and the owners are written.
     ///
     /// # Errors
     ///
@@ -43,8 +43,8 @@ impl Blocklist {
     ) -> Result<()> {
         let mut counted = Counted::default();
         let written = self.change(|list, change| list.write(entries, &mut counted, change));
-        // Even after an error, because some entries may have been written. The filter
-        // skips entries that are not counted.
+        // Count even after an error: some entries may have been written, and the filter
+        // skips a map whose number of entries in the settings is 0.
         self.count(counted).and(written)
     }
 
@@ -251,9 +251,9 @@ impl Blocklist {
     /// Seals an entry: from now on every packet of `target` is dropped. Without
     /// an entry, nothing happens.
     pub fn seal(&mut self, _lock: &WriteLock, target: Target) -> Result<()> {
-        // If the filter refreshes the entry between these two calls, the
-        // refresh is lost. That is harmless: the packet came from a peer
-        // without a connection, and the peer's next packet refreshes the entry
+        // If the filter extends the entry after this read and before the write,
+        // the extension is lost. That is harmless: the packet came from a peer
+        // without a connection, and the peer's next packet extends the entry
         // again.
         let Some(entry) = self.host(target)?.filter(|it| it.flags & SEALED == 0) else {
             return Ok(());
@@ -267,9 +267,9 @@ impl Blocklist {
     }
 
     /// Writes an entry in place of the live entry `old`, if any. Raises the epoch if the
-    /// filter may have cached that the source is sealed, and it is now open or has other
-    /// terms. Without `old`, the cache may still know an entry that has expired or that the
-    /// kernel has evicted.
+    /// filter may have cached `old`, which is sealed, and the new entry is open or has other
+    /// terms. Without `old`, the cache may still have an entry of the target that has expired
+    /// or that the kernel has evicted; then the epoch is raised, too.
     pub(super) fn put_again(
         &mut self,
         target: Target,
@@ -296,8 +296,8 @@ impl Blocklist {
         self.put(target, entry, change)
     }
 
-    /// Copies an entry from the maps of an older version if it expires later than
-    /// this version's, which the filter may extend at the same time.
+    /// Copies an entry from the maps of an older version if it expires later than the
+    /// entry in this version's maps, which the filter may extend at the same time.
     pub(super) fn take_over(&mut self, target: Target, old: Entry) -> Result<()> {
         let ours = self.host(target)?.unwrap_or_default();
         if old.expires <= ours.expires {

@@ -43,8 +43,8 @@ pub fn read_gate(pin_dir: &Path) -> Result<(Gate, GateStats)> {
     ))
 }
 
-/// The open maps of the gate. Only the daemon writes them, so they need no
-/// lock.
+/// The open maps of the gate. They need no write lock: beside the filter, only the
+/// daemon writes them, except that `spamdrop forget` removes elements.
 pub struct GateMaps {
     gate: Array<MapData, Gate>,
     stats: Array<MapData, GateStats>,

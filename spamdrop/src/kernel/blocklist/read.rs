@@ -20,7 +20,7 @@ use spamdrop_core::target::Target;
 /// megabytes.
 const AHEAD: usize = 32;
 
-/// The IPv4 entries, which a thread reads until [`Blocklist::for_each_ahead`] visits them.
+/// The IPv4 entries, which a thread reads in advance for [`Blocklist::for_each_ahead`].
 pub struct EntriesAhead(MapReadAhead<[u8; 4], Entry>);
 
 /// An entry of the blocklist, as it was read.

@@ -93,8 +93,8 @@ impl Blocklist {
         slot(lines.get(place.line)?, place)
     }
 
-    /// The sources in the cache that were dropped within seconds, those with the
-    /// most hits first; at most this number.
+    /// The sources whose packets the filter may drop by its cache now, and that have hits
+    /// in it: those with the most hits first, and at most `most`.
     pub fn recently_dropped(&self, most: usize) -> Result<Vec<Target>> {
         let drops = self.recent_drops()?;
         let mut all: Vec<(u32, [u8; 4])> = drops
@@ -231,8 +231,9 @@ impl CacheTime {
 /// The value of [`Settings::epoch`] that invalidates everything cached until now.
 pub(super) fn current(settings: &Settings) -> u32 {
     let now = Ticks::now().unit();
-    // A reading of the ticks may be a unit ahead. A later epoch is damaged, and would turn
-    // the cache off until the ticks reach the epoch.
+    // The epoch may be a unit ahead of `now`, because a reading of the ticks may be. An
+    // epoch that is still later is damaged, and would turn the cache off until the ticks
+    // reach it.
     match settings.epoch <= now + 1 {
         true => settings.epoch.max(now),
         false => now,

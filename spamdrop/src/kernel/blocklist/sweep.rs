@@ -18,8 +18,8 @@ use spamdrop_core::target::Target;
 /// long.
 pub const CHUNK: usize = 4096;
 
-/// Maximum number of ends that a sweep returns. Between two sweeps, the log leads to at
-/// most a third as many blocks.
+/// Maximum number of ends that a sweep returns. With the default `max_new_per_minute`, the
+/// log leads to at most 3,000 new blocks between two sweeps.
 const ENDS: usize = 10_000;
 
 /// The result of a sweep.

@@ -25,7 +25,7 @@ impl<K: Ord, V> Table<K, V> {
         is_same: impl Fn(&V, &V) -> bool,
     ) -> Result<RowChanges<'rows, K, V>> {
         wanted.sort_unstable_by_key(self.key);
-        // A BPF map that changes while it is read may return a key twice.
+        // A trie that changes while it is read may return a prefix twice.
         wanted.dedup_by_key(|value| (self.key)(value));
         let (mut written, mut deleted) = (Vec::new(), Vec::new());
         let mut wanted = wanted.iter().peekable();

@@ -93,7 +93,8 @@ impl Bench {
         self.now += Duration::from_secs(seconds);
     }
 
-    /// As [`Bench::lines`], until a copy would not be under way any more.
+    /// As [`Bench::lines`], and again a second later, when no copy can be under way any
+    /// more.
     fn settled_lines(&mut self) -> Vec<String> {
         let mut lines = self.lines();
         self.pass(1);
@@ -404,7 +405,7 @@ fn notices_truncation_to_a_part() {
     bench.append("log", &long("1"));
     bench.append("log", "2\n");
     assert_eq!(bench.lines().len(), 2);
-    // The rest was read before.
+    // The line that remains was read before.
     bench.open("log").set_len(long("1").len() as u64).unwrap();
     bench.append("log", "3\n");
     assert_eq!(bench.settled_lines(), ["3"]);
@@ -656,7 +657,7 @@ fn finds_a_file_that_got_the_inode_of_a_known_one_and_was_rotated() {
     bench.append("log", "1\n");
     assert_eq!(bench.lines(), ["1"]);
     bench.restart(|bench| {
-        // The same holds for a truncated file.
+        // A truncated file stands for a new one with the inode number of the known one.
         bench.open("log").set_len(0).unwrap();
         bench.append("log", "2\n");
         bench.rename("log", "log.1");

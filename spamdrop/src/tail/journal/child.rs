@@ -34,7 +34,7 @@ impl Journalctl {
     ) -> io::Result<Self> {
         let mut child = Command::new(program)
             .args(args)
-            // A Ctrl-C on the terminal is meant for this process only.
+            // A Ctrl-C on the terminal is meant for spamdrop, not for journalctl.
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -31,7 +31,8 @@ pub struct JournalEntry {
 /// Why an entry is not converted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfit {
-    /// Its message is longer than 4,096 bytes, so journalctl omits it.
+    /// Its message is longer than 4,096 bytes, so journalctl omits it; or its line would be
+    /// longer than [`MAX_LINE`].
     TooLong,
     /// No program that calls syslog(3) writes such an entry.
     NotSyslog,

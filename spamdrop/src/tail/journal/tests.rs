@@ -32,8 +32,8 @@ impl Bench {
         );
         fs::write(dir.path().join("recent"), "an entry\n").unwrap();
         fs::write(dir.path().join("script"), noting).unwrap();
-        // If the test wrote the file itself, a concurrent test that forks would
-        // hold it open for writing, and it could not be executed.
+        // If the test wrote the file itself, a concurrent test that forks could hold it
+        // open for writing, and it could not be executed.
         let mut install = Command::new("install");
         install.args(["-m", "755", "script", "journalctl"]);
         assert!(install.current_dir(&dir).status().unwrap().success());
@@ -69,8 +69,8 @@ impl Bench {
         }
     }
 
-    /// Polls until journalctl has told the newest entry; nothing wakes when it
-    /// has ended.
+    /// Polls until it is known whether there is a recent entry. It does not wait for `wake`,
+    /// because the end of the process notifies nobody.
     async fn read_history(&self, journal: &mut Journal) {
         while !matches!(journal.history, History::Known) {
             journal.read(self.now, 100, &mut |_| {});
@@ -128,7 +128,7 @@ async fn a_cursor_is_gone_on_from_and_its_entry_not_taken_twice() {
     assert!(bench.lines[0].ends_with(": 2"), "{:?}", bench.lines);
 }
 
-/// If the cursor's entry is missing, the first entry was never read.
+/// If the cursor's entry is missing, the first entry that journalctl prints is a new one.
 #[tokio::test]
 async fn an_entry_other_than_the_cursors_is_taken() {
     let mut bench = Bench::new(&format!("echo '{}'; exec sleep 1000", entry(5)));
@@ -202,7 +202,7 @@ async fn it_is_started_again_after_longer_and_longer_pauses() {
         assert!(journal.reader.is_none(), "round {round}");
         bench.now += Duration::from_millis(1);
     }
-    // The entry at the cursor is returned each time.
+    // journalctl prints the same entry each time, but it is delivered only once.
     assert_eq!(bench.lines.len(), 1);
 }
 

@@ -180,7 +180,7 @@ fn of_too_many_logs_those_written_last_are_read_and_none_is_read_twice() {
     set_old(&bench, "mail-8.log");
     bench.append("mail-7.log", "seven\n");
     assert_eq!(bench.lines_after(1), ["seven+"]);
-    // The log is closed, and its position is kept.
+    // mail-8.log is closed, and its position is kept.
     assert_eq!(bench.lines_after(6), NONE);
     assert_eq!(bench.open_files(), MOST);
     set_old(&bench, "mail-9.log");

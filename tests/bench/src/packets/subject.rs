@@ -75,15 +75,15 @@ impl Subject {
     /// Converts the subject into a reader of its drop counter.
     pub fn into_drops(self) -> Drops {
         Box::new(move |_: &Host| {
-            // The programs stay loaded as long as the reader exists; `slow`
-            // needs both.
+            // The reader owns both programs, so that they stay loaded: `slow` calls the
+            // filter.
             let _ = (&self.filter, &self.slow);
             Ok(self.list.counters()?.get(Reason::SealedDropped))
         })
     }
 }
 
-/// Attaches as `spamdrop attach` does, including the allowlist.
+/// Attaches the filter as `spamdrop attach` does, with an empty allowlist.
 fn start(interface: &str, sources: Option<Sources>, slow: bool) -> Result<Subject> {
     let config = Config {
         mode: AttachMode::Native,

@@ -59,7 +59,7 @@ fn a_zone_is_broken_untested_or_works() {
             "{found}"
         );
     }
-    // URIBL answers 127.0.0.1 to those who ask too often.
+    // URIBL answers 127.0.0.1 to a name server that sends too many queries.
     for listed in [&[][..], &[[127, 0, 0, 1]]] {
         assert!(
             matches!(state(listed, &[]), ZoneState::Untested(_)),
@@ -95,7 +95,7 @@ fn a_silent_name_server_neither_breaks_nor_mends_a_zone() {
     tests.record(1, &failed(), now);
     let expected = [Some(Distrust::Untested), Some(Distrust::Broken)];
     assert_eq!(tests.distrusts(), expected);
-    // Nor does half of a test.
+    // A test with only one answer changes nothing, either.
     for half in [
         [reply(&[YES]), Reply::failed(QueryFailure::TimedOut)],
         [Reply::failed(QueryFailure::TimedOut), reply(&[])],

@@ -1,5 +1,5 @@
-//! Counts the connections of a log and, of those that came while slots ran short, the
-//! standing of their senders.
+//! Counts the connections of a log. Those that came while slots ran short are also
+//! counted by the standing of their senders.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use crate::log::SlotLine;
 /// further senders count as unknown.
 const MOST: usize = 262_144;
 
-/// Number of connections that came above each of [`LIMITS`].
+/// Number of connections that came while more slots were in use than each of [`LIMITS`].
 type CountsByLimit = [u64; LIMITS.len()];
 
 /// Counts connections.

@@ -1,4 +1,4 @@
-//! Whole logs through parser and policy.
+//! Replays whole logs through the parser and the policy.
 
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
