@@ -1,5 +1,5 @@
 //! Builds the packet filter and leaves its object in `OUT_DIR`, from where
-//! `attach` embeds it.
+//! `kernel::attach` embeds it.
 
 #[path = "build/ebpf.rs"]
 mod ebpf;
@@ -13,12 +13,12 @@ use aya_build::{Package, Toolchain, build_ebpf};
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=build");
-    // A directory, so that new files count as well.
+    // Cargo watches every file of a directory, also a new one.
     println!("cargo:rerun-if-changed=../spamdrop-common");
-    // Versions, lints and the profile.
+    // These files have the versions of all dependencies, the lints and the profile.
     println!("cargo:rerun-if-changed=../Cargo.toml");
     println!("cargo:rerun-if-changed=../Cargo.lock");
-    // Fuzz targets load no filter, and it takes long to build.
+    // Fuzz targets load no filter, and the filter takes long to build.
     if env::var_os("CARGO_CFG_FUZZING").is_some() {
         let out = env::var_os("OUT_DIR").unwrap_or_default();
         if let Err(error) = fs::write(Path::new(&out).join("spamdrop-ebpf"), []) {

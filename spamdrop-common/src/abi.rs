@@ -1,8 +1,8 @@
 //! The maps that the filter and user space share, and their version.
 //!
-//! Each version pins its maps in a directory of its own (version 4: `v4` below
-//! the pin directory) and filters by these only. It converts older pins
-//! (`kernel::blocklist::migrate`) or reports the step that the administrator must take.
+//! The maps of each version are pinned in a directory of its own (version 4: `v4` below
+//! the pin directory), and its filter uses no others. At a start, older pins are converted
+//! (`kernel::blocklist::migrate`), or the step that the administrator must take is reported.
 
 use crate::counter::Counters;
 use crate::entry::{AllowEntry, CidrEntry, Destination, Entry, Origin};
@@ -29,7 +29,7 @@ pub const LOOKUP_REQUEST_BYTES: u32 = 1 << 16;
 
 /// `BPF_F_NO_PREALLOC`: elements take memory only while they exist.
 pub const NO_PREALLOC: u32 = 1;
-/// `BPF_F_MMAPABLE`: the first element of the array begins on a page, so an
+/// `BPF_F_MMAPABLE`: the first element of the array is at the start of a page, so each
 /// element of 64 bytes is one cache line.
 pub const MMAPABLE: u32 = 1 << 10;
 
@@ -59,8 +59,8 @@ pub enum Room {
     Fixed(u32),
     /// The configuration's `capacity4`.
     Capacity4,
-    /// A line of recent drops for each eight entries of `capacity4`, rounded up to a
-    /// power of two, and at least 2^15.
+    /// The number of lines of recent drops: one for every eight entries of `capacity4`,
+    /// rounded up to a power of two, and at least 2^15.
     LinesOfCapacity4,
     /// The configuration's `capacity6`.
     Capacity6,
@@ -84,7 +84,7 @@ pub struct Capacity {
 }
 
 impl Room {
-    /// The number of elements that the rule gives; at least 1 if each capacity is.
+    /// The number of elements that the rule gives; at least 1 if no capacity is 0.
     #[must_use]
     pub const fn elements(self, capacity: Capacity) -> u32 {
         match self {

@@ -11,8 +11,8 @@ use crate::time::{MonotonicNs, SECOND};
 /// store would dirty a cache line on every packet without a visible effect.
 pub const SLACK: Duration = Duration::from_secs(1);
 
-/// An entry may expire early by its ttl divided by this number, because hits on
-/// a recent drop do not store a new expiry.
+/// An entry may expire early, by up to its ttl divided by this number, because hits
+/// on a recent drop do not store a new expiry.
 const EARLY: u32 = 32;
 
 /// The longest time for which a recent drop ([`crate::recent_drop`]) answers for its entry.
@@ -81,8 +81,8 @@ pub const fn slide(entry: &Entry, now: MonotonicNs, syn: bool, refresh: Refresh)
 
 /// The time (exclusive) until which a recent drop may answer for a live entry that
 /// was hit at `now`. Until then, the entry does not expire, and no store of its
-/// expiry is postponed for longer than [`answer_ns`]. At or before `now` if a store
-/// is due.
+/// expiry is postponed for longer than [`answer_ns`]. The result is at or before `now`
+/// if a store is due.
 #[inline(always)]
 #[must_use]
 pub const fn quiet_until(entry: &Entry, now: MonotonicNs, refresh: Refresh) -> MonotonicNs {
@@ -92,7 +92,7 @@ pub const fn quiet_until(entry: &Entry, now: MonotonicNs, refresh: Refresh) -> M
     let slides =
         entry.ttl_s != 0 && entry.expires.ns() != limit && !matches!(refresh, Refresh::Never);
     let due = if slides {
-        // The last stored hit was at expires - ttl or later.
+        // A stored slide sets `expires` to the time of the hit + ttl.
         let due = entry.expires.ns() + answer_ns(entry.ttl_s);
         due.saturating_sub(entry.ttl_s as u64 * SECOND)
     } else {
@@ -121,8 +121,8 @@ pub const fn slid_by_recent_drop(entry: &Entry, last: MonotonicNs) -> MonotonicN
 }
 
 /// Whether the entry of an IPv6 address decides about its packets, rather than
-/// the entry of its /64. The entry that drops more decides; if they drop the
-/// same, that of the address.
+/// the entry of its /64. Of two live entries, the one that drops more decides; if both
+/// drop the same, the one of the address.
 #[inline(always)]
 #[must_use]
 pub const fn decides(address: &Entry, net: &Entry, now: MonotonicNs) -> bool {

@@ -1,5 +1,5 @@
-//! The values of the block maps. Fields whose names end in `_s` are whole
-//! seconds of `CLOCK_MONOTONIC`.
+//! The values of the maps of blocks, allowlists, destinations and origins. Fields whose
+//! names end in `_s` are whole seconds of `CLOCK_MONOTONIC`.
 
 use crate::time::{MonotonicNs, UnixSeconds};
 
@@ -40,8 +40,8 @@ pub const ORIGIN_HAND: u16 = 0x20;
 
 /// A blocked prefix. Its expiry does not slide, and it drops every packet.
 ///
-/// All fields are 32-bit words, because the kernel aligns a trie value to four
-/// bytes behind the four bytes of an IPv4 prefix.
+/// All fields are 32-bit words: in a trie, the value directly follows the prefix, so
+/// behind the four bytes of an IPv4 prefix it is aligned to four bytes only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct CidrEntry {
@@ -75,8 +75,8 @@ pub struct Destination {
 /// Maximum length of the text of an [`Origin`], in bytes.
 pub const TEXT_LEN: usize = 200;
 
-/// The reason why an address is blocked, for `show`. The key is the full
-/// address (IPv4 as `::ffff:a.b.c.d`), because the addresses of a /64 share one
+/// The reason why an address is blocked, for `show`. The key in the `origins` map is the
+/// full address (IPv4 as `::ffff:a.b.c.d`), because the addresses of a /64 share one
 /// [`Entry`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]

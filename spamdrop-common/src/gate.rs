@@ -16,7 +16,7 @@ use crate::time::{MonotonicNs, SECOND};
 pub const FRESH_FOR: Duration = Duration::from_secs(2);
 /// Bit of [`Gate::responders`]: a responder takes IPv4 connections.
 pub const RESPONDER_IPV4: u32 = 1;
-/// Bit of [`Gate::responders`]: a responder for IPv6 exists.
+/// Bit of [`Gate::responders`]: a responder takes IPv6 connections.
 pub const RESPONDER_IPV6: u32 = 2;
 /// The bit of an address family in [`Gate::responders`].
 #[inline(always)]
@@ -27,9 +27,9 @@ pub const fn responder_bit(v6: bool) -> u32 {
 
 /// Number of classes of strangers.
 pub const CLASSES: usize = 3;
-/// The value of [`Gate::share`] if every SYN becomes a connection. A flood may
-/// send 400,000 SYNs per second, of which few do, so a share is a fixed-point
-/// number with many bits.
+/// The value of [`Gate::share`] if every SYN becomes a connection. In a flood of
+/// 400,000 SYNs per second, few become connections, so a share is a fixed-point
+/// number with 30 bits behind the point.
 pub const SHARE_ONE: u32 = 1 << SHARE_BITS;
 const SHARE_BITS: u32 = 30;
 
@@ -51,9 +51,9 @@ pub struct Gate {
     /// A class waits while the server holds at least this many connections.
     /// Class 0 (the best) has the highest limit.
     pub limits: [u32; CLASSES],
-    /// The part of a connection as which each admitted SYN counts until the daemon
-    /// counts the connections again, in units of 1 / [`SHARE_ONE`]: the share of
-    /// recent SYNs that became connections.
+    /// The share of recent SYNs that became connections, in units of 1 / [`SHARE_ONE`].
+    /// Until the daemon counts the connections again, each admitted SYN counts as this
+    /// part of a connection.
     pub share: u32,
     /// The address families in which a responder takes the connections of
     /// listed senders: [`RESPONDER_IPV4`], [`RESPONDER_IPV6`].
@@ -74,7 +74,7 @@ pub struct GateStats {
     pub known_or_allowed: u64,
     /// Part of `admitted`: SYNs of sources in the `next_admits` map.
     pub starvation_admits: u64,
-    /// SYNs that were refused, or would have been in observe mode, by class.
+    /// SYNs that were refused or, in observe mode or a pause, would have been; by class.
     pub refused: [u64; CLASSES],
     /// Reserved for later fields: 0.
     pub reserved: [u64; 10],
@@ -271,8 +271,8 @@ impl Verdict {
     }
 }
 
-/// The key of a source in `known` and `verdicts`: an IPv6 /64, or an IPv4
-/// address after four zero bytes. No IPv6 address in use begins with these.
+/// The key of a source in `known`, `verdicts` and `next_admits`: an IPv6 /64, or an IPv4
+/// address after four zero bytes. No global IPv6 address begins with four zero bytes.
 #[inline(always)]
 #[must_use]
 pub const fn source_key(v6: bool, source: [u8; 16]) -> [u8; 8] {

@@ -64,7 +64,7 @@ pub const GATE_STATS: &str = "gate_stats";
 /// [`KnownSender`]: crate::gate::KnownSender
 pub const KNOWN: &str = "known";
 /// IPv6 addresses that are known without the rest of their /64: address →
-/// [`KnownSender`](crate::gate::KnownSender). [`KNOWN`] has their /64 too, with a flag.
+/// [`KnownSender`](crate::gate::KnownSender). Their /64 is in [`KNOWN`], as `NOT_WHOLE`.
 pub const KNOWN6_ADDR: &str = "known6_addr";
 /// Networks of the senders in [`KNOWN`], by [`net_key`] → [`KnownSender`].
 ///
@@ -85,11 +85,11 @@ pub const NEXT_ADMITS: &str = "next_admits";
 
 /// The responder's listening sockets, if there are any.
 pub const RESPONDER: &str = "responder";
-/// The slot of the IPv4 socket. Each family needs a socket of its own, because
+/// The index of the IPv4 socket in [`RESPONDER`]. Each family needs its own, because
 /// a socket that is bound to an address of one family accepts no connection of
 /// the other.
 pub const RESPONDER4: u32 = 0;
-/// The slot of the IPv6 socket.
+/// The index of the IPv6 socket in [`RESPONDER`].
 pub const RESPONDER6: u32 = 1;
 
 /// The program for drivers with multi-buffer support (`xdp.frags`, Linux 5.18).

@@ -12,7 +12,7 @@ use crate::settings::{SMTP_PORT, Settings};
 
 /// Read access to the bytes of a frame by offset.
 pub trait Packet {
-    /// The `N` bytes at `offset`; `None` if the frame ends before.
+    /// The `N` bytes at `offset`; `None` if the frame is too short for them.
     fn load<const N: usize>(&self, offset: usize) -> Option<Aligned<N>>;
 }
 
@@ -30,7 +30,7 @@ impl Packet for [u8] {
 /// The fields of a TCP segment that the filter needs.
 ///
 /// The source comes first, so that it is aligned as a word. The compiler would copy an
-/// unaligned one byte by byte.
+/// unaligned source byte by byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(8))]
 pub struct Segment {
@@ -65,7 +65,7 @@ impl Segment {
         [a, b, c, d]
     }
 
-    /// Replaces an IPv6 source that a NAT64 translator made by the IPv4 address in it.
+    /// If the source is an IPv6 address of a NAT64 translator, replaces it by the IPv4 one in it.
     #[inline(always)]
     pub const fn translate(&mut self, settings: &Settings) {
         if self.v6 && settings.is_nat64(nat64::prefix(self.source)) {
@@ -276,7 +276,7 @@ fn ipv6<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Segment, Reason
         ttl: header[7],
     };
     let mut next = header[6];
-    // Counted from the end of the fixed header, because the verifier handles this
+    // `at` counts from the end of the fixed header, because the verifier handles this
     // better than two variable offsets.
     let mut at = 0;
     let mut seen = 0;

@@ -1,10 +1,10 @@
 //! A cache of the sources that were dropped most recently.
 //!
 //! In a flood, almost every packet comes from a source that sent another packet some
-//! seconds before. For such a packet, the filter only needs to count a hit. A
-//! slot of a plain array answers this without the hash map look-up, the clock and
-//! the allowlist, and touches one cache line. Where blocks apply to some destinations
-//! only, each packet's destination is looked up as well.
+//! seconds before. For such a packet, the filter only needs to count a hit. A slot of a
+//! plain array tells that the packet is to be dropped: the filter touches one cache line
+//! instead of the hash map, the clock and the allowlist. Where blocks apply to some
+//! destinations only, each packet's destination is checked as well.
 //!
 //! A slot is one word, because the number of cache lines and the size of the array
 //! decide what a look-up costs.
@@ -110,8 +110,8 @@ impl Place {
 }
 
 /// A slot: a sealed IPv4 source whose packets to the watched destinations are all
-/// dropped for a while. Times are in units of the kernel's ticks (jiffies), see
-/// [`unit_bits`].
+/// dropped for a while. Times are in units of one or more of the kernel's ticks
+/// (jiffies), see [`unit_bits`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RecentDrop {
     /// [`Place::tag`].
@@ -126,8 +126,8 @@ pub struct RecentDrop {
     /// 1 + the number of units from `from` to the last hit that slides the entry's expiry;
     /// 0: there was no such hit.
     pub last: u32,
-    /// Hits that are not yet added to the entry. They are lost when the removal or
-    /// weakening of any entry raises the epoch.
+    /// Hits that are not yet added to the entry. They are lost when the epoch
+    /// ([`Settings::epoch`](crate::settings::Settings::epoch)) is raised.
     pub hits: u32,
 }
 
@@ -164,8 +164,8 @@ impl RecentDrop {
         now.wrapping_sub(self.from) & mask(FROM_BITS)
     }
 
-    /// Whether the entry was read after the unit in which entries were removed or
-    /// weakened ([`Settings::epoch`]).
+    /// Whether the entry was read after the unit in which the cache was last invalidated
+    /// ([`Settings::epoch`]).
     ///
     /// [`Settings::epoch`]: crate::settings::Settings::epoch
     #[inline(always)]

@@ -25,11 +25,11 @@ pub struct Settings {
     pub cidrs4: u32,
     /// As `cidrs4`, for the map `cidr6`.
     pub cidrs6: u32,
-    /// As `cidrs4`, for the map `blocked6_addr`. Until the next sweep, entries
-    /// that the kernel has evicted may still be counted.
+    /// As `cidrs4`, for the map `blocked6_addr`. Until the daemon next sweeps the maps,
+    /// entries that the kernel has evicted may still be counted.
     pub addresses6: u32,
-    /// Raised to the current unit of ticks ([`unit_bits`]) whenever an entry is removed
-    /// or weakened. This invalidates what the filter cached in this unit or before.
+    /// Raised to the current unit of ticks ([`unit_bits`]) by each change that may make a
+    /// cached drop wrong. This invalidates what the filter cached in this unit or before.
     pub epoch: u32,
     /// Nanoseconds per unit of ticks; 0: the filter caches no drops.
     ///
@@ -45,7 +45,7 @@ pub struct Settings {
     pub nat64_count: u32,
     /// Prefixes of NAT64 translators, beside [`WELL_KNOWN`].
     pub nat64: [Prefix; MAX_PREFIXES],
-    /// No connection is ended before this time. Only the daemon reads it.
+    /// The daemon ends no connection before this time. The filter does not read it.
     pub release_paused_until: MonotonicNs,
     /// Before this time, the gate refuses nothing and only counts, as in observe mode.
     pub gate_paused_until: MonotonicNs,
@@ -60,7 +60,7 @@ impl Settings {
     pub const fn watches(&self, port: u16) -> bool {
         let mut i = 0;
         while i < MAX_PORTS {
-            // Slots fill from the front, and no packet is sent to port 0.
+            // The used slots come first, and no packet is sent to port 0.
             if self.ports[i] == 0 {
                 return false;
             }
@@ -151,7 +151,7 @@ impl Refresh {
         }
     }
 
-    /// Whether a hit of a packet slides an entry's expiry. `syn`: it begins a
+    /// Whether a hit of a packet slides an entry's expiry. `syn`: the packet begins a
     /// connection.
     #[inline(always)]
     #[must_use]

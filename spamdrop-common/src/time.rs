@@ -78,8 +78,8 @@ impl MonotonicNs {
     }
 }
 
-/// A duration in nanoseconds. All callers pass constants, so the compiler folds
-/// the result.
+/// A duration in nanoseconds. The filter passes constants only, so the compiler folds
+/// the result there.
 #[inline(always)]
 const fn nanoseconds(duration: Duration) -> u64 {
     duration

@@ -14,7 +14,7 @@ use crate::{frame::Frame, maps};
 
 const RECENT_DESTINATIONS: usize = 8;
 /// A cache of IPv4 destinations to which blocks apply, each with the unit of ticks of its
-/// look-up. A look-up costs as much as all other work for a recently dropped source.
+/// look-up. A map look-up costs as much as all other work for a recently dropped source.
 #[unsafe(no_mangle)]
 static mut RECENT_DESTINATIONS4: [u64; RECENT_DESTINATIONS] = [0; RECENT_DESTINATIONS];
 

@@ -13,9 +13,9 @@ use spamdrop_common::{
 
 use crate::{clock, destination::Received, maps, touch::add_one};
 
-/// The fate of a new connection from a source that is not blocked; `otherwise`
-/// if the gate does not intervene. A connection to another host takes no slot
-/// here, so it is not considered.
+/// The fate of a new connection that no block drops; `otherwise` if the gate does
+/// not intervene. A connection to another host takes no slot here, so the gate
+/// does not consider it.
 #[inline(always)]
 pub fn pass(
     received: &Received,
@@ -23,7 +23,7 @@ pub fn pass(
     settings: &Settings,
     otherwise: Reason,
 ) -> Reason {
-    // The check comes first, because a function call costs more.
+    // The mode is checked here, because a call of `consider` costs more.
     if maps::gate().is_none_or(|gate| gate.mode == GateMode::Off as u32) {
         return otherwise;
     }

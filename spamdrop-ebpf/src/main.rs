@@ -92,9 +92,9 @@ fn reason(received: &Received) -> Reason {
 }
 
 /// Checks the port, then the recently dropped sources, then the block maps. The
-/// clock, the allowlist and the destination are read only on a match, so that a
-/// clean sender costs one hash map look-up. The gate decides about new connections of
-/// sources that are not blocked.
+/// clock, the allowlist and the destination are read only on a match, so that a packet
+/// of a source without an entry costs one hash map look-up. The gate decides about the new
+/// connections that no block drops.
 #[inline(always)]
 fn decide(received: &Received, segment: Segment, stored: &mut MaybeUninit<Segment>) -> Reason {
     let Some(settings) = maps::settings() else {

@@ -167,7 +167,7 @@ pub fn recent_drops(place: Place) -> Option<*mut Line> {
     RECENT_DROPS4.get_ptr_mut(place.line)
 }
 
-/// The cache has 2 to the power of this many lines; [`Place::from_source`] needs the number.
+/// The binary logarithm of the number of lines, as [`Place::from_source`] needs it.
 #[inline(always)]
 pub fn line_bits() -> u32 {
     RECENT_DROP_LINE_BITS.load()

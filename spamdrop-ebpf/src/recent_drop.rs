@@ -28,7 +28,7 @@ pub fn unit() -> u32 {
 }
 
 /// Whether the cache knows that the source's packets to this destination are
-/// dropped; counts the hit.
+/// dropped. If it does, counts a hit.
 #[inline(always)]
 pub fn hit(received: &Received, segment: &Segment, settings: &Settings, now: u32) -> bool {
     let Some((place, line)) = find_line(segment) else {
@@ -107,7 +107,7 @@ fn last(settings: &Settings, seen: RecentDrop, now: u32, time: MonotonicNs) -> O
     Some(MonotonicNs::from_ns(time.ns().saturating_sub(age)))
 }
 
-/// The number of whole units from `now` until `end`.
+/// The number of whole units from `now` until `end`, at most [`MOST_UNITS`].
 #[inline(always)]
 pub fn units(settings: &Settings, now: MonotonicNs, end: MonotonicNs) -> u32 {
     let ns = end.ns().saturating_sub(now.ns());

@@ -46,8 +46,8 @@ fn is_for_responder(segment: &Segment) -> bool {
         && !maps::is_allowed(segment.v6, &segment.source)
 }
 
-/// The segment that opens a connection to a watched port. The fields that this
-/// program does not need are 0.
+/// The segment that opens a connection to the SMTP port, if that port is watched. The
+/// fields that this program does not need are 0.
 #[inline(always)]
 fn watched(lookup: *const bpf_sk_lookup) -> Option<Segment> {
     // SAFETY: the kernel passes a valid context. Each field is read with its

@@ -1,5 +1,5 @@
 //! The environment of the inner cargo call that builds eBPF objects. The build
-//! script of the bench uses it as well.
+//! script of the bench uses this file as well.
 
 use std::env;
 use std::path::Path;
@@ -16,7 +16,7 @@ pub fn set_environment() {
     set("RUSTC_BOOTSTRAP", "1");
     // An object of an incremental build needs more stack than the kernel allows.
     set("CARGO_INCREMENTAL", "0");
-    // aya-build shows each line that the inner cargo writes as a warning, also its progress.
+    // aya-build shows all output of the inner cargo as warnings, also its progress.
     set("CARGO_TERM_QUIET", "true");
     // Cargo does not rebuild the objects when the flags of `cargo xtask dist`'s compiler
     // wrapper change. So these flags are emptied; otherwise an object would depend on

@@ -34,7 +34,7 @@ pub struct Account {
     pub groups: Vec<Gid>,
 }
 
-/// The account of this process's daemon; see [`configure`].
+/// The account that [`configure`] has chosen for the daemon.
 static DAEMON: OnceLock<Account> = OnceLock::new();
 
 impl Account {
@@ -88,8 +88,8 @@ impl Account {
 }
 
 impl Account {
-    /// Whether the mode of a file gives the account these rights (4: read, 2:
-    /// write, 1: enter), leaving aside access control lists.
+    /// Whether the mode of a file gives the account `rights`, a sum of 4 (read), 2 (write)
+    /// and 1 (enter), leaving aside access control lists.
     #[must_use]
     pub fn has(&self, found: &Metadata, rights: u32) -> bool {
         let mut groups = self.groups.iter().chain([&self.gid]);
@@ -139,8 +139,8 @@ pub fn configure(user: &str) -> Result<()> {
     Ok(())
 }
 
-/// The account as which the daemon runs: that of the configuration, or that of
-/// this process.
+/// The account as which the daemon runs: the one that [`configure`] has chosen, or, before
+/// its first call, that of this process.
 #[must_use]
 pub fn daemon() -> Account {
     DAEMON.get().cloned().unwrap_or_else(Account::of_process)

@@ -1,5 +1,5 @@
 //! Warnings about settings that are valid but unwise. `run` logs them at its
-//! start, `config check` on demand.
+//! start, and `config check` prints them.
 
 use anyhow::{Context as _, Result};
 
@@ -91,8 +91,8 @@ fn plain_files(config: &Config) -> Option<Warning> {
     })
 }
 
-/// Warns if no server logs accepted mail. If accepted mail is not logged, only the rate
-/// limit bounds the damage of a broken blocklist.
+/// Warns if no server logs accepted mail. Then, only `max_new_per_minute` bounds the damage
+/// of a broken blocklist.
 fn no_acceptances(servers: &[MailServer]) -> Option<Warning> {
     if servers.is_empty() || servers.iter().any(|server| server.tells_acceptances()) {
         return None;

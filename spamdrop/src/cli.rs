@@ -29,13 +29,13 @@ pub use config::{Check, ConfigVerb};
 pub use config_path::without_config;
 pub use export::{Export, ExportFormat};
 pub use global::with_json_behind;
-pub use history::{Forget, HistoryOptions, Why};
-pub use known::{Known, KnownImport, KnownList};
+pub use history::{Forget, HistoryOptions, WhyOptions};
+pub use known::{KnownImport, KnownList, KnownVerb};
 pub use list::{Format, List, Show};
 pub use pause::Pause;
-pub use reading::{Learn, Reading, Replay, Scan};
+pub use reading::{Learn, LogOptions, ReplayOptions, Scan};
 pub use report::{Report, When};
-pub use run::{Level, Mode, Release, Run};
+pub use run::{Level, ModeChoice, Release, RunFlags};
 pub use settings::{SettingsOptions, SetupOptions};
 pub use status::{StatsOptions, StatusOptions, TopOptions};
 
@@ -71,7 +71,7 @@ pub enum Verb {
     /// filter attached when it stops, so that blocks last until they expire.
     /// `reload` makes it read the configuration again. Flags override the
     /// configuration.
-    Run(Run),
+    Run(RunFlags),
     /// Attach the filter to interfaces, without a daemon
     ///
     /// A spamdrop filter that is already attached is replaced without a gap.
@@ -132,7 +132,7 @@ pub enum Verb {
     /// sender, its place at the gate, what the DNS blocklists say now, and what
     /// happened to it (see `history`). Works without the daemon, and says what it
     /// cannot know without the filter.
-    Why(Why),
+    Why(WhyOptions),
     /// Show what happened: blocks, refusals, commands
     ///
     /// Without ADDR, shows the events of all senders: blocks from the log and the
@@ -163,7 +163,7 @@ pub enum Verb {
     /// when a blocklist lists it (an hour later), or after five messages to
     /// unknown recipients within an hour, if they outnumber its accepted mail.
     #[command(subcommand)]
-    Known(Known),
+    Known(KnownVerb),
     /// Learn known senders from old mail logs
     ///
     /// Blocks nothing. Give the oldest log first: deliveries count only after a
@@ -195,7 +195,7 @@ pub enum Verb {
     /// and with 1 if the daemon reads another file, refuses the configuration, cannot
     /// apply all of it, or does not answer within a minute. A new `run_dir` (exit
     /// status 3) or `user` (78) needs a restart of the daemon.
-    Reload(Output),
+    Reload(OutputFormat),
     /// Show how well the server is protected, interfaces, maps and the daemon;
     /// exits with 1 if the protection is degraded, with 3 if there is none
     Status(StatusOptions),
@@ -234,7 +234,7 @@ pub enum Verb {
     /// how many connections came while slots ran short. Needs no filter, and
     /// changes nothing. Ends with a recommendation. Exits with 1 if a file could
     /// not be read to its end.
-    Replay(Replay),
+    Replay(ReplayOptions),
     /// Ask the mail server's DNS blocklists about addresses
     ///
     /// Shows the answer of each zone and the result: whether the mail server
@@ -276,7 +276,7 @@ pub struct Attach {
     pub interfaces: Vec<String>,
     /// XDP hook to use [default: auto]
     #[arg(long)]
-    pub mode: Option<Mode>,
+    pub mode: Option<ModeChoice>,
 }
 
 /// Arguments of `detach`.
@@ -299,7 +299,7 @@ pub struct Lookup {
     pub addrs: Vec<String>,
     /// Output format.
     #[command(flatten)]
-    pub output: Output,
+    pub output: OutputFormat,
 }
 
 /// Arguments of `completions`.
@@ -311,7 +311,7 @@ pub struct Completions {
 
 /// Output format.
 #[derive(Clone, Copy, Debug, Args)]
-pub struct Output {
+pub struct OutputFormat {
     /// Print JSON
     #[arg(short, long)]
     pub json: bool,

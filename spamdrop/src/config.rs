@@ -14,7 +14,7 @@ use spamdrop_common::settings::MAX_PORTS;
 
 use crate::account;
 use crate::exit::{Exit, Failure};
-use crate::kernel::attach::Mode;
+use crate::kernel::attach::AttachMode;
 use crate::kernel::cpus;
 use crate::store;
 use spamdrop_core::dnsbl::rule;
@@ -22,7 +22,7 @@ use spamdrop_core::duration;
 use spamdrop_core::engine::EngineSettings;
 use spamdrop_core::history::KEPT;
 use spamdrop_core::log::{MailServer, Parser, ParserSettings, Pattern};
-use spamdrop_core::nat64::Prefix;
+use spamdrop_core::nat64::Nat64Prefix;
 use spamdrop_core::policy::PolicyConfig;
 use spamdrop_core::release::ReleaseMode;
 use spamdrop_core::term::LONGEST;
@@ -37,7 +37,7 @@ mod reload;
 mod server;
 
 pub use change::ConfigChange;
-pub use choice::{Addresses, Admit, Answer, Compat, RefreshMode, Seal};
+pub use choice::{Admit, AnswerMode, Compat, Destinations, RefreshMode, Seal};
 pub use mistake::keys;
 pub use program::{Names, Programs};
 
@@ -45,8 +45,8 @@ pub use program::{Names, Programs};
 pub const PATH: &str = "/etc/spamdrop/spamdrop.toml";
 
 /// Every key of the configuration file. The file `spamdrop.toml` of this crate
-/// describes the keys; a test ensures that it has each of them, and that its
-/// defaults are those of the code.
+/// describes the keys. A test ensures that `spamdrop.toml` has each key, with the
+/// default of the code.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(
@@ -55,11 +55,11 @@ pub const PATH: &str = "/etc/spamdrop/spamdrop.toml";
 )]
 pub struct Config {
     pub interfaces: Vec<String>,
-    pub mode: Mode,
+    pub mode: AttachMode,
     pub ports: Vec<u16>,
-    pub addresses: Addresses,
+    pub addresses: Destinations,
     #[serde(deserialize_with = "choice::nat64")]
-    pub nat64: Vec<Prefix>,
+    pub nat64: Vec<Nat64Prefix>,
     pub journal: bool,
     pub journal_match: Vec<String>,
     pub logs: Vec<PathBuf>,
@@ -78,7 +78,7 @@ pub struct Config {
     #[serde(deserialize_with = "duration::deserialize")]
     pub grace: Duration,
     pub compat: Compat,
-    pub answer: Answer,
+    pub answer: AnswerMode,
     pub syslog: PathBuf,
     pub max_new_per_minute: u32,
     pub admit: Admit,
@@ -103,9 +103,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             interfaces: Vec::new(),
-            mode: Mode::Auto,
+            mode: AttachMode::Auto,
             ports: vec![25],
-            addresses: Addresses::Own,
+            addresses: Destinations::Own,
             nat64: Vec::new(),
             journal: false,
             journal_match: Vec::new(),
@@ -122,7 +122,7 @@ impl Default for Config {
             release: ReleaseMode::Destroy,
             grace: Duration::from_secs(3),
             compat: Compat::Off,
-            answer: Answer::Off,
+            answer: AnswerMode::Off,
             syslog: "/dev/log".into(),
             max_new_per_minute: 6_000,
             admit: Admit::Observe,
@@ -174,7 +174,7 @@ impl Config {
     pub fn parse(text: &str) -> Result<Self> {
         let config = toml::from_str(text);
         let mut config: Self = config.map_err(|error| mistake::describe(text, &error))?;
-        // If `logs` is not set, the journal is read in place of the default log file.
+        // If `journal` is set and `logs` is not, the default log file is not read.
         if config.journal && !toml::from_str::<toml::Table>(text)?.contains_key("logs") {
             config.logs.clear();
         }
@@ -184,7 +184,7 @@ impl Config {
             config.hard_limit = Duration::ZERO;
             config.refresh = RefreshMode::Packet;
             config.admit = Admit::Off;
-            config.answer = Answer::Off;
+            config.answer = AnswerMode::Off;
         }
         config.check()?;
         Ok(config)
@@ -211,7 +211,7 @@ impl Config {
             anyhow::bail!("`known_capacity` must be from 1 to {MAX_KNOWN}");
         }
         self.check_programs()?;
-        if self.answer == Answer::On && self.admit == Admit::Off {
+        if self.answer == AnswerMode::On && self.admit == Admit::Off {
             anyhow::bail!(
                 "`answer` is \"on\", but only the gate looks up whether senders are listed; set `admit` to \"observe\" or \"on\""
             );
@@ -259,7 +259,7 @@ impl Config {
     fn parser_settings(&self) -> ParserSettings {
         let mut servers = self.servers.clone();
         // The responder logs in Courier's format, whichever the mail server is.
-        if self.answer == Answer::On && !servers.contains(&MailServer::Courier) {
+        if self.answer == AnswerMode::On && !servers.contains(&MailServer::Courier) {
             servers.push(MailServer::Courier);
         }
         ParserSettings {
@@ -303,7 +303,7 @@ impl Config {
         self.state_dir.join("positions.json")
     }
 
-    /// The path of the database with known senders and waves.
+    /// The path of the database, `spamdrop.db`.
     #[must_use]
     pub fn store_file(&self) -> PathBuf {
         self.state_dir.join(store::FILE)
@@ -362,9 +362,9 @@ fn seconds(key: &str, value: Duration, least: u64) -> Result<()> {
     Ok(())
 }
 
-/// Checks the capacity of a block map. It must be a power of two with 1,024 or
-/// more entries for each CPU: otherwise the kernel's LRU map evicts entries
-/// before it is full.
+/// Checks the capacity of a block map. It must be a power of two, at most 2^24, and
+/// at least 1,024 for each CPU: with less, the kernel's LRU map evicts entries before
+/// the map is full.
 fn capacity(key: &str, value: u32) -> Result<()> {
     let least = cpus::possible().saturating_mul(1024);
     if !value.is_power_of_two() || value < least || value > 1 << 24 {

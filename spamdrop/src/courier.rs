@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use shlex::bytes::Shlex;
-use spamdrop_core::courier::esmtpd::Settings;
+use spamdrop_core::courier::esmtpd::EsmtpdSettings;
 use spamdrop_core::courier::smtpaccess::Access;
 use spamdrop_core::zones::Zones;
 
@@ -16,11 +16,11 @@ use spamdrop_core::zones::Zones;
 /// # Errors
 ///
 /// The file cannot be read.
-pub fn settings(courier_dir: &Path) -> Result<Option<Settings>> {
+pub fn settings(courier_dir: &Path) -> Result<Option<EsmtpdSettings>> {
     let path = courier_dir.join("esmtpd");
     let split = |text: &[u8]| Shlex::new(text).collect();
     match fs::read(&path) {
-        Ok(script) => Ok(Some(Settings::parse(&script, split))),
+        Ok(script) => Ok(Some(EsmtpdSettings::parse(&script, split))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
@@ -69,7 +69,7 @@ fn access(path: &Path) -> Result<Access> {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
-    use spamdrop_core::courier::smtpaccess::Entry;
+    use spamdrop_core::courier::smtpaccess::AccessEntry;
 
     use super::*;
 
@@ -80,7 +80,7 @@ mod tests {
         fs::create_dir(dir.path().join("sub")).unwrap();
         for path in [dir.path(), &dir.path().join("default")] {
             let table = access(path).unwrap();
-            assert_eq!(table.entry_for([192, 0, 2, 1].into()), Entry::Spares);
+            assert_eq!(table.entry_for([192, 0, 2, 1].into()), AccessEntry::Spares);
         }
         assert_eq!(access(&dir.path().join("none")).unwrap(), Access::default());
     }

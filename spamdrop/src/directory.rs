@@ -4,9 +4,8 @@
 //! A user who can write to a directory, or to one above it, can replace the files
 //! in it. So all of them must belong to root or to the daemon's account, and no
 //! one else may write to them. A sticky directory such as `/tmp` is accepted
-//! above a directory, because only the owner of an entry can rename or remove
-//! it there, and that owner is checked as well; it is refused as the directory
-//! itself.
+//! above a directory, because in it only the owner of a file can rename or remove
+//! that file, and the owner is checked as well. As the directory itself, it is refused.
 
 use std::ffi::CStr;
 use std::fs::{self, Metadata, Permissions};
@@ -283,7 +282,8 @@ fn give_files(directory: &OwnedFd, owned: Owned, account: &Account) -> rustix::i
             opened => opened?,
         };
         let found = rustix::fs::fstat(&file)?;
-        // A hard link may be a file of root from elsewhere, so it remains root's.
+        // A file with another hard link may be root's file from elsewhere, so it remains
+        // root's.
         if found.st_uid == 0 && found.st_nlink == 1 {
             rustix::fs::fchown(&file, Some(account.uid), Some(account.gid))?;
         }

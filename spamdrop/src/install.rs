@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use spamdrop_common::settings::Settings;
-use spamdrop_core::nat64::Prefix;
-use spamdrop_core::policy::{Changes, Protected};
+use spamdrop_core::nat64::Nat64Prefix;
+use spamdrop_core::policy::{Protected, ProtectionChanges};
 
-use crate::config::{Addresses, Config};
+use crate::config::{Config, Destinations};
 use crate::exit::{Exit, Failure};
 use crate::kernel::attach::{self, Attached, Attachment, Filter, Plan, Refused};
 use crate::kernel::blocklist::Blocklist;
@@ -27,9 +27,9 @@ pub struct FilterSettings {
     /// The settings that the filter reads from its map.
     pub settings: Settings,
     /// The prefixes of NAT64 translators beside 64:ff9b::/96.
-    pub nat64: Vec<Prefix>,
+    pub nat64: Vec<Nat64Prefix>,
     /// The destinations to which blocks and the gate apply.
-    pub addresses: Addresses,
+    pub addresses: Destinations,
     /// The path of the allowlist.
     pub allow_file: PathBuf,
     /// The directory in which maps and links are pinned.
@@ -231,8 +231,8 @@ pub fn tell_addresses(
     tell_destinations(lock, settings, blocklist)
 }
 
-/// As [`tell_addresses`], but writes only `changes` of the allowlist, without reading the
-/// filter's one, to which they must apply.
+/// As [`tell_addresses`], but writes only `changes`, without reading the filter's allowlist.
+/// `changes` must be the difference between that list and the wanted one.
 ///
 /// # Errors
 ///
@@ -240,7 +240,7 @@ pub fn tell_addresses(
 pub fn tell_changes(
     lock: &WriteLock,
     settings: &FilterSettings,
-    changes: &Changes,
+    changes: &ProtectionChanges,
     blocklist: &mut Blocklist,
 ) -> Result<()> {
     blocklist.change_allowed(lock, changes)?;

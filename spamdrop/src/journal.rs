@@ -212,7 +212,7 @@ mod tests {
             b"zen.example lists\neverybody\n",
         ];
         assert_eq!(buffer[..length], expected.concat());
-        // Without journald's socket, or while nobody reads it, the stream has it.
+        // Without journald's socket, the event is written to the stream.
         drop(socket);
         journal.write(notice);
         drop(journal);

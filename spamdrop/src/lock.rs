@@ -29,8 +29,8 @@ const RETRY: Duration = Duration::from_millis(2);
 /// lock.
 static VERB: OnceLock<String> = OnceLock::new();
 
-/// Sets the verb that the write lock names as its holder; only the first call
-/// counts.
+/// Sets the verb that this process writes into the file of the write lock, to be named as
+/// its holder; only the first call counts.
 pub fn set_verb(verb: String) {
     // A second call changes nothing.
     let _ = VERB.set(verb);

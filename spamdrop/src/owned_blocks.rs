@@ -147,8 +147,8 @@ pub fn release(
     Ok(())
 }
 
-/// Takes from `live` the entries of hosts that have only these owners. Returns their
-/// targets.
+/// Takes from `live` the entries of hosts that have no owner beside `leaving`. Returns
+/// their targets.
 fn take_alone(leaving: OwnerMask, live: &mut HashMap<Target, Entry>) -> Vec<Target> {
     let is_alone = |target: &Target, entry: &mut Entry| {
         let is_prefix = matches!(target, Target::Net(_));
@@ -160,7 +160,7 @@ fn take_alone(leaving: OwnerMask, live: &mut HashMap<Target, Entry>) -> Vec<Targ
 
 /// Takes the owners whose holds are over from their entries. If an entry then has fewer
 /// than two owners, deletes its stored holds. `lock` is called for each [`CHUNK`] of
-/// entries to acquire the write lock. Returns the number of entries with such holds.
+/// entries to acquire the write lock. Returns the number of entries that had such an owner.
 ///
 /// # Errors
 ///

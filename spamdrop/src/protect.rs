@@ -9,7 +9,7 @@ use anyhow::Result;
 use ipnet::IpNet;
 
 use crate::allowlist;
-use crate::config::Addresses;
+use crate::config::Destinations;
 use crate::exit::{Exit, Failure};
 use crate::kernel::blocklist::pins::PREFIXES as MAX_PREFIXES;
 use crate::kernel::network;
@@ -77,18 +77,18 @@ pub fn ensure_fits(allow_file: &Path, protected: &Protected, most: u32) -> Resul
 /// # Errors
 ///
 /// The kernel does not return the machine's own addresses.
-pub fn destinations(addresses: &Addresses) -> Result<Option<Vec<IpNet>>> {
+pub fn destinations(addresses: &Destinations) -> Result<Option<Vec<IpNet>>> {
     match addresses {
-        Addresses::Any => Ok(None),
-        Addresses::Own => network::local_prefixes().map(Some),
-        Addresses::These(nets) => Ok(Some(nets.clone())),
+        Destinations::Any => Ok(None),
+        Destinations::Own => network::local_prefixes().map(Some),
+        Destinations::These(nets) => Ok(Some(nets.clone())),
     }
 }
 
 /// The prefixes that must not be blocked, given the machine's addresses and the
 /// allowlist. If both have a prefix, the reason is that of the machine's address.
 #[must_use]
-pub fn combine(addresses: &network::Addresses, allowlist: &Allowlist) -> Protected {
+pub fn combine(addresses: &network::MachineAddresses, allowlist: &Allowlist) -> Protected {
     let allowed = allowlist.nets().iter();
     let allowed = allowed.map(|&net| (net, Protection::Allowlist(net)));
     Protected::new(of_machine(addresses).chain(allowed))
@@ -107,7 +107,7 @@ pub fn with_present_addresses(earlier: &Protected, proxy: Option<IpAddr>) -> Res
     Ok(earlier.with_machine(of_machine(&addresses).chain(proxy)))
 }
 
-fn of_machine(addresses: &network::Addresses) -> impl Iterator<Item = (IpNet, Protection)> {
+fn of_machine(addresses: &network::MachineAddresses) -> impl Iterator<Item = (IpNet, Protection)> {
     // The loopback addresses have a reason of their own.
     let because = |addrs: &[IpAddr], reason| -> Vec<(IpNet, Protection)> {
         let addrs = addrs.iter().filter(|addr| !addr.is_loopback());
@@ -160,7 +160,7 @@ mod tests {
         let mut allowlist = Allowlist::default();
         let net = "203.0.113.0/24".parse().unwrap();
         allowlist.add(&[net], AllowTerm::default());
-        let addresses = network::Addresses {
+        let addresses = network::MachineAddresses {
             own: vec!["127.0.0.1".parse().unwrap(), "192.0.2.25".parse().unwrap()],
             gateways: vec!["192.0.2.1".parse().unwrap()],
         };
@@ -189,7 +189,7 @@ mod tests {
     fn a_list_that_the_filter_cannot_hold_is_refused_with_its_size() {
         let text = "192.0.2.1\n192.0.2.2\n2001:db8::1\n";
         let allowlist = Allowlist::parse("allow", text, UnixSeconds::default()).unwrap();
-        let protected = combine(&network::Addresses::default(), &allowlist);
+        let protected = combine(&network::MachineAddresses::default(), &allowlist);
         let v4 = allowed(&protected).into_iter();
         let v4 = v4.filter(|(net, _)| net.addr().is_ipv4()).count();
         let path = Path::new("/etc/spamdrop/allow");

@@ -16,7 +16,7 @@ pub const MAGIC: usize = 6;
 
 /// How a log is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum Compression {
     /// Uncompressed.
     Plain,
     /// RFC 1952.
@@ -29,7 +29,7 @@ pub enum Format {
     Bzip2,
 }
 
-impl Format {
+impl Compression {
     /// Recognizes the format by the first [`MAGIC`] bytes of a file.
     #[must_use]
     pub fn recognize(start: &[u8]) -> Self {
@@ -169,23 +169,23 @@ mod tests {
     }
 
     /// The text in each format.
-    fn packed(text: &[u8]) -> [(Format, Vec<u8>); 3] {
+    fn packed(text: &[u8]) -> [(Compression, Vec<u8>); 3] {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         gzip.write_all(text).unwrap();
         let mut xz = XzWriter::new(Vec::new(), XzOptions::with_preset(1)).unwrap();
         xz.write_all(text).unwrap();
         [
-            (Format::Gzip, gzip.finish().unwrap()),
-            (Format::Xz, xz.finish().unwrap()),
+            (Compression::Gzip, gzip.finish().unwrap()),
+            (Compression::Xz, xz.finish().unwrap()),
             (
-                Format::Zstd,
+                Compression::Zstd,
                 compress_to_vec(text, CompressionLevel::Fastest),
             ),
         ]
     }
 
     fn unpacked(bytes: &[u8]) -> io::Result<Vec<u8>> {
-        let format = Format::recognize(bytes);
+        let format = Compression::recognize(bytes);
         let mut text = Vec::new();
         format
             .unpack(Cursor::new(bytes.to_vec()))?
@@ -198,7 +198,7 @@ mod tests {
         let text = sample_text();
         assert_eq!(unpacked(&text).unwrap(), text);
         for (format, one) in packed(&text) {
-            assert_eq!(Format::recognize(&one), format);
+            assert_eq!(Compression::recognize(&one), format);
             assert_eq!(unpacked(&one).unwrap(), text, "{format:?}");
             // Files of these formats may be joined.
             let both = unpacked(&[one.clone(), one].concat()).unwrap();

@@ -43,8 +43,8 @@ fn pin_dir() -> &'static Path {
     Path::new("/sys/fs/bpf/spamdrop")
 }
 
-/// A site with a daemon that answers, and a writer of verdicts in place of DNS
-/// look-ups.
+/// A site with a daemon whose responder is on, and a writer of verdicts in place of
+/// DNS look-ups.
 struct Lab {
     site: Site,
     daemon: Daemon,
@@ -91,8 +91,8 @@ impl Lab {
         greeted(&self.site, source).1
     }
 
-    /// Waits until `wanted` greets a sender: a daemon that has just started tells
-    /// the filter of the known senders first.
+    /// Waits until `wanted` greets a sender. The responder of a daemon that has just
+    /// started answers nobody before the filter has the known senders.
     fn until_greeted_by(&self, wanted: &str, source: &str) {
         until(&format!("{wanted} to greet {source}"), SOON, || {
             Ok((self.greets(source) == wanted).then_some(()))
@@ -136,7 +136,7 @@ fn greeted(site: &Site, source: &str) -> (Client, String) {
     (client, greeting.text)
 }
 
-/// Keeps the gate fresh beside the daemon, and sets verdicts.
+/// Writes the gate every 200 ms beside the daemon, and sets verdicts.
 struct GateWriter {
     gate_maps: Arc<Mutex<GateMaps>>,
     stop: Option<Sender<()>>,
@@ -211,7 +211,7 @@ fn write(gate_maps: &mut GateMaps, written: MonotonicNs, responders: u32) {
     gate_maps.set(gate).unwrap();
 }
 
-/// Asks bpftool for the pinned link. Returns its program and the link itself.
+/// Asks bpftool for the pinned link. Returns the ids of its program and of the link.
 fn link(site: &Site) -> Option<(String, String)> {
     let path: PathBuf = pin_dir().join("answer_link");
     let path = path.to_str().unwrap().to_owned();

@@ -106,8 +106,8 @@ fn a_release_that_terminates_spares_the_daemon() {
     assert!(!lab.daemon.output().contains("sent SIGTERM"));
 }
 
-/// When a blocklist lists everybody, the responder must not repeat its
-/// verdicts.
+/// Blocking pauses when a blocklist seems to list everybody. Then the responder must
+/// not reject by that blocklist's verdicts.
 #[test]
 fn while_blocking_pauses_the_mail_server_answers() {
     let lab = &mut Lab::new();
@@ -171,7 +171,8 @@ fn where_port_25_offers_auth_nobody_is_answered() {
     assert!(!lab.site.server.run(|| pin_dir().exists()), "attached");
 }
 
-/// Courier's configuration is missing, so the daemon asks the server with EHLO.
+/// Courier's configuration is missing, so the daemon sends EHLO to the server to find
+/// out whether it offers AUTH.
 #[test]
 fn a_server_that_offers_auth_is_asked() {
     let site = Site::with_listener(Path::new(env!("CARGO_BIN_EXE_spamdrop"))).unwrap();

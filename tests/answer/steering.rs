@@ -43,8 +43,8 @@ fn a_listed_sender_is_answered_without_the_mail_server() {
     lab.until_answers("connections", 0);
 }
 
-/// The same holds for a handshake that is never completed, so no listed sender
-/// can fill the gate with SYNs.
+/// A handshake that is never completed does not count at the gate either, so listed
+/// senders cannot fill the slots with SYNs.
 #[test]
 fn half_a_connection_of_a_listed_sender_takes_no_slot() {
     let lab = Lab::new();
@@ -78,7 +78,7 @@ fn everybody_else_comes_to_the_mail_server() {
         lab.judge(source, Standing::Listed);
         assert_eq!(lab.greets(source), RESPONDER, "{source}");
     }
-    // A block applies to a whole /64, but a rejection to a single address.
+    // A block would apply to the whole /64, but the responder rejects a single address.
     assert_eq!(lab.greets(MATE6), SERVER);
     lab.site.spamdrop(&["allow", "add", allowed]).unwrap();
     let target: Target = known.parse().unwrap();
@@ -93,8 +93,8 @@ fn everybody_else_comes_to_the_mail_server() {
         assert_eq!(lab.greets(source), SERVER, "{source}");
     }
     lab.gate_writer.pause();
-    // The daemon would set the gate as well, so it is stopped. The mail server
-    // answers without it.
+    // The daemon would write the gate, too, so it is stopped. The mail server answers
+    // also without the daemon.
     lab.daemon.signal(Signal::SIGSTOP).unwrap();
     write(&mut lab.gate_writer.gate_maps(), clock::monotonic_ns(), 0);
     assert_eq!(lab.greets(ZOMBIE), SERVER, "nobody answers");
@@ -114,7 +114,8 @@ fn everybody_else_comes_to_the_mail_server() {
     assert_eq!(lab.greets(ZOMBIE), RESPONDER);
 }
 
-/// On other ports, the server's own users submit their mail.
+/// The responder takes no other port, because the server's own users submit their mail
+/// there.
 #[test]
 fn only_port_25_is_answered_and_only_if_it_is_watched() {
     let lab = &mut Lab::new();
@@ -144,7 +145,8 @@ fn watch_ports(lab: &mut Lab, ports: &str) {
     reload(lab);
 }
 
-/// The gate still announces the responder, but its sockets are closed.
+/// After the kill, the gate still announces the responder, but the responder's sockets
+/// are closed.
 #[test]
 fn a_controller_that_is_killed_steers_nobody() {
     let mut lab = Lab::new();
@@ -188,7 +190,7 @@ fn reload(lab: &mut Lab) {
     lab.daemon.wait_for(read, SOON).unwrap();
 }
 
-/// This also holds after a crash, which leaves the link in place.
+/// The first daemon is killed, so it leaves its link in place.
 #[test]
 fn a_new_start_replaces_the_program_behind_the_link() {
     let mut lab = Lab::new();
@@ -242,7 +244,7 @@ fn without_ipv6_on_loopback_ipv4_is_answered() {
     }
     lab.until_greeted_by(RESPONDER, ZOMBIE);
     assert_eq!(lab.greets(ZOMBIE6), SERVER);
-    // The daemon itself announces the same.
+    // The daemon, too, announces a responder for IPv4 only.
     lab.gate_writer.pause();
     until("the daemon to announce IPv4 alone", SOON, || {
         let gate = lab.gate_writer.gate_maps().gate()?;
@@ -288,7 +290,7 @@ fn where_there_is_no_room_the_mail_server_answers() {
     let mut lab = Lab::new();
     lab.daemon.kill().unwrap();
     let config = lab.site.path("spamdrop.toml");
-    // With this capability, root could raise the limit.
+    // The capability is dropped, because with it root could raise the limit.
     let command = "exec setpriv --bounding-set=-sys_resource \
                    prlimit --nofile=1024:1024 \"$0\" --config \"$1\" run";
     let args = [
@@ -306,7 +308,7 @@ fn where_there_is_no_room_the_mail_server_answers() {
     assert_eq!(lab.greets(ZOMBIE), SERVER);
 }
 
-/// The gate's writer goes on, as a daemon would that has not heard of the pause.
+/// The test goes on writing the gate, like a daemon that has not yet read the pause.
 #[test]
 fn while_the_responder_is_paused_every_sender_comes_to_the_mail_server() {
     let lab = Lab::new();
@@ -325,7 +327,7 @@ fn while_the_responder_is_paused_every_sender_comes_to_the_mail_server() {
     for source in [ZOMBIE, ZOMBIE6] {
         lab.until_greeted_by(RESPONDER, source);
     }
-    // It ends by itself, too.
+    // A pause also ends by itself.
     pause("2s");
     assert_eq!(lab.greets(ZOMBIE), SERVER);
     lab.until_greeted_by(RESPONDER, ZOMBIE);

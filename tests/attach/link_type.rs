@@ -1,5 +1,5 @@
-//! Interfaces whose packets begin with the IP header, and such as have a header
-//! that the filter cannot parse.
+//! Interfaces whose packets begin with the IP header, and interfaces whose packets have
+//! a header that the filter cannot parse.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -27,7 +27,7 @@ const UNKNOWN: [(libc::c_ulong, &str); 4] = [
     (32, "INFINIBAND"),
     (256, "SLIP"),
     (803, "IEEE80211_RADIOTAP"),
-    // No kernel has it.
+    // No kernel has this type.
     (999, "VOID"),
 ];
 
@@ -103,7 +103,7 @@ fn packets_that_begin_with_the_ip_header_are_parsed() {
     let pair = Pair::new(1500);
     for (link_type, name) in WITHOUT_HEADER {
         let mut tun = tun(&pair.server, link_type);
-        let attached = pair.attach(&["ppp0"], Mode::Auto).unwrap();
+        let attached = pair.attach(&["ppp0"], AttachMode::Auto).unwrap();
         assert_eq!(attached[0].interface.framing, Framing::Ip, "{name}");
         let hook = hook(&attached[0]);
         pair.watch_port_25();
@@ -115,8 +115,8 @@ fn packets_that_begin_with_the_ip_header_are_parsed() {
             assert!(is_answered(&mut tun, CLEAN[family], ours), "{name}");
         }
         ensure_true("tun", hook, "dropped").unwrap();
-        // Beside an Ethernet interface, with a program each.
-        let attached = pair.attach(&["eth0", "ppp0"], Mode::Auto).unwrap();
+        // An Ethernet interface beside ppp0 gets another program.
+        let attached = pair.attach(&["eth0", "ppp0"], AttachMode::Auto).unwrap();
         let ids = attached
             .iter()
             .map(|one| one.interface.xdp.unwrap().program_id);
@@ -137,7 +137,7 @@ fn other_link_types_are_refused_by_name() {
     let pair = Pair::new(1500);
     for (link_type, name) in UNKNOWN {
         let _tun = tun(&pair.server, link_type);
-        for mode in [Mode::Auto, Mode::Generic] {
+        for mode in [AttachMode::Auto, AttachMode::Generic] {
             let refusal = pair.refused(&["ppp0"], mode);
             let part = format!("ppp0 has the link type {name}");
             assert!(refusal.contains(&part), "{refusal}");

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use spamdrop::clock;
-use spamdrop::kernel::attach::{Attached, LinkPlace, Mode, Plan, attach, detach, linked};
+use spamdrop::kernel::attach::{AttachMode, Attached, LinkPlace, Plan, attach, detach, linked};
 use spamdrop::kernel::blocklist::Blocklist;
 use spamdrop::kernel::blocklist::pins::Capacity;
 use spamdrop::kernel::network::{self, Framing, Xdp};
@@ -34,7 +34,7 @@ const PLAN: Plan = Plan {
         v6: 4_096,
         known: 1_024,
     },
-    mode: Mode::Auto,
+    mode: AttachMode::Auto,
     log_level: 0,
 };
 const WAIT: Duration = Duration::from_millis(300);
@@ -45,7 +45,7 @@ struct Pair {
     run_dir: tempfile::TempDir,
 }
 
-/// In the guide's words.
+/// How the filter is attached, in the words of docs/interfaces.md.
 fn hook(attached: &Attached) -> &'static str {
     match attached.interface.xdp.unwrap().native {
         true => "native",
@@ -79,7 +79,7 @@ impl Pair {
         }
     }
 
-    fn attach(&self, names: &[&str], mode: Mode) -> anyhow::Result<Vec<Attached>> {
+    fn attach(&self, names: &[&str], mode: AttachMode) -> anyhow::Result<Vec<Attached>> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let run_dir = self.run_dir.path().to_owned();
         self.server.run(move || {
@@ -92,7 +92,7 @@ impl Pair {
         })
     }
 
-    /// The names whose links are pinned, and on which interfaces these are.
+    /// The name of each pinned link, and the place of its interface.
     fn links(&self) -> Vec<(String, LinkPlace)> {
         let linked = self.server.run(|| linked(pin_dir()).unwrap());
         let links = linked.into_iter();
@@ -109,7 +109,7 @@ impl Pair {
         self.server.exec(args).unwrap();
     }
 
-    fn refused(&self, names: &[&str], mode: Mode) -> String {
+    fn refused(&self, names: &[&str], mode: AttachMode) -> String {
         self.attach(names, mode).unwrap_err().to_string()
     }
 
@@ -124,7 +124,7 @@ impl Pair {
             let entries = std::fs::read_dir("/sys/fs/bpf").unwrap();
             entries
                 .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-                // The kernel's own.
+                // The kernel itself makes these two files.
                 .filter(|name| name != "maps.debug" && name != "progs.debug")
                 .collect()
         })
@@ -177,7 +177,7 @@ impl Pair {
 #[test]
 fn native_where_it_can_be_and_nothing_is_left_after_detach() {
     let pair = Pair::new(1500);
-    let attached = pair.attach(&["eth0"], Mode::Auto).unwrap();
+    let attached = pair.attach(&["eth0"], AttachMode::Auto).unwrap();
     assert!(!attached[0].replaced);
     pair.block();
     assert!(pair.dropped("198.51.100.1"));
@@ -196,24 +196,24 @@ fn native_where_it_can_be_and_nothing_is_left_after_detach() {
 #[test]
 fn jumbo_frames_stay_native() {
     let pair = Pair::new(9000);
-    let attached = pair.attach(&["eth0"], Mode::Native).unwrap();
+    let attached = pair.attach(&["eth0"], AttachMode::Native).unwrap();
     assert!(attached[0].interface.xdp.unwrap().native);
 }
 
 #[test]
 fn auto_falls_back_to_generic_and_native_says_why_not() {
     let pair = Pair::new(1500);
-    // A bridge has no native XDP; a dot is not allowed in a pin's name.
+    // A bridge has no native XDP. A pin's name must not contain the dot of this name.
     pair.server
         .exec(["ip", "link", "add", "br.100", "type", "bridge"])
         .unwrap();
-    let refusal = pair.refused(&["br.100"], Mode::Native);
+    let refusal = pair.refused(&["br.100"], AttachMode::Native);
     assert!(
         refusal.contains("Underlying driver does not support XDP in native mode"),
         "{refusal}"
     );
     assert_eq!(pair.links(), []);
-    let attached = pair.attach(&["br.100"], Mode::Auto).unwrap();
+    let attached = pair.attach(&["br.100"], AttachMode::Auto).unwrap();
     ensure_true("bridge", hook(&attached[0]), "dropped").unwrap();
     let linked = pair.server.run(|| linked(pin_dir()).unwrap());
     assert_eq!(linked[0].name, "br.100");
@@ -229,17 +229,18 @@ fn queues_that_do_not_fit_are_generic() {
         "link add eth1 numrxqueues 1 numtxqueues 1 type veth peer name eth2 \
          numrxqueues 2 numtxqueues 2",
     );
-    let refusal = pair.refused(&["eth1"], Mode::Native);
+    let refusal = pair.refused(&["eth1"], AttachMode::Native);
     for part in ["eth1 refuses native XDP", "os error 28", "rx queues"] {
         assert!(refusal.contains(part), "{refusal}");
     }
     assert_eq!(pair.xdp("eth1"), None);
-    let attached = pair.attach(&["eth1"], Mode::Auto).unwrap();
+    let attached = pair.attach(&["eth1"], AttachMode::Auto).unwrap();
     let row = "veth whose peer has more queues";
     ensure_true(row, hook(&attached[0]), "dropped").unwrap();
 }
 
-/// A foreign program, attached by another pin directory's link.
+/// Attaches a filter through a link in another pin directory, so that it is foreign to
+/// [`pin_dir`].
 fn foreign(pair: &Pair) -> Xdp {
     pair.server.run(|| {
         let dir = Path::new("/sys/fs/bpf/foreign");
@@ -255,7 +256,7 @@ fn foreign(pair: &Pair) -> Xdp {
 fn refusals_keep_no_other_interface_unprotected() {
     let pair = Pair::new(1500);
     let foreign = foreign(&pair);
-    for mode in [Mode::Auto, Mode::Native, Mode::Generic] {
+    for mode in [AttachMode::Auto, AttachMode::Native, AttachMode::Generic] {
         let run_dir = pair.run_dir.path().to_owned();
         let attachment = pair.server.run(move || {
             let turn = WriteLock::acquire(&run_dir).unwrap();
@@ -271,7 +272,7 @@ fn refusals_keep_no_other_interface_unprotected() {
         let refused = attachment.refused.iter();
         let refused: Vec<_> = refused.map(|refused| refused.error.to_string()).collect();
         assert!(refused[0].contains("no interface `eth7`"), "{refused:?}");
-        // Its name is that of the filter.
+        // The foreign program has the filter's name, too.
         let part = format!(
             "eth0 has a spamdrop filter (program id {})",
             foreign.program_id
@@ -309,18 +310,19 @@ fn no_bpf_file_system() {
     );
 }
 
-/// The link stays the same, its program changes, and the maps go on.
+/// The link and the maps stay the same, and the link's program is replaced.
 #[test]
 fn what_is_pinned_is_adopted() {
     let pair = Pair::new(1500);
-    let first = pair.attach(&["eth0"], Mode::Auto).unwrap();
+    let first = pair.attach(&["eth0"], AttachMode::Auto).unwrap();
     pair.block();
-    let second = pair.attach(&["eth0"], Mode::Auto).unwrap();
+    let second = pair.attach(&["eth0"], AttachMode::Auto).unwrap();
     assert!(second[0].replaced);
     let ids = [&first, &second].map(|attached| attached[0].interface.xdp.unwrap().program_id);
     assert_ne!(ids[0], ids[1]);
     assert!(pair.dropped("198.51.100.1"));
-    // The interface is made anew: its old link is dead, and makes way.
+    // The interface is deleted and made again. The old link has no interface any more,
+    // so a new link replaces it.
     pair.server.exec(["ip", "link", "delete", "eth0"]).unwrap();
     assert_eq!(pair.links(), [("eth0".into(), LinkPlace::Gone)]);
     pair.server
@@ -328,18 +330,18 @@ fn what_is_pinned_is_adopted() {
             "ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth9",
         ])
         .unwrap();
-    let third = pair.attach(&["eth0"], Mode::Auto).unwrap();
+    let third = pair.attach(&["eth0"], AttachMode::Auto).unwrap();
     assert!(!third[0].replaced);
 }
 
-/// The kernel refuses a program below one that is there.
+/// The kernel refuses a program on a port of a bridge that has a program.
 #[test]
 fn a_program_on_the_bridge_keeps_one_off_its_port() {
     let pair = Pair::new(1500);
     pair.ip("link add br0 type bridge");
     pair.ip("link set eth0 master br0");
-    pair.attach(&["br0"], Mode::Auto).unwrap();
-    let refusal = pair.refused(&["eth0"], Mode::Auto);
+    pair.attach(&["br0"], AttachMode::Auto).unwrap();
+    let refusal = pair.refused(&["eth0"], AttachMode::Auto);
     let reason = "eth0 cannot take an XDP program: an interface above or below it";
     assert!(refusal.starts_with(reason), "{refusal}");
 }
@@ -348,7 +350,7 @@ fn a_program_on_the_bridge_keeps_one_off_its_port() {
 #[test]
 fn the_filter_is_on_the_card_of_the_configured_name() {
     let pair = Pair::new(1500);
-    pair.attach(&["eth0"], Mode::Auto).unwrap();
+    pair.attach(&["eth0"], AttachMode::Auto).unwrap();
     // The kernel may refuse to rename an interface that is up.
     for args in [
         "link set eth0 down",
@@ -361,13 +363,13 @@ fn the_filter_is_on_the_card_of_the_configured_name() {
         panic!("{:?}", pair.links())
     };
     assert_eq!(interface.name, "lan0");
-    assert!(!pair.attach(&["eth0"], Mode::Auto).unwrap()[0].replaced);
+    assert!(!pair.attach(&["eth0"], AttachMode::Auto).unwrap()[0].replaced);
     assert!(pair.xdp("lan0").is_none() && pair.xdp("eth0").is_some());
-    // The other way round: the new name is configured.
+    // Conversely, the configuration follows: it has the new name of the renamed card.
     for args in ["link set eth0 name lan1", "link delete lan0"] {
         pair.ip(args);
     }
-    assert!(!pair.attach(&["lan1"], Mode::Auto).unwrap()[0].replaced);
+    assert!(!pair.attach(&["lan1"], AttachMode::Auto).unwrap()[0].replaced);
     let links = pair.links();
     assert!(
         matches!(&links[..], [(name, LinkPlace::Here(_))] if name == "lan1"),
@@ -380,9 +382,9 @@ fn alternative_names_are_names() {
     let pair = Pair::new(1500);
     pair.ip("link property add dev eth0 altname mx-card.in.the.first.slot");
     let name = "mx-card.in.the.first.slot";
-    let attached = pair.attach(&[name], Mode::Auto).unwrap();
+    let attached = pair.attach(&[name], AttachMode::Auto).unwrap();
     assert_eq!(attached[0].interface.name, "eth0");
-    assert!(pair.attach(&[name], Mode::Auto).unwrap()[0].replaced);
+    assert!(pair.attach(&[name], AttachMode::Auto).unwrap()[0].replaced);
     pair.block();
     assert!(pair.dropped("198.51.100.1"));
     let links = pair.links();
@@ -397,14 +399,14 @@ fn alternative_names_are_names() {
 #[test]
 fn an_interface_that_moved_away_is_released() {
     let pair = Pair::new(1500);
-    let attached = pair.attach(&["eth0"], Mode::Auto).unwrap();
+    let attached = pair.attach(&["eth0"], AttachMode::Auto).unwrap();
     let index = attached[0].interface.index;
     pair.ip(&format!("link set eth0 netns {}", pair.client.tid()));
     pair.ip(&format!(
         "link add eth0 index {index} type veth peer name eth9"
     ));
     assert_eq!(pair.links(), [("eth0".into(), LinkPlace::Elsewhere)]);
-    assert!(!pair.attach(&["eth0"], Mode::Auto).unwrap()[0].replaced);
+    assert!(!pair.attach(&["eth0"], AttachMode::Auto).unwrap()[0].replaced);
     assert!(pair.xdp("eth0").is_some());
     let there = || network::find("eth0").unwrap().unwrap().xdp;
     assert_eq!(pair.client.run(there), None);
@@ -414,17 +416,17 @@ fn passed(counters: &Counters) -> u64 {
     counters.not_blocked
 }
 
-/// 100 replacements while a listed and a clean source knock: no listed SYN
-/// reaches the stack, no other is dropped.
+/// The program is replaced 100 times while a blocked and a clean source send SYNs. No
+/// SYN of the blocked source reaches the stack, and none of the clean one is dropped.
 #[test]
 fn replacements_under_traffic_leak_nothing() {
     let pair = Pair::new(1500);
-    pair.attach(&["eth0"], Mode::Auto).unwrap();
+    pair.attach(&["eth0"], AttachMode::Auto).unwrap();
     pair.block();
     let knocking = Arc::new(AtomicBool::new(true));
     let knock = |source: &str| {
         let (source, knocking) = (source.to_owned(), Arc::clone(&knocking));
-        // Raw SYNs by the kernel itself: each connect sends one and is given up.
+        // Each nonblocking connect makes the kernel send one SYN, and is then given up.
         let dest: SocketAddr = "198.51.100.25:25".parse().unwrap();
         let mut sockets = 0u64;
         pair.client.run(move || {
@@ -447,7 +449,7 @@ fn replacements_under_traffic_leak_nothing() {
     let (listed, clean) = (knock("198.51.100.1"), knock("198.51.100.2"));
     let before = pair.list().counters().unwrap();
     for _ in 0..100 {
-        assert!(pair.attach(&["eth0"], Mode::Auto).unwrap()[0].replaced);
+        assert!(pair.attach(&["eth0"], AttachMode::Auto).unwrap()[0].replaced);
     }
     knocking.store(false, Ordering::Relaxed);
     let (listed, clean) = (listed.join().unwrap(), clean.join().unwrap());
@@ -460,7 +462,7 @@ fn replacements_under_traffic_leak_nothing() {
     );
     // Every SYN that the stack saw was counted as one of a clean source.
     assert_eq!(stack, passed(&after), "SYNs in the stack, and let through");
-    // No clean SYN is lost on a veth, so all of them are among these.
+    // No SYN is lost on a veth, so the stack saw all SYNs of the clean source.
     assert!(stack >= clean, "{stack} of {clean} clean SYNs arrived");
 }
 

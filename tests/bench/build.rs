@@ -1,4 +1,4 @@
-//! Builds the generator and the yardsticks as spamdrop's build script builds
+//! Builds the bench's programs for the kernel, as spamdrop's build script builds
 //! the packet filter.
 
 #[path = "../../spamdrop/build/ebpf.rs"]

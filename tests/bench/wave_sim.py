@@ -13,11 +13,12 @@ All times in seconds; the wave is [W0, W0+WLEN), legitimate mail arrives through
 
 Columns.  slots_p95: slots in use; open_p95, open_max: slots and accept queue; bot_mean: slots
 that bots hold, on average; sat: seconds with every slot in use; rec: seconds from the wave's
-end until slots are free again; bots_in: bots' connections served.  p50 to p99: seconds from
-creation to end of session for wanted mail; over1, over10: percent that take more than 1 or 10
-min; lost: mails never delivered; new50, new95: the same for senders that are not known.  fp95:
-seconds until a listed mail server is told 5xx; nofp: those never told; bot5: percent of listed
-bots told.  rejmax: most connections at the responder at once; lookups: DNS; drops: SYNs.
+end until less than 90 % of the slots are in use; bots_in: bots' connections served.  p50 to
+p99: seconds from creation to end of session for wanted mail; over1, over10: percent that take
+more than 1 or 10 min; lost: mails never delivered; new50, new95: as p50 and p95, for senders
+that are not known.  fp95: 95th percentile of the seconds until a listed mail server gets its
+5xx; nofp: number of those that never get one; bot5: percent of listed bots that get one.
+rejmax: most connections at the responder at once; lookups: DNS look-ups; drops: dropped SYNs.
 """
 import heapq, math, random, sys
 from collections import defaultdict
@@ -29,8 +30,8 @@ P = dict(seed=1, SLOTS=40, BACKLOG=128, MAXPERIP=4, MAXPERC=5, TARPIT=1, READ_TO
 LINUX, POSTFIX = ((0, 1, 3, 7, 15, 31, 63), 127), ((0, 1, 3, 7, 15), 30)
 WINDOWS, HASTY, ONESHOT = ((0, 3, 9), 21), ((0, 3), 8), ((0,), 5)
 
-# name -> features.  block: SYN-only 600 s sliding block after 511 (the 2009 rule's idea);
-# allpkt: block drops every packet, as the 2009 rule's iptables rule does; adm: admission control
+# name -> features.  block: after a 511, SYNs of the source are dropped for 600 s, and each SYN
+# extends that; allpkt: every packet is dropped, as by the iptables rule of 2009; adm: the gate
 POLICIES = {
     'none': '', '2009-allpkt-1s': 'block allpkt', '2009-allpkt-20ms': 'block allpkt fast',
     '2009-synonly': 'block', '2009+/24': 'block agg', '2009+longTTL': 'block long',
@@ -171,7 +172,7 @@ class Sim:
         if s.floor[cls] >= 1: s.floor[cls] -= 1; return True
         return False
 
-    def tick(s):                                        # controller publishes occupancy once a second
+    def tick(s):                                        # the daemon counts once a second
         s.samples.append((s.t, s.busy, len(s.queue), s.botslots))
         s.est = min(4., s.est + 1) if 'fixed' in s.f else s.busy + len(s.queue)
         s.floor = [min(2., v + .1) for v in s.floor]    # 0.1/s per class: nobody starves

@@ -1,4 +1,4 @@
-//! `allow` without a filter: whose end counts.
+//! `allow` without a filter: which end an entry has.
 
 use jiff::{Timestamp, ToSpan as _};
 
@@ -8,7 +8,8 @@ fn file(home: &Home) -> String {
     fs::read_to_string(home.path("allow_file")).unwrap()
 }
 
-/// A timer of the guide names what the administrator has allowed for good.
+/// A timer of the guide adds addresses for some days. The administrator may have allowed
+/// some of them for longer.
 #[test]
 fn allowing_for_a_time_shortens_nothing_without_force() {
     let home = Home::new("");
@@ -24,7 +25,7 @@ fn allowing_for_a_time_shortens_nothing_without_force() {
          kept 2 prefixes, already allowed for longer (`--force` sets the shorter time)\n"
     );
     assert!(!stderr(&output).contains("192.0.2"), "{}", stderr(&output));
-    // As `--help` has it.
+    // The warning uses the words of `--help`.
     let warned = "until the next `allow add`, `allow remove`, `attach` or `run`\n";
     assert!(stderr(&output).contains(warned), "{}", stderr(&output));
     assert!(file(&home).starts_with(&before), "{}", file(&home));
@@ -40,7 +41,7 @@ fn allowing_for_a_time_shortens_nothing_without_force() {
     assert!(lines.lines().all(|line| line.ends_with("Z provider")));
 }
 
-/// A clock that is ahead for a while removes no line.
+/// So a clock that is ahead for a while does not remove lines too early.
 #[test]
 fn the_line_of_an_entry_stays_for_a_day_after_its_end() {
     let home = Home::new("");
@@ -60,7 +61,7 @@ fn the_line_of_an_entry_stays_for_a_day_after_its_end() {
     let output = home.run(&["allow", "remove", "192.0.2.9"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     assert_eq!(file(&home), recent);
-    // It can be removed by hand, although it is not allowed any more.
+    // The line of an ended entry can be removed, although the address is not allowed.
     let output = home.run(&["allow", "remove", "192.0.2.1"]);
     assert_eq!(stdout(&output), "removed 0 prefixes from the allowlist\n");
     assert_eq!(file(&home), earlier);
@@ -80,7 +81,7 @@ fn why_names_the_entry_that_ends_last() {
     let said = why();
     let expected = "The allowlist has 192.0.2.0/24, so it is never dropped.";
     assert!(said.contains(expected), "{said}");
-    // Of two without an end, the longer prefix.
+    // Of two entries without an end, `why` names the longer prefix.
     home.run(&["allow", "add", "192.0.2.5"]);
     let said = why();
     let expected = "The allowlist has 192.0.2.5, so it is never dropped.";

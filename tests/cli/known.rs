@@ -55,7 +55,7 @@ fn log() -> String {
         mail("127.0.0.1"),
         delivery("203.0.113.6", "a@b.example", 35),
         delivery("203.0.113.7", "", 0),
-        // Too old to count.
+        // This mail is too old to count.
         newmsg("::ffff:203.0.113.5", 37, 0),
     ]
     .concat()
@@ -152,8 +152,8 @@ fn a_blocklist_that_once_went_wrong_demotes_nobody() {
                 newmsg(addr, 0, 7200),
             ]
         };
-        // Known for longer than a day, and heard of today.
-        // The ceiling is reached with five listed senders.
+        // The senders have been known for longer than a day, and sent mail today. The
+        // ceiling is reached when five of them are listed.
         let listed = |addr: &String| rejection(addr, 0, 3600, "Blacklisted by zen.example");
         let mut mail: Vec<String> = sources.iter().flat_map(mail).collect();
         mail.sort_unstable();
@@ -240,7 +240,8 @@ fn deliveries_count_where_this_server_wrote_first() {
     for addr in ["203.0.113.6", "192.0.2.6"] {
         lines.extend([delivery(addr, "a@b.example", 10), other(addr, 8)]);
     }
-    // One recipient, one day, the first week of the log, and a bounce.
+    // Four hosts do not become known: deliveries to one recipient, on one day, in the first
+    // week of the log, and a bounce.
     lines.extend([
         delivery("203.0.114.6", "a@b.example", 10),
         delivery("203.0.114.6", "a@b.example", 8),
@@ -257,7 +258,7 @@ fn deliveries_count_where_this_server_wrote_first() {
         delivery("203.0.117.6", "a@b.example", 10),
         delivery("203.0.117.6", "", 8),
     ]);
-    // The network of this one wrote in the week before.
+    // 192.0.2.6 does not become known: a host of its network connected in the week before.
     lines.push(rejection("192.0.2.200", 12, 0, "Listed"));
     lines.sort_unstable();
     let output = home.run_with(&["learn", "-"], lines.concat().as_bytes());
@@ -301,7 +302,7 @@ fn a_hand_adds_imports_and_removes() {
         "added 0 senders\n",
         "spamdrop: 203.0.113.1 was added already\n",
     );
-    // As `known list` prints it.
+    // `known remove` takes the form that `known list` prints.
     run(
         &["known", "remove", "2001:db8::1/128"],
         "removed 1 sender\n",
@@ -459,7 +460,7 @@ fn a_killed_writer_leaves_all_or_nothing() {
     }
 }
 
-/// Writes the files of spamdrop 0.1, with 500 senders and a wave.
+/// Writes the files of an older spamdrop, with 500 senders and a wave.
 fn write_old_files(home: &Home) {
     let dir = home.path("state_dir");
     fs::create_dir_all(&dir).unwrap();

@@ -302,7 +302,8 @@ fn an_entry_of_the_allowlist_may_have_an_end_and_a_comment() {
     assert_eq!(stderr(&output), "spamdrop: 198.51.101.7 is not allowed\n");
     assert_eq!(code(&home.run(&["allow", "check", "198.51.101"])), 2);
 
-    // Adding it again replaces the end; a comment is kept if none is given.
+    // If an address is added again, its end is replaced, and its comment is kept unless
+    // another is given.
     let output = home.run(&["allow", "add", "192.0.2.53"]);
     assert_eq!(
         stdout(&output),
@@ -411,11 +412,11 @@ fn completions_know_verbs_interfaces_and_the_allowlist() {
     assert_eq!(proposed(&home, &["allow", "remove", "192"]), "192.0.2.53\n");
     assert_eq!(proposed(&home, &["allow", "check", "192"]), "192.0.2.53\n");
     assert!(proposed(&home, &["list", "--state", "se"]).starts_with("sealed"));
-    // Nothing is attached.
+    // No filter is attached, so there is no block to propose.
     assert_eq!(proposed(&home, &["remove", "1"]), "");
 }
 
-/// journald takes the priority of a line from such a prefix.
+/// journald takes the priority of a line from a prefix such as `<4>`.
 #[test]
 fn messages_to_the_journal_carry_their_priority() {
     let home = Home::new("");
@@ -425,7 +426,7 @@ fn messages_to_the_journal_carry_their_priority() {
     let line = "Nov 28 10:00:00 mx postfix/smtpd[1]: NOQUEUE: reject: RCPT from a[192.0.2.1]: \
                 554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using b.example; \
                 from=<a@b.example> to=<c@d.example> proto=ESMTP helo=<a>\n";
-    // Another server than the configured one is a warning.
+    // The log is that of another server than the configured one, so `scan` warns.
     let log = home.write("mail.log", line.as_bytes());
     let written = |stream: &str| {
         for (args, code) in [(["scan", &log], 0), (["scan", "/nonexistent"], 1)] {

@@ -95,7 +95,7 @@ fn a_mistake_in_an_address_has_its_own_text() {
     let output = home.run(&["lookup", "192.0.2.0/24"]);
     assert_eq!(code(&output), 2);
     assert!(stderr(&output).contains("is a prefix; give one of its addresses"));
-    // As `list` prints it.
+    // `lookup` takes an address in the form that `list` prints.
     let output = home.run(&["lookup", "192.0.2.1/32", "2001:db8::1/128"]);
     assert_eq!(code(&output), 1, "{}", stderr(&output));
 }
@@ -165,7 +165,7 @@ fn the_version_and_the_short_flags() {
     }
     // Not every command has JSON.
     assert_eq!(code(&run(&["-j", "export"])), 2);
-    // An error is told all the same.
+    // `-q` hides no error.
     let failed = run(&["-q", "list"]);
     assert_eq!(code(&failed), 3);
     assert!(stderr(&failed).starts_with("spamdrop: no filter is attached"));

@@ -27,7 +27,7 @@ fn stamp(at: u64) -> String {
         .to_string()
 }
 
-/// A log, and the blocks that follow from it by the rules as they are written.
+/// A log, and the blocks that follow from it by the documented rules.
 #[derive(Default)]
 struct Truth {
     log: String,
@@ -143,7 +143,7 @@ fn week() -> Truth {
     truth
 }
 
-/// The objects of a kind and, if it is named, of a run.
+/// The JSON objects of this kind and of this run.
 fn objects(output: &Output, kind: &str, run: &str) -> Vec<Value> {
     let objects = stdout(output)
         .lines()
@@ -285,7 +285,7 @@ fn a_stamp_of_the_future_does_not_hold_back_the_rest_of_its_log() {
     assert_eq!(found["blocked"], 200, "{found}");
     // The third log is the first once more.
     assert_eq!(found["events"]["duplicate"], 101, "{found}");
-    // That of the future.
+    // Only the rejection with a stamp of the future is ignored.
     assert_eq!(found["ignored"]["the line is too old"], 1, "{found}");
 }
 
@@ -435,7 +435,7 @@ fn a_dry_run_follows_a_log_until_a_signal() {
         assert!(found.is_some(), "{text}");
     };
     await_text("dry run: following ");
-    // It begins at the end of the log.
+    // The dry run begins at the end of the log.
     let mut truth = Truth::default();
     truth.reject(now(), "203.0.113.7");
     let mut file = fs::OpenOptions::new().append(true).open(&log).unwrap();

@@ -120,7 +120,7 @@ fn a_line_a_wave_and_sums() {
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].starts_with("WAVE  START "), "{text}");
     let cells: Vec<&str> = lines[2].split_whitespace().skip(3).collect();
-    // No terminal has 80 columns.
+    // Output that is not to a terminal is for 80 columns.
     let expected = ["20s", "30/40", "1/2/37", "0", "7s", "on"];
     assert_eq!(cells, expected);
     assert!(
@@ -267,7 +267,7 @@ fn a_period_has_an_end() {
     };
     assert_eq!(numbers(&["--since", "9d", "--until", "2h"]), [1, 2]);
     assert_eq!(numbers(&["--until", "1d"]), [2]);
-    // Seven days before the end, not before now.
+    // Without `--since`, the period starts seven days before its end, not before now.
     assert_eq!(numbers(&["--until", "8d"]), [1]);
     assert_eq!(numbers(&["--since", "31h", "--until", "29h"]), [2]);
     let yesterday = ["--since", "yesterday", "--until", "today"];
@@ -351,7 +351,7 @@ fn status_names_the_last_wave() {
     assert_eq!(json["wave"]["peak_open"], 30);
     // No daemon runs, so the wave is not shown as ongoing.
     assert_eq!(json["wave"]["ongoing"], false);
-    // `report` has the waits of each sender.
+    // `status` leaves out the waits of each sender, which `report` has.
     assert_eq!(json["wave"].get("waits"), None);
     let json: Value = serde_json::from_str(&ran(&home, &["report", "3", "--json"])).unwrap();
     assert_eq!(json["waits"][0]["wait_s"], 7.5);

@@ -39,8 +39,8 @@ fn scan_shows_what_would_have_been_blocked() {
 
 #[test]
 fn scan_reads_standard_input_once() {
-    // The input exceeds the buffer of a pipe, because the command must not wait
-    // for it to be read.
+    // The input is larger than the buffer of a pipe: the command must end without
+    // reading it.
     let output = Home::new("").run_with(&["scan", "-", "-"], &LOG.repeat(1000));
     assert_eq!(code(&output), 2);
     assert!(stderr(&output).contains("only once"), "{}", stderr(&output));
@@ -99,7 +99,7 @@ fn scan_shows_what_is_left_of_a_truncated_log_and_ends_with_1() {
     assert_eq!(said.lines().count(), 1, "{said}");
 }
 
-/// The formats in which logrotate compresses.
+/// logrotate can also compress by xz and zstd.
 #[test]
 fn scan_reads_logs_of_xz_and_zstd() {
     use ruzstd::encoding::{CompressionLevel, compress_to_vec};
@@ -165,7 +165,7 @@ fn scan_recognizes_the_server_if_the_configured_one_does_not_fit() {
         said.starts_with(&expected) && said.lines().count() == 1,
         "{said}"
     );
-    // A flag names the server instead.
+    // `--server` names the servers in place of the configuration.
     let output = home.run(&[
         "scan", "--server", "exim", "--server", "postfix", &postfix, &courier,
     ]);

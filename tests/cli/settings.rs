@@ -177,7 +177,7 @@ fn courier_needs_nothing_written() {
     assert_eq!(code(&shown), 1);
     assert!(stderr(&shown).contains("`servers` names neither postfix nor exim"));
     assert_eq!(code(&settings(&home, &["--write"])), 0);
-    // The directory is made for the daemon.
+    // `--write` has made the directory, which is empty.
     let made = fs::read_dir(home.path("run_dir")).unwrap();
     assert_eq!(made.count(), 0);
 }

@@ -27,7 +27,7 @@ fn of_daemon(path: PathBuf) -> PathBuf {
     path
 }
 
-/// Runs a job with the host's `/run` and `/sys/fs/bpf`.
+/// The owner of a path on the server's host, which has its own `/run` and `/sys/fs/bpf`.
 fn owner(site: &Site, path: &Path) -> u32 {
     let path = path.to_owned();
     site.server
@@ -83,7 +83,7 @@ fn a_link_that_the_daemon_plants_leads_root_to_nothing() {
     let log = site.path("mail.log").display().to_string();
     for target in [&secret, &database, &absent] {
         for name in &names {
-            // `detach` has removed what was empty.
+            // `detach` has removed the directories that were empty.
             for dir in [&state, &run_dir].into_iter().filter(|dir| !dir.exists()) {
                 of_daemon(dir.clone());
             }
@@ -160,7 +160,7 @@ fn what_root_makes_is_the_daemons_and_both_can_use_it() {
     assert!(!is_left);
 }
 
-/// An installation whose daemon was root until now.
+/// An installation whose daemon ran as root until now.
 #[test]
 fn roots_directories_become_the_accounts_and_foreign_files_stop_that() {
     let fifo = format!("fifo = \"{RUN_DIR}/recent\"");
@@ -172,7 +172,7 @@ fn roots_directories_become_the_accounts_and_foreign_files_stop_that() {
         Ok(saved.exists().then_some(()))
     })
     .unwrap();
-    // It leaves the FIFO.
+    // A daemon that is killed leaves its FIFO.
     daemon.kill().unwrap();
     site.configure(&format!("user = {ORDINARY:?}\n{fifo}"))
         .unwrap();
@@ -213,7 +213,7 @@ fn roots_directories_become_the_accounts_and_foreign_files_stop_that() {
     assert_eq!(fs::metadata(foreign.join("precious")).unwrap().uid(), 0);
 }
 
-/// A mistake in `pin_dir` costs nobody a file.
+/// A wrong `pin_dir` changes the owner of no foreign file.
 #[test]
 fn foreign_pins_and_other_file_systems_are_not_given_away() {
     let site = ordinary("");
@@ -302,7 +302,7 @@ fn directories_that_others_can_change_are_refused() {
             }
         }
         if mode & 0o1000 != 0 {
-            // There, nobody replaces the file, which exists.
+            // In a sticky directory, no other user can replace the existing file.
             continue;
         }
         let config = dir.join("spamdrop.toml");
@@ -323,7 +323,7 @@ fn directories_that_others_can_change_are_refused() {
             stderr(&output)
         );
     }
-    // A change of the configuration could have the daemon run as root.
+    // Who can change the configuration could make the daemon run as root.
     let config = site.path("spamdrop.toml");
     chown(&config, Some(uid()), None).unwrap();
     for verb in [&["config", "check", "--offline"][..], &["run"]] {
@@ -334,8 +334,8 @@ fn directories_that_others_can_change_are_refused() {
         );
     }
     chown(&config, Some(0), None).unwrap();
-    // A sticky directory above is not refused: there, nobody replaces what is
-    // another's.
+    // A sticky directory above is not refused, because users can replace only their own
+    // files in it.
     let parent = tempfile::tempdir_in("/var/tmp").unwrap();
     fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o1777)).unwrap();
     let others = base.lines().filter(|line| !line.starts_with("state_dir"));
@@ -352,7 +352,7 @@ fn directories_that_others_can_change_are_refused() {
     fs::remove_dir_all(&state).unwrap();
 }
 
-/// systemd mounts it with the mode 0700.
+/// systemd mounts /sys/fs/bpf with the mode 0700.
 #[test]
 fn the_account_reaches_its_pins_where_the_bpf_file_system_is_roots_alone() {
     let site = ordinary("");

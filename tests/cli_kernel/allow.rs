@@ -26,7 +26,7 @@ fn an_address_that_the_filter_drops_is_not_allowed() {
     );
 }
 
-/// Without a daemon, nobody takes an entry off when its time is over.
+/// Without a daemon, an entry stays in the filter after its end.
 #[test]
 fn an_entry_that_passes_beyond_its_end_is_listed() {
     let site = attached("");

@@ -204,7 +204,7 @@ fn the_link_of_another_namespace_is_not_taken_for_ours() {
     let reason = "belongs to a spamdrop in another network namespace";
     assert_eq!(said.matches(reason).count(), 12, "{said}");
     assert!(!shown.contains("xdp"), "{shown}");
-    // The filter here is untouched.
+    // The filter of the site's own namespace is untouched.
     assert!(site.status(&[]).unwrap().contains("attached, native"));
     let listed = site.spamdrop(&["list"]).unwrap();
     assert!(

@@ -157,7 +157,7 @@ fn a_bad_line_leaves_everything_as_it_was() {
 fn more_than_fits_is_not_imported() {
     let site = attached("capacity4 = 8192");
     site.spamdrop(&["add", "100.64.0.9"]).unwrap();
-    // Each duplicate counts once.
+    // An address that the list has twice counts once.
     let output = import(&site, &lines(8192).repeat(2));
     assert_eq!(
         output.stdout,

@@ -8,7 +8,7 @@ use spamdrop_lab::site::ORDINARY;
 
 use super::*;
 
-/// spamdrop for an ordinary user.
+/// The command that runs spamdrop as an ordinary user.
 fn of_ordinary_user(site: &Site, args: &[&str]) -> Command {
     let mut command = site.server.command("setpriv");
     command.args(["--reuid", ORDINARY, "--clear-groups", "--"]);
@@ -65,7 +65,8 @@ fn what_needs_root_says_so_to_an_ordinary_user() {
     assert_eq!(site.listed().unwrap(), ["100.64.0.9"]);
 }
 
-/// The account of a unit is the administrator's choice.
+/// A daemon whose errors go to the journal runs in a unit, whose account the
+/// administrator has chosen.
 #[test]
 fn an_error_in_the_journal_does_not_ask_for_root() {
     let site = attached("");
@@ -160,7 +161,7 @@ fn a_block_is_shortened_by_force_only() {
     }
     site.spamdrop(&["remove", "100.64.0.10"]).unwrap();
     assert_eq!(ends(), [true; 3]);
-    // As long, or longer, needs no force.
+    // A time that is as long or longer needs no `--force`.
     site.spamdrop(&["add", "100.65.0.0/24", "--for", "1d"])
         .unwrap();
     assert_eq!(
@@ -201,7 +202,8 @@ fn the_reason_for_a_prefix_is_kept_beside_those_of_its_addresses() {
     let expected = "2001:db8:64::/48\n  blocked since  ";
     assert!(shown.contains(expected), "{shown}");
     assert!(shown.ends_with("  why            a pool\n"), "{shown}");
-    // A block without a reason replaces it, and with its block it is gone.
+    // A new block without a reason removes the old reason, and the removal of a block
+    // removes its reason.
     site.spamdrop(&["add", "2001:db8:64::/48"]).unwrap();
     assert_eq!(origins("2001:db8:64::/48"), []);
     site.spamdrop(&["remove", "100.64.0.0"]).unwrap();

@@ -1,4 +1,5 @@
-//! Owners of entries: lists, fallbacks, and what is shown of them.
+//! Owners of entries: imported lists, an entry's end after an owner lets go, and what
+//! `list` and `show` print of owners.
 
 use rusqlite::Connection;
 use spamdrop::owned_blocks::{OwnerStore, ReadEntries, Released, release, settle};
@@ -17,7 +18,7 @@ fn import(site: &Site, args: &[&str], text: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The entries with their owners and whole minutes left.
+/// Each entry as its address, its owners, and the minutes that are left.
 fn list(site: &Site, args: &[&str]) -> Vec<String> {
     let entries = json(site, &[&["list", "--json"], args].concat());
     let entry = |entry: &Value| {
@@ -235,7 +236,7 @@ fn read_entries(site: &Site) -> ReadEntries {
     site.server.run(read).unwrap()
 }
 
-/// Lets `drop` go of entries that were read.
+/// Makes the owner `drop` let go of entries that were read before.
 fn release_read(site: &Site, addrs: &[String], mut read: ReadEntries) -> Released {
     let targets: Vec<Target> = addrs.iter().map(|it| it.parse().unwrap()).collect();
     let path = site.path("state").join(FILE);
@@ -303,7 +304,7 @@ fn an_export_without_the_names_of_the_owners_fails() {
     assert!(said.contains("database is locked"), "{said}");
 }
 
-/// As a copy of one machine's blocks, or a way back after `detach`.
+/// An export copies the blocks to another machine, or restores them after `detach`.
 #[test]
 fn an_export_with_owners_restores_them_and_their_ends() {
     let site = attached("");
@@ -351,7 +352,7 @@ fn an_export_with_owners_restores_them_and_their_ends() {
     );
     assert!(lines[5].ends_with(" log"), "{exported}");
 
-    // Also where the names have no bits yet.
+    // The import also works with a new database, which has given no bits to the names.
     site.spamdrop(&["flush"]).unwrap();
     fs::remove_file(site.path("state").join(FILE)).unwrap();
     assert_eq!(import(&site, &[], &exported), "imported 4 entries\n");
@@ -369,7 +370,7 @@ fn an_export_with_owners_restores_them_and_their_ends() {
     ];
     assert_eq!(list(&site, &[]), left);
 
-    // The owner of the list counts more than those of its lines.
+    // `--owner` overrides the owners that the lines name.
     site.spamdrop(&["flush"]).unwrap();
     import(&site, &["--owner", "copy"], &exported);
     let owners = list(&site, &["--owner", "copy"]);
@@ -400,7 +401,8 @@ fn an_owner_whose_end_is_over_is_taken_from_its_entry() {
     site.spamdrop(&short).unwrap();
     site.spamdrop(&["add", "--fixed", "--for", "1h", "100.64.0.10"])
         .unwrap();
-    // Its rows are left, as if the kernel had evicted it.
+    // The entry is removed and its rows in the database are not, as if the kernel had
+    // evicted the entry.
     let evicted: Target = "100.64.0.11".parse().unwrap();
     site.server.run(move || {
         let lock = WriteLock::acquire(Path::new(RUN_DIR)).unwrap();
@@ -429,7 +431,7 @@ fn an_owner_whose_end_is_over_is_taken_from_its_entry() {
         "100.64.0.10 hand+import:drop 120",
     ];
     assert_eq!(list(&site, &[]), left);
-    // Its rows are not needed any more.
+    // The rows of the evicted entry are removed.
     let store = Store::read_existing(&path, VERB_WAIT).unwrap().unwrap();
     assert_eq!(
         store.holds([&evicted], &BootTime::now().unwrap()).unwrap()[&evicted],
@@ -438,7 +440,7 @@ fn an_owner_whose_end_is_over_is_taken_from_its_entry() {
     drop(store);
     let again = path.clone();
     assert_eq!(site.server.run(move || settled(&again)).unwrap(), 0);
-    // Those of the other one go with its entry.
+    // The rows of 100.64.0.10 are removed with its entry.
     site.spamdrop(&["detach"]).unwrap();
     let store = Store::read_existing(&path, VERB_WAIT).unwrap().unwrap();
     let target: Target = "100.64.0.10".parse().unwrap();
@@ -446,17 +448,18 @@ fn an_owner_whose_end_is_over_is_taken_from_its_entry() {
     assert_eq!(holds[&target], []);
 }
 
-/// As `spamdrop export | spamdrop import` of a server whose log has the address.
+/// The imported lines are as `spamdrop export` prints them on another server, whose log
+/// has the address.
 #[test]
 fn a_line_of_the_log_leaves_the_block_by_hand() {
     let site = attached("");
     site.spamdrop(&["add", "100.64.0.9", "--for", "10d"])
         .unwrap();
     import(&site, &[], "100.64.0.9 300 ttl=600 limit=3600 log\n");
-    // The other way round.
+    // Here the line of the log comes first, and the block by hand second.
     import(&site, &[], "100.64.0.10 300 ttl=600 limit=3600 log\n");
     import(&site, &["--owner", "hand", "--for", "1h"], "100.64.0.10\n");
-    // A line of the log alone replaces that.
+    // Here the log is the only owner, so the second line replaces the first.
     import(&site, &[], "100.64.0.11 900 ttl=900 limit=3600 log\n");
     import(&site, &[], "100.64.0.11 300 ttl=600 limit=3600 log\n");
     assert_eq!(
@@ -469,7 +472,7 @@ fn a_line_of_the_log_leaves_the_block_by_hand() {
     );
 }
 
-/// The holds of a /64 are stored under its key.
+/// The holds of a /64 are stored under the key of the /64.
 #[test]
 fn an_address_of_a_split_network_keeps_all_its_owners() {
     let site = attached("");
@@ -502,7 +505,7 @@ fn an_address_of_a_split_network_keeps_all_its_owners() {
     assert_eq!(list(&site, &[]), [format!("{alone} hand 20")]);
 }
 
-/// `list` shows an owner whose name is lost under one that the other verbs take.
+/// `list` shows an owner whose name is lost as `unnamed:N`. Other commands take that name.
 #[test]
 fn an_owner_without_its_name_can_be_listed_and_flushed() {
     let site = attached("");
@@ -516,7 +519,7 @@ fn an_owner_without_its_name_can_be_listed_and_flushed() {
     assert_eq!(said, "removed 1 entry\n");
 }
 
-/// As with a full disk.
+/// A trigger of the database refuses to write, as if the disk were full.
 #[test]
 fn an_owner_lets_go_although_the_database_cannot_be_written() {
     let site = attached("");
@@ -551,7 +554,7 @@ fn an_owner_lets_go_although_the_database_cannot_be_written() {
     );
 }
 
-/// A daemon saves the entry again, with the owners that are left.
+/// The saved block is removed. A daemon saves it again, with the owners that are left.
 #[test]
 fn a_reboot_does_not_bring_back_an_owner_that_let_go() {
     let site = attached("");
@@ -657,7 +660,8 @@ fn a_block_leaves_the_reasons_that_others_have_for_its_addresses() {
             .unwrap();
         assert!(reason());
     };
-    // The reason of the /64, and that of the address.
+    // The jail's reason is for the /64 while others block the address alone, and then
+    // conversely.
     jail(addr);
     site.spamdrop(&["add", &alone]).unwrap();
     assert!(reason());
@@ -670,7 +674,7 @@ fn a_block_leaves_the_reasons_that_others_have_for_its_addresses() {
     assert!(reason());
     import(&site, &[], &format!("{net}\n"));
     assert!(reason());
-    // One of its own goes.
+    // A reason of the administrator is removed by the administrator's next block.
     site.spamdrop(&["remove", "--owner", "f2b:x", net, &alone])
         .unwrap();
     site.spamdrop(&["add", addr, "--reason", "spam of a jail"])

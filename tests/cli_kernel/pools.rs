@@ -7,12 +7,12 @@ const OFFENDER: &str = "2001:db8:64:5::66";
 const OTHER: &str = "2001:db8:64:5::67";
 const FRIEND: &str = "2001:db8:64:5::25";
 
-/// The entry of an address that is blocked alone, as it is listed.
+/// The entry of an address that is blocked alone, as `list` shows it.
 fn alone(addr: &str) -> String {
     format!("{addr}/128")
 }
 
-/// The number of addresses that are blocked alone, as the filter has it.
+/// The number of addresses that are blocked alone, from the filter's settings.
 fn addresses(site: &Site) -> u32 {
     site.server.run(|| {
         let blocklist = Blocklist::open(Path::new("/sys/fs/bpf/spamdrop")).unwrap();
@@ -148,7 +148,7 @@ fn a_blocked_64_without_a_recorded_offender_is_unblocked() {
         )
     );
     assert_eq!(site.listed().unwrap(), Vec::<String>::new());
-    // Imported again, it is an address alone, and its /64 is left out.
+    // The offender is imported again, and blocked alone. Its /64 is left out.
     assert_eq!(
         import(&format!("{OFFENDER}\n{NET}\n{FRIEND}/128\n")),
         format!(
@@ -160,7 +160,8 @@ fn a_blocked_64_without_a_recorded_offender_is_unblocked() {
     );
     assert_eq!(site.listed().unwrap(), [alone(OFFENDER)]);
     assert_eq!(addresses(&site), 1);
-    // An exported address stays alone, even if others are in its /64.
+    // An address that was exported with /128 is blocked alone, although the allowlist
+    // has no address of its /64 any more.
     let exported = site.spamdrop(&["export"]).unwrap();
     assert!(
         exported.starts_with(&format!("{OFFENDER}/128 ")),
@@ -212,7 +213,7 @@ fn while_the_known_senders_cannot_be_read_an_address_is_blocked_alone() {
                    blocked without their /64s: cannot use ";
     assert!(said.starts_with(warning), "{said}");
     assert_eq!(site.listed().unwrap(), ["100.64.0.9", &alone(OFFENDER)]);
-    // IPv4 does not depend on them.
+    // Blocks of IPv4 addresses do not depend on the known senders.
     let output = site.output(&["add", "100.64.0.10"], b"").unwrap();
     let said = stderr(&output);
     let warning = "spamdrop: warning: done, but this command is not recorded in the history: \

@@ -50,8 +50,8 @@ fn xdp_on_eth0(site: &Site) -> &'static str {
     }
 }
 
-/// EOPNOTSUPP, ERANGE, EINVAL, ENOMEM, ENOSPC, EFAULT. The second try by
-/// netlink, which is for the driver's words, succeeds here and is undone.
+/// EOPNOTSUPP, ERANGE, EINVAL, ENOMEM, ENOSPC, EFAULT. spamdrop tries again by netlink,
+/// to get the driver's message. Here this second attempt succeeds, and is undone.
 #[test]
 fn whatever_the_driver_says_the_filter_is_attached() {
     for errno in [95, 34, 22, 12, 28, 14] {

@@ -72,7 +72,7 @@ fn has_line(screen: &str, pattern: &str) -> bool {
     pattern.is_match(screen)
 }
 
-/// A site with a blocked sender that does not give up until the end of `act`.
+/// Calls `act` while a blocked sender connects again and again.
 fn during_traffic(site: &Site, act: impl FnOnce()) {
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -144,7 +144,7 @@ fn top_shows_traffic_follows_the_size_and_unblocks() {
     tmux.keys(&["y"]);
     tmux.until("the answer", |screen| screen.contains("removed 1 entry"));
     assert!(!site.listed().unwrap().contains(&ZOMBIE.to_owned()));
-    // The history tells of it, as of the command itself.
+    // The history has the removal, as after `spamdrop remove`.
     let event = format!("command +{ZOMBIE} +by root: remove {ZOMBIE}");
     tmux.keys(&["x"]);
     tmux.until("the event", |screen| has_line(screen, &event));
@@ -233,7 +233,7 @@ fn ascii_without_colours_and_a_signal_restores_the_terminal() {
         let redraws: [&dyn Fn(); 2] = [&|| tmux.keys(&["C-l"]), &|| {
             site.server.exec(["kill", "-STOP", &tmux.child()]).unwrap();
             tmux.until("the shell", |screen| screen.contains("ready>"));
-            // The shell does not leave the raw mode.
+            // The shell leaves the terminal in raw mode, where C-j ends a line.
             tmux.keys(&["fg", "C-j"]);
         }];
         for redraw in redraws {
@@ -335,7 +335,7 @@ fn many_prefixes_and_a_long_allowlist_are_read_within_the_budget() {
     let said = site.output(&["allow", "add", "-"], nets.as_bytes());
     assert!(said.unwrap().status.success());
     let (mut child, mut lines) = watch(&site);
-    // The first line needs all of them.
+    // The first line needs a read of all entries.
     let line = lines.by_ref().nth(1).unwrap().unwrap();
     assert!(line.contains("100000 blocked"), "{line}");
     let before = processor_time(&child);
@@ -364,10 +364,10 @@ fn each_kind_of_entry_is_looked_up_and_removed_alone() {
     };
     assert_eq!(certain("100.65.0.0/16"), Some(true));
     assert_eq!(certain("100.65.7.0/24"), Some(true));
-    // It has none of its own.
+    // 100.65.8.0/24 has no entry of its own; the one found is that of 100.65.0.0/16.
     assert_eq!(certain("100.65.8.0/24"), Some(false));
     assert_eq!(certain("100.66.0.0/16"), None);
-    // The reason for the block of a /64 is stored under its address.
+    // The reason for the block of a /64 is stored under the address that was given.
     let reason = "511 Listed by c.example";
     site.spamdrop(&["add", "2001:db8:77::5", "--reason", reason])
         .unwrap();

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use spamdrop::config::Config;
 use spamdrop_core::engine::{Engine, EngineSettings, Replay, ReplayedLine};
 use spamdrop_core::log::Parsed;
-use spamdrop_core::policy::{Decision, Protected, Why};
+use spamdrop_core::policy::{Decision, IgnoreReason, Protected};
 use spamdrop_core::reputation::SenderStanding;
 use spamdrop_core::target::Target;
 use spamdrop_core::time::{Moment, unix_seconds};
@@ -55,8 +55,8 @@ fn results(name: &str, config: &str) -> Vec<String> {
             number.unwrap_or(&addr).to_owned()
         }
         ReplayedLine::Accepted(_) => "ok".into(),
-        ReplayedLine::Ignored(Why::BrokenBlocklist) => "broken".into(),
-        ReplayedLine::Ignored(Why::Stale) => "stale".into(),
+        ReplayedLine::Ignored(IgnoreReason::BrokenBlocklist) => "broken".into(),
+        ReplayedLine::Ignored(IgnoreReason::Stale) => "stale".into(),
         ReplayedLine::Ignored(_) => "ignored".into(),
         ReplayedLine::NearMiss(_) => "near".into(),
         ReplayedLine::Delivered(_) => "delivered".into(),
@@ -88,7 +88,8 @@ fn every_line_has_the_result_of_its_case() {
         (
             "program-names",
             "servers = [\"sendmail\", \"exim\"]",
-            // The third is Exim's own line within another header.
+            // The third line is taken, too: `exim-in` counts as a container's name, and a
+            // line of Exim's own log follows it.
             "26 near 32".into(),
         ),
         ("program-names", renamed, "26 31 32".into()),
@@ -112,7 +113,7 @@ fn every_line_has_the_result_of_its_case() {
     }
 }
 
-/// A stamp without a year is never months ahead.
+/// A stamp without a year is read as a past time, never as one months ahead.
 #[test]
 fn old_stamps_demote_nobody_and_are_not_remembered() {
     let mut replay = replay("servers = [\"postfix\"]");
@@ -151,11 +152,12 @@ fn followed(name: &str, config: &str) -> Vec<Decision> {
 
 #[test]
 fn an_archive_in_a_followed_log_blocks_nobody() {
-    let stale = Decision::Ignore(Why::Stale);
+    let stale = Decision::Ignore(IgnoreReason::Stale);
     assert_eq!(followed("old-bsd-stamps-run", ""), [stale; 4]);
 }
 
-/// A container that logs in UTC, and machines that log ahead and behind.
+/// The stamps are in other time zones than the machine's: UTC, as in a container, and
+/// zones behind and ahead of it.
 #[test]
 fn new_lines_of_other_time_zones_block() {
     let zone = |name| TimeZone::get(name).unwrap();

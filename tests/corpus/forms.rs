@@ -1,5 +1,5 @@
-//! The corpora of headers and wrappers, and of blocklists' texts: for all
-//! servers at once.
+//! The corpora of headers and wrappers, parsed with the grammars of all servers at
+//! once.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,8 +17,7 @@ fn all_servers() -> Parser {
     parser(&SERVERS.map(|(_, server)| server))
 }
 
-/// `quiet` stands for a line that is no event: whether it comes near one does
-/// not matter.
+/// `quiet` stands for a line that is no event. It may be a near miss.
 fn is_as_expected(expected: &str, found: &str) -> bool {
     expected == found || expected == "quiet" && matches!(found, "near" | "none")
 }
@@ -45,8 +44,8 @@ fn every_form_is_read_as_written_beside_it() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The number of lines of each form: those between a comment `# FORM: SOURCE`
-/// and the next one or an empty line.
+/// The numbers of real and hostile lines of each form. A form's lines are between its
+/// comment `# FORM: SOURCE` and the next such comment or empty line.
 fn lines_by_form(file: &str) -> BTreeMap<String, [usize; 2]> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus");
     let text = fs::read_to_string(path.join(file).with_extension("txt")).unwrap();

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use spamdrop_core::event::{Event, Kind};
+use spamdrop_core::event::{Event, EventKind};
 use spamdrop_core::log::{MailServer, Parsed, Parser, ParserSettings};
 
 /// 2026-11-23 08:50:54 UTC.
@@ -102,10 +102,10 @@ fn describe(parsed: &Parsed<'_>) -> String {
         Parsed::Event(Event {
             addr, kind, rule, ..
         }) => match kind {
-            Kind::Rejected { .. } if rule == "courier-511" => format!("511={addr}"),
-            Kind::Rejected { .. } => format!("no={addr}"),
-            Kind::Accepted => format!("ok={addr}"),
-            Kind::Delivered => format!("to={addr}"),
+            EventKind::Rejected { .. } if rule == "courier-511" => format!("511={addr}"),
+            EventKind::Rejected { .. } => format!("no={addr}"),
+            EventKind::Accepted => format!("ok={addr}"),
+            EventKind::Delivered => format!("to={addr}"),
         },
         Parsed::NearMiss(_) => "near".into(),
         Parsed::Nothing => "none".into(),
@@ -179,7 +179,7 @@ fn all_grammars_at_once_find_the_same_events() {
 
 #[test]
 fn no_line_names_another_address_than_its_own() {
-    // The corpora contain 9.9.9.9 wherever a peer tries to have another one
+    // The corpora contain 9.9.9.9 wherever a peer tries to have another address
     // blocked.
     let forged: IpAddr = "9.9.9.9".parse().unwrap();
     for (name, server) in SERVERS {

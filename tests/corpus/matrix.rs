@@ -1,5 +1,4 @@
-//! Every header × every server × every wrapper. The test knows only the table
-//! `matrix.txt`.
+//! Every header × every server × every wrapper, as the table `matrix.txt` has them.
 
 use std::fs;
 use std::path::Path;
@@ -25,7 +24,8 @@ impl Table {
         )
     }
 
-    /// The rows of a kind, without it.
+    /// The rows that begin with the word `kind`: for each, the name after that word, and the
+    /// other columns.
     fn rows<'table>(
         &'table self,
         kind: &'table str,
@@ -62,7 +62,7 @@ fn lines(table: &Table, name: &str, program: &str, message: &str) -> Vec<(String
         .collect()
 }
 
-/// As Docker's json-file escapes a line.
+/// Escapes a line as Docker's logging driver json-file does.
 fn escaped(line: &str) -> String {
     let json = serde_json::to_string(line).unwrap();
     let inside = &json[1..json.len() - 1];
@@ -128,8 +128,8 @@ fn a_rejection_is_taken_under_every_header_and_wrapper() {
     assert!(count > 1_000, "{count} combinations");
 }
 
-/// A sender writes a whole line of a log into its words, for the logs of each
-/// server and in each wrapper.
+/// The sender 192.0.2.9 sends a whole log line with the rejection of 9.9.9.9 as its own
+/// words. Whatever server logs these words, in whatever wrapper, 9.9.9.9 is not blocked.
 #[test]
 fn a_line_in_the_words_of_a_sender_is_never_taken() {
     let table = Table::read();

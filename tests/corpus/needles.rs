@@ -1,5 +1,5 @@
-//! Skipping the lines that contain no needle does not change the result.
-//! Needles are texts of which each line that matches a grammar contains one.
+//! Skipping the lines that contain no needle does not change the result. Each line that
+//! matches a grammar contains at least one of the needles.
 
 use std::sync::LazyLock;
 

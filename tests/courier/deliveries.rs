@@ -17,14 +17,15 @@ fn until_delivered(site: &Site<Courier>, number: usize) {
     .unwrap();
 }
 
-/// Learns from the log, and returns the line that tells what it holds.
+/// Learns from the log, and returns what the command prints: the numbers of messages
+/// that were understood.
 fn learned(site: &Site<Courier>) -> String {
     let log = site.path("mail.log");
     site.spamdrop(&["learn", log.to_str().unwrap()]).unwrap()
 }
 
-/// One day of deliveries makes no host known, so the count shows whether each
-/// was understood.
+/// Deliveries of one day make no host known, so the test reads from the count whether
+/// each was understood.
 #[test]
 fn a_delivery_counts_but_not_that_of_a_bounce() {
     let site = site(|_| {});

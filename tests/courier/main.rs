@@ -24,7 +24,7 @@ fn site(change: impl FnOnce(&mut Options)) -> Site<Courier> {
     Site::with_courier(Path::new(env!("CARGO_BIN_EXE_spamdrop")), &options).unwrap()
 }
 
-/// Runs a session up to the complete 511.
+/// Runs a listed sender's session up to the 511, and checks its text.
 fn refused(site: &Site<Courier>, source: &str) -> Client {
     let mut client = greeted(site, source, SPAMMER).unwrap();
     let reply = client.rcpt(RECIPIENT).unwrap();

@@ -40,7 +40,7 @@ const DEFAULTS: usize = 3;
 struct Service {
     /// The wait for each banner, in seconds.
     waits: Vec<f64>,
-    /// Whether its last connection was not served before the end.
+    /// Whether the client's last connection was not served before the end.
     waiting: bool,
 }
 

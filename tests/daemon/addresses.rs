@@ -1,10 +1,10 @@
-//! To whose packets blocks apply: those to this machine, by default.
+//! By default, blocks apply only to packets for this machine.
 
 use std::net::Ipv4Addr;
 
 use spamdrop::kernel::blocklist::Blocklist;
 use spamdrop::lock::WriteLock;
-use spamdrop_core::policy::Changes;
+use spamdrop_core::policy::ProtectionChanges;
 use spamdrop_lab::client::syn_dropped;
 use spamdrop_lab::dns::{Reply, Rtype};
 use spamdrop_lab::forger::Forger;
@@ -96,9 +96,9 @@ fn an_address_that_appears_is_protected_within_two_seconds() {
         let drops = || {
             let (dropped, passed) = (count(&site, "sealed_dropped"), count(&site, "other_host"));
             let is_silent = is_dropped_to(&site, dest);
-            // The kernel sends no RST from an address that only a route of
-            // another table makes local, so silence alone shows no drop. Nor
-            // do drops: those of an earlier connection's packets count as well.
+            // The kernel sends no RST from an address that only a route of another
+            // table makes local, so silence alone shows no drop. Packets of an earlier
+            // connection may raise the count of drops, so the count alone shows none.
             let is_dropped =
                 count(&site, "sealed_dropped") > dropped && count(&site, "other_host") == passed;
             Ok((is_silent && is_dropped).then_some(()))
@@ -109,13 +109,13 @@ fn an_address_that_appears_is_protected_within_two_seconds() {
     assert!(entry["hits"].as_u64().unwrap() >= 4, "{entry}");
 }
 
-/// The number of packets that left the filter for this reason.
+/// The number of packets that the filter has counted under this reason.
 fn count(site: &Site, reason: &str) -> u64 {
     let stats: Value = serde_json::from_str(&site.spamdrop(&["stats", "--json"]).unwrap()).unwrap();
     stats[reason].as_u64().unwrap()
 }
 
-/// The state of the gate, and the number of SYNs that it saw.
+/// The counts of the gate, and the number of packets for other hosts.
 fn gate_figures(site: &Site) -> (Value, u64) {
     let status: Value = serde_json::from_str(&site.status(&["--json"]).unwrap()).unwrap();
     let gate = &status["daemon"]["state"]["gate"];
@@ -154,7 +154,8 @@ fn the_crowd_of_a_vm_behind_the_bridge_does_not_move_the_gate() {
     until_status(&site, "/daemon/state/gate/mode", "on");
     let forger = Forger::new(&site).unwrap();
     let vms = Ipv4Addr::new(198, 51, 100, 77);
-    // The neighbour is known before the flood, so that no packet waits for it.
+    // A first SYN fills the neighbour table, so that no packet of the flood waits for the
+    // virtual machine's Ethernet address.
     let source = Some("100.64.9.9".parse().unwrap());
     assert!(
         !syn_dropped(
@@ -182,7 +183,7 @@ fn the_crowd_of_a_vm_behind_the_bridge_does_not_move_the_gate() {
         stub.asked(&format!("{d}.{c}.{b}.{a}.b.example"), Rtype::A)
     });
     assert_eq!(looked_up.sum::<usize>(), 0);
-    // The server's own strangers count.
+    // Strangers that connect to the server itself do count.
     assert!(!is_dropped(&site, "100.64.5.5"));
     until("the gate to move", SOON, || {
         Ok((gate_figures(&site).0 != before).then_some(()))
@@ -201,7 +202,8 @@ fn in_filter(site: &Site) -> Vec<String> {
     })
 }
 
-/// A long allowlist is neither read nor compared for it.
+/// When an address of the machine changes, the daemon neither reads nor compares the
+/// whole allowlist, which may be long.
 #[test]
 fn an_address_that_changes_touches_nothing_else_of_the_allowlist() {
     let site = site(|_| {});
@@ -213,14 +215,14 @@ fn an_address_that_changes_touches_nothing_else_of_the_allowlist() {
         let found = || Ok(is_in_filter(wanted).then_some(()));
         until(wanted, 2 * SOON, found).unwrap();
     };
-    // An update of the whole list would remove the first, and fail because of
-    // the second.
+    // An update of the whole list would remove `foreign` from the filter, and would fail
+    // because of the line `no address`.
     let foreign = "192.0.2.77/32";
     site.server.run(move || {
         let mut blocklist = Blocklist::open(Path::new("/sys/fs/bpf/spamdrop")).unwrap();
-        let changes = Changes {
+        let changes = ProtectionChanges {
             set: vec![(foreign.parse().unwrap(), false)],
-            ..Changes::default()
+            ..ProtectionChanges::default()
         };
         let lock = WriteLock::acquire(Path::new("/run/spamdrop")).unwrap();
         blocklist.change_allowed(&lock, &changes).unwrap();

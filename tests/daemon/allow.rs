@@ -21,7 +21,7 @@ fn in_filter(site: &Site) -> Vec<String> {
     })
 }
 
-/// Nobody tells the daemon that the time is over.
+/// No command and no signal tells the daemon that the time is over.
 #[test]
 fn the_daemon_takes_off_an_entry_when_its_time_is_over() {
     let site = site(|_| {});
@@ -55,18 +55,18 @@ fn the_daemon_takes_off_an_entry_when_its_time_is_over() {
         allowed(&site, ZOMBIE),
         (1, format!("spamdrop: {ZOMBIE} is not allowed\n"))
     );
-    // It can be blocked again.
+    // The address can be blocked again.
     site.log(&rejection(ZOMBIE)).unwrap();
     wait_for_state(&site, ZOMBIE, "sealed", GRACE + SOON);
     assert!(is_dropped(&site, ZOMBIE));
-    // Its line goes a day later, or by hand.
+    // Its line leaves the file a day later, or by `allow remove`.
     let file = || fs::read_to_string(site.path("allow")).unwrap();
     site.spamdrop(&["allow", "remove", "100.64.0.2"]).unwrap();
     assert_eq!(file().lines().count(), 2);
     site.spamdrop(&["allow", "remove", ZOMBIE]).unwrap();
     assert_eq!(file().lines().count(), 1);
 
-    // An end that cannot be read is told, and the entry is allowed.
+    // The daemon warns of an end that it cannot read, and allows the entry.
     fs::write(site.path("allow"), format!("{CLEAN} # until=friday\n")).unwrap();
     daemon.signal(Signal::SIGUSR1).unwrap();
     let text = format!("so {CLEAN} is allowed without an end");

@@ -117,7 +117,8 @@ fn observing_refuses_nobody_and_says_what_it_would() {
     for n in 0..4 {
         delivers(&site, &format!("100.64.3.{n}"));
     }
-    // With `admit = "on"`, the first two would have passed as well.
+    // Some of the four are not counted as refused: the gate would have admitted them, so
+    // that their class does not starve.
     until("the refusals to be counted", SOON, || {
         let refused = gate(&site, "refused")[1].as_u64();
         Ok((refused >= Some(1)).then_some(()))
@@ -153,7 +154,7 @@ fn the_gate_opens_when_the_daemon_stops_or_dies() {
     assert!(!is_dropped(&site, "100.64.3.203"));
 }
 
-/// To count the connections costs the kernel a walk over all that it has.
+/// To count the connections, the kernel walks over all that it has.
 #[test]
 fn the_connections_of_a_quiet_server_are_counted_seldom_and_a_burst_at_once() {
     let site = site(|_| {});
@@ -169,7 +170,8 @@ fn the_connections_of_a_quiet_server_are_counted_seldom_and_a_burst_at_once() {
     };
     // The filter counts no SYN before the first gate.
     next(Gate::default()).unwrap();
-    // One SYN is no burst on 40 slots: a later gate without it was only renewed.
+    // One SYN is no burst on 40 slots. If a later gate does not include it, the daemon has
+    // renewed that gate without a count.
     until("a gate without a count", Duration::from_secs(60), || {
         let before = maps.gate()?;
         let _client = site.connect("100.64.2.1")?;

@@ -13,7 +13,7 @@ use spamdrop_lab::tun::{self, Kind};
 
 use super::*;
 
-/// Within this time a cause, or its end, is visible.
+/// Time limit until a cause, or its end, is visible.
 const SEEN: Duration = Duration::from_secs(8);
 
 /// The exit code of `status`, and its first line.
@@ -98,7 +98,7 @@ fn a_silent_log_degrades_until_its_next_line() {
     site.log("first").unwrap();
     until_status(&site, "/daemon/state/files/0/lines", 1);
     assert!(stopped_cleanly(&mut daemon).success());
-    // A day has passed since.
+    // Change the file as if a day had passed.
     let positions = site.path("state/positions.json");
     let mut saved: Value = serde_json::from_slice(&fs::read(&positions).unwrap()).unwrap();
     let log = site.path("mail.log").display().to_string();
@@ -181,7 +181,7 @@ fn silent_name_servers_and_a_broken_zone_degrade() {
     let is_logged = |line: &str| line.contains("no name server has answered for a minute");
     daemon.wait_for(is_logged, Duration::from_secs(75)).unwrap();
     until_degraded(&site, "no name server has answered for a minute");
-    // A reload tests all zones anew.
+    // A reload tests all zones again.
     *answers.lock().unwrap() = Reply::a([127, 0, 0, 2]);
     daemon.signal(Signal::SIGHUP).unwrap();
     until_degraded_and_logged(&site, &daemon, "b.example lists 127.0.0.1");
@@ -190,7 +190,7 @@ fn silent_name_servers_and_a_broken_zone_degrade() {
     until_protected(&site);
 }
 
-/// Mail, names and packets come from outside.
+/// Clients choose their mail, their host names and their packets.
 #[test]
 fn nothing_that_a_client_sends_degrades_the_health() {
     let site = site(|_| {});
@@ -229,8 +229,8 @@ fn nothing_that_a_client_sends_degrades_the_health() {
     assert_eq!(code, Some(0), "{line}");
 }
 
-/// The lines look like rejections, and no other line is understood yet, so that
-/// only their reason keeps them from being the server's near misses.
+/// The lines look like rejections, and no other line has been understood. They degrade
+/// nothing only because of the reason why they are near misses: a client chose a part.
 fn clients_commands_degrade_nothing(site: &Site) {
     let log = |number: u8| {
         let line = rejection(&format!("100.82.0.{number}"));
@@ -240,7 +240,7 @@ fn clients_commands_degrade_nothing(site: &Site) {
     };
     (0..30).for_each(log);
     until("the near misses to be judged", SEEN, || {
-        // The positions are saved afterwards.
+        // The daemon saves its positions in the log after it has judged the lines.
         let log = fs::metadata(site.path("mail.log"))?.len();
         let saved = fs::read_to_string(site.path("state/positions.json")).unwrap_or_default();
         Ok(saved.contains(&format!("\"offset\": {log},")).then_some(()))
@@ -255,7 +255,7 @@ fn clients_commands_degrade_nothing(site: &Site) {
     assert_eq!(health(site).0, Some(0), "{status}");
 }
 
-/// A blocklist that works, and names that no server has.
+/// A blocklist that works, and random host names.
 fn nonsense_names(site: &Site, random: fastrand::Rng) -> (DnsStub, String) {
     let random = Mutex::new(random);
     let answers = move |name: &str, _| match name {
@@ -282,7 +282,7 @@ fn an_interface_that_carries_no_ip_degrades_until_it_does() {
     let daemon = site.run().unwrap();
     let is_whole = || Ok((health(&site).0 == Some(0)).then_some(()));
     until("the protection to be whole", SEEN, is_whole).unwrap();
-    // The EtherTypes of the frames on each of the two.
+    // Sends `number` frames with this EtherType to each of the two interfaces.
     let mut send = |kinds: [[u8; 2]; 2], number: u32| {
         for (tap, kind) in taps.iter_mut().zip(kinds) {
             let mut frame = [0xff; 60];
@@ -301,14 +301,14 @@ fn an_interface_that_carries_no_ip_degrades_until_it_does() {
     .unwrap();
     until_degraded_and_logged(&site, &daemon, reason);
     until("IP to be seen", SEEN, || {
-        // Neighbours that look for each other show that there is IPv4.
+        // ARP (0x0806) shows that there is IPv4, too.
         send([[0x08, 0x00], [0x08, 0x06]], 10_000);
         is_whole()
     })
     .unwrap();
 }
 
-/// The addresses of clients are private ones (RFC 6598).
+/// The clients of this test have private addresses, of RFC 6598.
 #[test]
 fn the_address_of_a_proxy_is_never_blocked_and_is_named() {
     let site = site(|_| {});
@@ -330,7 +330,7 @@ fn the_address_of_a_proxy_is_never_blocked_and_is_named() {
     })
     .unwrap();
     assert!(site.spamdrop(&["allow", "list"]).unwrap().contains(ZOMBIE));
-    // A reload does not forget it.
+    // A reload does not forget the proxy.
     daemon.signal(Signal::SIGHUP).unwrap();
     let is_read = |line: &str| line.contains("configuration read again");
     daemon.wait_for(is_read, SEEN).unwrap();

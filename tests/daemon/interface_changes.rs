@@ -13,7 +13,8 @@ const NAMES: [&str; 6] = ["eth1", "eth2", "eth3", "lan1", "lan2", "lan3"];
 const WANTED: [&str; 4] = ["eth0", "eth1", "eth2", "eth3"];
 /// Number of interfaces beside eth0.
 const CARDS: usize = 3;
-/// Steps that begin with the same interfaces.
+/// Number of changes in a sequence. Before each sequence, all interfaces but eth0 are
+/// deleted.
 const SEQUENCE: usize = 5;
 
 /// The interfaces of the server and whether each has an XDP program.
@@ -74,7 +75,7 @@ impl Card {
         for command in [
             format!("address add 10.9.{number}.2/24 dev {peer}"),
             format!("link set {peer} up"),
-            // The interface does not answer while it is down.
+            // A fixed neighbour, because an interface that is down answers no ARP.
             format!("neigh add 10.9.{number}.1 lladdr 02:00:00:00:00:01 dev {peer}"),
         ] {
             let words = ["ip"].into_iter().chain(command.split(' '));
@@ -160,8 +161,8 @@ fn take_step(site: &Site, cards: &mut Vec<Card>, number: u8, random: &mut fastra
     }
 }
 
-/// Deletes the interfaces that were moved to the other host, because their
-/// numbers come again.
+/// Deletes the interfaces that were moved to the other host, because later interfaces
+/// may get the same numbers.
 fn delete_moved(site: &Site) {
     let text = site.world.exec(["ip", "-j", "link", "show"]).unwrap();
     let links: Value = serde_json::from_str(&text).unwrap();

@@ -3,7 +3,7 @@
 
 use super::*;
 
-/// Names the interfaces of the configuration.
+/// Writes the interfaces to the configuration.
 pub(super) fn configure(site: &Site, interfaces: &str) {
     let path = site.path("spamdrop.toml");
     let text = std::fs::read_to_string(&path).unwrap();
@@ -37,7 +37,7 @@ fn has_xdp(site: &Site, name: &str) -> bool {
     shown.is_ok_and(|shown| shown.contains("prog/xdp"))
 }
 
-/// Also tells how long it took.
+/// Waits until an interface has the filter, and returns how long that took.
 fn until_filtered(site: &Site, name: &str) -> Duration {
     let start = Instant::now();
     until(&format!("{name} to have the filter"), SOON, || {
@@ -83,7 +83,7 @@ fn one_that_is_absent_keeps_the_filter_off_no_other() {
     assert!(warnings[0].contains("no interface `eth7`"), "{warnings:?}");
     assert_eq!(states(&site), ["eth0 native", "eth7 absent", "eth8 absent"]);
     add(&site, "eth8");
-    // Not when the next second has passed.
+    // The daemon must notice a new interface at once, not by a check each second.
     let times: Vec<_> = (0..5)
         .map(|_| {
             let time = until_filtered(&site, "eth8");
@@ -92,7 +92,7 @@ fn one_that_is_absent_keeps_the_filter_off_no_other() {
             time
         })
         .collect();
-    // A check once a second would find an interface after a second.
+    // A check each second would find most of them later.
     let fast = times.iter().filter(|time| time.as_millis() < 800).count();
     assert!(fast >= 3, "{times:?}");
     until_filtered(&site, "eth8");
@@ -134,7 +134,7 @@ fn an_absent_interface_does_not_spoil_a_reload() {
     assert!(!is_dropped(&site, ZOMBIE));
     until_warnings(&site, 1);
     assert_eq!(states(&site), ["eth0 native", "eth7 absent"]);
-    // It leaves the configuration, and its problem with it.
+    // eth7 leaves the configuration, so its warning ends.
     reload(&site, &mut daemon, "\"eth0\"");
     until_warnings(&site, 0);
 }
@@ -156,7 +156,7 @@ fn the_filter_follows_the_name() {
     ip(&site, "link set lan0 name eth0");
     until_filtered(&site, "eth0");
     until_warnings(&site, 0);
-    // It moves to another namespace, where nobody asked for a filter.
+    // The card moves to another namespace, where no filter is configured.
     ip(
         &site,
         &format!("link set eth0 netns {} name eth5", site.world.tid()),
@@ -182,11 +182,11 @@ fn an_interface_that_leaves_the_configuration_is_detached() {
     assert!(!has_xdp(&site, "eth1"));
     reload(&site, &mut daemon, "\"eth0\", \"eth1\"");
     until_filtered(&site, "eth1");
-    // By hand, and only what the daemon does not want.
+    // `detach` refuses an interface that the daemon's configuration names.
     let output = site.output(&["detach", "eth1"], b"").unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(stopped_cleanly(&mut daemon).success());
-    // At the start as well.
+    // A daemon that starts also detaches the filter from eth1.
     configure(&site, "\"eth0\"");
     let daemon = site.run().unwrap();
     daemon.wait_for(told, SOON).unwrap();
@@ -208,18 +208,19 @@ fn interfaces_with_the_same_packets_are_refused() {
     daemon.signal(Signal::SIGHUP).unwrap();
     let told = |line: &str| line.contains("configuration is unchanged") && line.contains(reason);
     daemon.wait_for(told, SOON).unwrap();
-    // Beside the filter on eth0.
+    // `attach` refuses br0, because eth0 has the filter.
     let output = site.output(&["attach", "br0"], b"").unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(stopped_cleanly(&mut daemon).success());
-    // It must end by itself; one that runs would be waited for without end.
+    // `run` must end by itself. It is started with a time limit, because a `run` that
+    // does not end would be waited for without one.
     let config = site.path("spamdrop.toml");
     let args = ["--config", config.to_str().unwrap(), "run"];
     let program = env!("CARGO_BIN_EXE_spamdrop");
     let mut refused = Daemon::start(&site.server, program, args, [("RUST_LOG", "info")]).unwrap();
     let code = refused.exit_status(SOON).unwrap().code();
     assert_eq!(code, Some(78), "{}", refused.output());
-    // One that becomes a part of the other later is named.
+    // The daemon warns when eth0 becomes a part of br0 later.
     ip(&site, "link set eth0 nomaster");
     let _daemon = site.run().unwrap();
     assert_eq!(states(&site), ["br0 generic", "eth0 native"]);

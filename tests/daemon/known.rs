@@ -96,15 +96,15 @@ fn kill_9_and_a_restart_keep_what_was_learned() {
     assert_eq!(after.remove(0)["state"], "demoted");
     assert_eq!(after, learned[1..]);
     site.spamdrop(&["known", "remove", "100.64.1.9"]).unwrap();
-    // A fifth known sender, and one with a mail that was accepted a moment ago.
+    // 100.64.1.7 becomes the fifth known sender. 100.64.1.6 has one accepted mail.
     logs_mail_of_two_days(&site, "100.64.1.7");
     let mut daemon = site.run().unwrap();
     let before = until_known(&site, 7);
     let mut daemon_again = restarted(&site, &mut daemon);
     site.log(&accepted(jiff::Timestamp::now(), "100.64.1.6"))
         .unwrap();
-    // All known senders are listed, so the blocklist is considered wrong. The
-    // other one does not count.
+    // All known senders are listed, so the blocklist is considered wrong. 100.64.1.6 is
+    // not known, so it does not count.
     for n in [6, 2, 3, 4, 5] {
         site.log(&rejection(&format!("100.64.1.{n}"))).unwrap();
     }

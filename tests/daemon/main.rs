@@ -85,7 +85,7 @@ fn wait_for_sessions(site: &Site, number: usize, within: Duration) {
     .unwrap();
 }
 
-/// Runs a session up to the complete 511.
+/// Runs a listed sender's session up to the 511, and checks its text.
 fn refused(site: &Site, source: &str) -> Client {
     let mut client = site.connect(source).unwrap();
     let reply = client.reject_session().unwrap();

@@ -11,7 +11,7 @@ fn blocks_are_told_by_their_number_and_one_by_one_only_at_debug() {
     let site = site(|options| options.read_timeout = Duration::ZERO);
     site.configure("grace = \"1s\"").unwrap();
     let mut daemon = site.run_logging("info", &[]).unwrap();
-    // Its connection is ended.
+    // The daemon ends the connection of this sender.
     let mut client = refused(&site, ZOMBIE);
     for last in 70..110 {
         site.log(&rejection(&format!("100.64.0.{last}"))).unwrap();
@@ -33,8 +33,8 @@ fn blocks_are_told_by_their_number_and_one_by_one_only_at_debug() {
     }
 }
 
-/// A journald that was stopped reads nothing. The stream to it is full soon, at
-/// the level `debug`.
+/// A journald that was stopped reads nothing. At the level `debug`, the daemon soon fills
+/// its stream to journald.
 #[test]
 fn the_daemon_never_waits_for_the_journal() {
     let site = site(|_| {});
@@ -67,7 +67,7 @@ fn the_daemon_never_waits_for_the_journal() {
     drop(reader);
 }
 
-/// The filter loses a known sender, which must not happen.
+/// The test removes a known sender from the filter, as an error of spamdrop might.
 #[test]
 fn a_known_sender_that_meets_a_closed_gate_is_told_as_an_event() {
     const FRIEND: &str = "100.64.1.1";

@@ -91,7 +91,7 @@ fn a_time_that_is_no_pause_is_refused_by_its_value() {
     assert!(code == 2 && text.contains("roof"), "{text}");
 }
 
-/// Without a daemon, nothing but the filter ends it.
+/// Without a daemon, only the filter can end the pause.
 #[test]
 fn a_pause_works_and_ends_without_the_daemon() {
     let (site, mut daemon) = sealed("");
@@ -160,7 +160,7 @@ fn while_releases_are_paused_a_rude_sender_keeps_its_connection() {
     let mut client = refused(&site, ZOMBIE);
     wait_for_state(&site, ZOMBIE, "open", SOON);
     assert!(is_dropped(&site, ZOMBIE), "a new connection");
-    // Thrice the grace.
+    // The connection is kept for three times the grace.
     let kept = client.expect_close(Duration::from_secs(3)).unwrap_err();
     assert_eq!(kept.kind(), ErrorKind::TimedOut);
     assert_eq!(output(&site, &["resume"]).0, 0);

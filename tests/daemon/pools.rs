@@ -16,13 +16,13 @@ const STRANGER: &str = "2001:db8:64:5::99";
 /// five seconds.
 const LEARNED: Duration = Duration::from_secs(12);
 
-/// The entry of an address that is blocked alone, as it is listed.
+/// The entry of an address that is blocked alone, as `list` shows it.
 fn alone(addr: &str) -> String {
     format!("{addr}/128")
 }
 
 fn until_listed(site: &Site, listed: &[impl AsRef<str> + Debug], within: Duration) {
-    until(&format!("{listed:?} to be listed"), within, || {
+    until(&format!("{listed:?} to be blocked"), within, || {
         let is_listed = site.listed()?.iter().eq(listed.iter().map(AsRef::as_ref));
         Ok(is_listed.then_some(()))
     })
@@ -51,7 +51,8 @@ fn an_offender_beside_an_allowlisted_address_gets_its_511_and_is_blocked_alone()
     assert!(is_dropped(&site, ZOMBIE6));
     assert_eq!(client.quit().unwrap().code, 221);
     drop(client);
-    // Unlike that of a /64, its entry does not wait for the neighbour.
+    // The entry of a single address, unlike that of a /64, is sealed although a neighbour
+    // still has a connection.
     wait_for_state(&site, ZOMBIE6, "sealed", SOON);
     assert!(is_dropped(&site, ZOMBIE6));
     assert!(!is_dropped(&site, "2001:db8:64:1::78"));
@@ -71,7 +72,7 @@ fn each_offender_of_a_pool_with_a_known_sender_is_blocked() {
     daemon.wait_for(told, SOON).unwrap();
     until_listed(&site, &OFFENDERS.map(alone), SOON);
     assert_only_offenders_are_dropped(&site);
-    // A repeated offence is one of the same address.
+    // Another rejection is the second offence of the same address.
     let shown = |site: &Site| -> Value {
         let shown = site.spamdrop(&["show", OFFENDERS[0], "--json"]).unwrap();
         serde_json::from_str(&shown).unwrap()
@@ -102,7 +103,7 @@ fn a_blocked_64_becomes_its_offenders_when_a_sender_in_it_becomes_known() {
     assert_only_offenders_are_dropped(&site);
 }
 
-/// The entries that a split leaves open are sealed as any other.
+/// The entries that a split leaves open are sealed like any other.
 #[test]
 fn an_open_64_that_is_split_is_sealed_when_its_offender_is_gone() {
     let site = site(|_| {});

@@ -57,7 +57,7 @@ fn assert_reduced(daemon: &Daemon, uid: u32, capabilities: u64) {
         let ids = format!("{uid}\t{uid}\t{uid}\t{uid}");
         assert_eq!((&thread["Uid"], &thread["Umask"][..]), (&ids, "0077"));
         assert_eq!(thread["NoNewPrivs"], "1");
-        // 2: by a filter; the tests may run under one of their own.
+        // Mode 2 is by filters. The daemon has two, and the tests may run under others.
         let filters: u32 = thread["Seccomp_filters"].parse().unwrap();
         assert!(thread["Seccomp"] == "2" && filters >= 2, "{thread:#?}");
     }
@@ -143,12 +143,12 @@ fn without_the_account_root_stays_root_and_warns_once() {
     );
 }
 
-/// As a unit with `User=` and `AmbientCapabilities=` starts it.
+/// The daemon is started as by a unit with `User=` and `AmbientCapabilities=`.
 #[test]
 fn an_ordinary_user_with_the_capabilities_stays_itself() {
     let site = site(|_| {});
     as_ordinary(&site, &format!("run_dir = {:?}", site.path("run")));
-    // As systemd mounts it.
+    // systemd mounts /sys/fs/bpf with this mode.
     site.server.run(|| {
         let bpf = Path::new("/sys/fs/bpf");
         fs::set_permissions(bpf, fs::Permissions::from_mode(0o700)).unwrap();

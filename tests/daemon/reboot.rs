@@ -12,7 +12,7 @@ fn file(site: &Site) -> std::path::PathBuf {
     site.path("state/blocks.db")
 }
 
-/// Empties the maps, as a reboot does.
+/// Removes the maps, and changes the boot id of the last save, as after a reboot.
 fn reboot(site: &Site) {
     let kept = site.path("kept.db");
     std::fs::copy(file(site), &kept).unwrap();
@@ -73,7 +73,7 @@ fn blocks_go_on_after_a_reboot_for_no_longer_than_before() {
         for field in ["addr", "state", "ttl_s"] {
             assert_eq!(entry[field], old[field], "{addr}: {field}");
         }
-        // Packets may have come since. A prefix begins again.
+        // Packets may have come since. The hits of a prefix begin again at 0.
         let hits = |entry: &Value| entry["hits"].as_u64().unwrap();
         assert!(hits(entry) >= hits(old) || addr == NET, "{entry} {old}");
         let left = |entry: &Value| entry["expires_in_s"].as_f64().unwrap();
@@ -140,7 +140,7 @@ fn a_damaged_file_is_set_aside_and_blocks_are_saved_again() {
     assert!(site.path("state/blocks.db.damaged").exists());
     assert_eq!(site.listed().unwrap(), [""; 0]);
     site.spamdrop(&["add", CLEAN]).unwrap();
-    // It is damaged while the daemon runs.
+    // The file is damaged while the daemon runs.
     daemon
         .wait_for(|line| line.contains("] saved "), SOON)
         .unwrap();
@@ -170,7 +170,7 @@ fn blocks_that_cannot_be_restored_yet_are_restored_later() {
         Ok(status.contains(reason).then_some(()))
     })
     .unwrap();
-    // An end before that loses nothing.
+    // If the daemon ends before the blocks are restored, nothing is lost.
     assert!(stopped_cleanly(&mut daemon).success());
     let daemon = site.run().unwrap();
     locked.execute_batch("ROLLBACK").unwrap();

@@ -167,7 +167,7 @@ fn knocking_extends_a_short_block_and_silence_ends_it() {
         Ok(entry(&site, ZOMBIE).is_none().then_some(()))
     })
     .unwrap();
-    // The filter's clock may be a tick behind.
+    // The filter's clock may be a tick behind, so a SYN at once might still be dropped.
     std::thread::sleep(Duration::from_millis(20));
     refused(&site, ZOMBIE);
 }
@@ -185,8 +185,8 @@ fn who_is_taken_off_the_list_in_time_keeps_the_connection() {
     assert_eq!(client.command("NOOP").unwrap().code, 250);
 }
 
-/// The server is in another namespace, so its connections are not visible and
-/// the daemon cannot tell when they have ended.
+/// No server is visible on the watched port, as if it were in another namespace, so the
+/// daemon cannot tell when the connections have ended.
 #[test]
 fn entries_stay_open_where_no_server_is_to_be_seen() {
     let site = site(|_| {});

@@ -87,7 +87,7 @@ fn a_wrong_configuration_changes_nothing() {
         assert_eq!((code, &*out), (Some(78), ""), "{err}");
         assert!(err.contains(named), "{err}");
     }
-    // The daemon was not told.
+    // `reload` has not told the daemon to read the configuration.
     assert!(!daemon.output().contains("the configuration is unchanged"));
     site.configure("").unwrap();
     blocks_for(&site, ZOMBIE, 600.0);
@@ -182,7 +182,7 @@ fn another_file_than_the_daemons_is_refused() {
     );
     assert!(err.contains(&text), "{err}");
     assert!(!daemon.output().contains("configuration read again"));
-    // Another name of the same file is none.
+    // A link to the same file is not another file.
     let link = site.path("link.toml");
     std::os::unix::fs::symlink(read, &link).unwrap();
     let (code, _, err) = with(&link);

@@ -97,8 +97,8 @@ fn a_restart_reads_on_where_the_last_stopped() {
     wait_for_state(&site, "100.64.0.72", "sealed", SOON);
     site.log(&unstamped("100.64.0.75")).unwrap();
     wait_for_state(&site, "100.64.0.75", "sealed", SOON);
-    // The first line is older than the first start, the second is too old, and
-    // the third has no time.
+    // 100.64.0.70 is from before the first start, 100.64.0.73 is too old, and 100.64.0.74
+    // has no time.
     assert!(entry(&site, "100.64.0.70").is_none());
     assert!(entry(&site, "100.64.0.73").is_none());
     assert!(entry(&site, "100.64.0.74").is_none());

@@ -4,8 +4,8 @@ use std::fs;
 
 use super::*;
 
-/// The file that `spamdrop settings --write` would write, with this number of
-/// slots. Its `main.cf` is a file of the test.
+/// Writes the file that `spamdrop settings --write` would write, with this number of
+/// slots. The `main.cf` that it names is a file of the test.
 fn write(site: &Site, slots: u32) {
     let main = site.path("main.cf");
     let modified = match fs::metadata(&main) {
@@ -28,7 +28,7 @@ fn write(site: &Site, slots: u32) {
 fn slots_come_from_the_file_until_the_servers_files_change() {
     let site = site(|_| {});
     let run_dir = site.path("run");
-    // The site itself names no slots where the text has the word.
+    // `configure` adds no setting `slots` if its text has this word, as in the comment.
     site.configure(&format!(
         "run_dir = {run_dir:?}\nadmit = \"observe\"\nservers = [\"postfix\", \"courier\"] # slots"
     ))

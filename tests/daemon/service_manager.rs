@@ -35,7 +35,7 @@ fn systemd_is_told_of_start_reload_and_end() {
         ready.contains("STATUS=filter on eth0 (native), watching "),
         "{ready}"
     );
-    // The filter is attached and the log is open.
+    // By then, the filter is attached.
     assert!(site.status(&[]).unwrap().contains("attached, native"));
     for _ in 0..2 {
         receive(&socket, "WATCHDOG=1");

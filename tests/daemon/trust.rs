@@ -8,11 +8,11 @@ use rusqlite::Connection;
 
 use super::*;
 
-/// Time limit for a test of the zones; a round takes 20 s without a surge.
+/// Time limit for an immediate test of the zones. Otherwise, the next is up to 20 s later.
 const AT_ONCE: Duration = Duration::from_secs(8);
-/// Time limit for `status`, whatever others hold.
+/// Time limit for `status`, whatever locks others hold.
 const STATUS: Duration = Duration::from_secs(2);
-/// The health line of a whole protection.
+/// The beginning of the health line without any warning.
 const PROTECTING: &str = "protecting eth0, port 25: ";
 const TEST_LISTED: &str = "2.0.0.127.b.example";
 
@@ -20,8 +20,8 @@ fn rejection_by(source: &str, zone: &str) -> String {
     rejection(source).replace("zone.example", zone)
 }
 
-/// A name server with the zone `b.example`. The answers about all but the test
-/// address can be changed.
+/// A name server with the zone `b.example`, whose answer about all addresses can be
+/// changed. While it is `Absent`, the test address is listed nevertheless.
 fn changing_zone(site: &Site) -> (DnsStub, String, Arc<Mutex<Reply>>) {
     let answers = Arc::new(Mutex::new(Reply::Absent(300)));
     let given = Arc::clone(&answers);
@@ -60,7 +60,7 @@ fn rejections_by_a_broken_zone_block_nobody() {
     site.log(&rejection_by("100.64.9.1", "b.example")).unwrap();
     until_status(&site, "/daemon/state/events/broken_zone", 1);
     assert_eq!(entry(&site, "100.64.9.1"), None);
-    // Another zone, which spamdrop does not know.
+    // The rejection is by another zone, which spamdrop does not know, so it blocks.
     site.log(&rejection("100.64.9.2")).unwrap();
     until_status(&site, "/daemon/state/events/blocked", 1);
     *answers.lock().unwrap() = Reply::Absent(300);
@@ -142,7 +142,7 @@ fn resume_ends_a_pause() {
     wait_for_state(&site, "100.80.0.200", "sealed", GRACE + SOON);
 }
 
-/// How a database can be of no use.
+/// Why a database cannot be used.
 #[derive(Clone, Copy, Debug)]
 enum Trouble {
     Damaged,

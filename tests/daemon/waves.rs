@@ -104,7 +104,7 @@ fn observing_says_what_would_have_become_of_whom() {
     let told = "would have refused 5 SYNs of 5 sources: \
                 1 turned out to be listed; 4 had mail accepted and would have waited\n\
                 no known sender had to wait\n";
-    // Lines have 80 columns.
+    // Lines are wrapped at 80 columns.
     let text = text.replace("\n  ", " ");
     assert!(text.ends_with(told), "{text}");
 }

@@ -104,7 +104,7 @@ fn the_past_tells_how_a_block_ended() {
     .unwrap();
 }
 
-/// A real connection meets the fate that `why` predicts.
+/// Checks that a real connection meets the fate that `why` predicts.
 fn meets(site: &Site, addr: &str, fate: &str, reason: &str) {
     let told = why(site, addr);
     let next = &told["next"];
@@ -170,7 +170,8 @@ fn each_sender_is_told_its_fate_and_its_past() {
     until_strangers_wait(&site);
     meets(&site, FRIEND, "accepted", "gate_known_or_allowed");
     meets(&site, "100.64.5.9", "accepted", "gate_known_or_allowed");
-    // A stranger that has waited longest is admitted, so another one is asked for.
+    // The gate may admit the stranger that has waited longest, so `why` is asked about
+    // another one.
     let told = why(&site, STRANGER);
     assert_eq!(told["gate"]["waits_from"], LIMIT as u64, "{told}");
     assert_eq!(told["gate"]["slots"], 5, "{told}");
@@ -189,7 +190,7 @@ fn each_sender_is_told_its_fate_and_its_past() {
     ] {
         assert!(text.contains(sentence), "{sentence}: {text}");
     }
-    // The refused stranger of `until_strangers_wait`.
+    // The history has the stranger that was refused in `until_strangers_wait`.
     let refused = until("a refusal in the history", WRITTEN, || {
         let rows = json(&site, &["history", "--json"]);
         let refused = rows.into_iter().find(|row| row["event"] == "refused");
@@ -202,7 +203,7 @@ fn each_sender_is_told_its_fate_and_its_past() {
     assert!(stopped_cleanly(&mut daemon).success());
     meets(&site, ZOMBIE, "dropped", "sealed_dropped");
     assert_eq!(why(&site, ZOMBIE)["history"].as_array().unwrap().len(), 1);
-    // Without the filter, what it held is unknown.
+    // Without the filter, its entries are unknown.
     site.spamdrop(&["detach"]).unwrap();
     let told = why(&site, ZOMBIE);
     assert_eq!(
@@ -252,7 +253,8 @@ fn commands_are_recorded_with_who_gave_them() {
         json(&site, &["history", "--json", "--until", "1h"]),
         [] as [Value; 0]
     );
-    // Of two addresses, each row names its own, so that `forget` leaves no other.
+    // A command about two addresses has a row for each, which names only that address. So
+    // `forget` leaves no trace of an address in the row of another.
     site.spamdrop(&["add", ZOMBIE, "100.64.0.67"]).unwrap();
     site.spamdrop(&["forget", ZOMBIE]).unwrap();
     let text = site.spamdrop(&["history"]).unwrap();
@@ -378,7 +380,7 @@ fn a_forgotten_sender_is_gone_from_everywhere() {
     refused(&site, "100.64.0.67").quit().unwrap();
     until_events(&site, ZOMBIE, &["blocked"]);
     site.spamdrop(&["known", "add", ZOMBIE]).unwrap();
-    // The end of the daemon saves the blocks.
+    // The daemon saves the blocks when it ends.
     assert!(stopped_cleanly(&mut daemon).success());
     let said = site.spamdrop(&["forget", ZOMBIE]).unwrap();
     assert_eq!(

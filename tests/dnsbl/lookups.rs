@@ -63,7 +63,7 @@ fn waiting_can_be_broken_off() {
     table[0].2 = Reply::After(Duration::from_millis(300), Box::new(late));
     let lab = Lab::new(table);
     let mut lookups = lookups(&["b.example,BLOCK,*"], &[lab.stub.addr()]);
-    let (answer, broken): (Answer, u32) = block_on(async move {
+    let (answer, broken): (LookupAnswer, u32) = block_on(async move {
         assert_eq!(
             lookups.ask(ADDR.parse().unwrap(), Urgency::Waiting),
             Asked::Started
@@ -143,7 +143,7 @@ fn another_name_server_is_asked_where_one_fails() {
         );
         assert_eq!(answers[0].standing, Some(Standing::Listed));
     }
-    // Nothing listens at this address.
+    // Nothing listens on port 9.
     let lab = Lab::new(listed());
     let nobody = "127.0.0.54:9".parse().unwrap();
     let servers = [nobody, lab.stub.addr()];

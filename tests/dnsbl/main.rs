@@ -14,7 +14,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use spamdrop::dnsbl::{Answer, Asked, Lookups, Resolver};
+use spamdrop::dnsbl::{Asked, LookupAnswer, Lookups, Resolver};
 use spamdrop_common::gate::Standing;
 use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::dnsbl::RETRY;
@@ -50,7 +50,7 @@ impl Lab {
     }
 
     /// Looks up one source in these zones.
-    fn learn(&self, zones: &[&str], addr: &str) -> Answer {
+    fn learn(&self, zones: &[&str], addr: &str) -> LookupAnswer {
         let addrs = vec![addr.parse().unwrap()];
         let lookups = lookups(zones, &[self.stub.addr()]);
         run(lookups, addrs).remove(0)
@@ -77,7 +77,7 @@ impl Lab {
     }
 }
 
-fn run(mut lookups: Lookups, addrs: Vec<IpAddr>) -> Vec<Answer> {
+fn run(mut lookups: Lookups, addrs: Vec<IpAddr>) -> Vec<LookupAnswer> {
     block_on(async move {
         let mut answers = Vec::new();
         for addr in &addrs {
@@ -115,7 +115,7 @@ fn listed() -> Table {
 fn a_listed_source_is_told_the_zones_text() {
     let lab = Lab::new(listed());
     let answer = lab.learn(&ZONES, ADDR);
-    let expected = Answer {
+    let expected = LookupAnswer {
         addr: ADDR.parse().unwrap(),
         standing: Some(Standing::Listed),
         zone: 1,
@@ -133,8 +133,8 @@ fn a_listed_source_is_told_the_zones_text() {
     assert_eq!(lab.stub.asked(REVERSE, Rtype::PTR), 0);
 }
 
-/// The sender receives a 511 with the text, because only a 511 in the log is
-/// recognised.
+/// A code at the start of a text is removed: the sender receives a 511, because only a
+/// 511 in the log is recognised.
 #[test]
 fn a_texts_own_code_is_not_told() {
     let text = Reply::txt("550 Go away");
@@ -225,7 +225,7 @@ fn a_zone_that_fails_hides_no_other() {
     let answer = lab.learn(&["c.example", "b.example"], ADDR);
     assert_eq!(answer.standing, Some(Standing::Listed));
     assert_eq!(answer.zone, 1);
-    // A failing allow-list does, because it might have allowed the source.
+    // A failing allow-list hides the listing, because it might have allowed the source.
     let answer = lab.learn(&["allow:c.example", "b.example"], ADDR);
     assert_eq!(answer.standing, None);
 }

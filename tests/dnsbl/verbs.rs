@@ -129,7 +129,8 @@ fn lookup_adds_up_the_weights_of_postscreen() {
   name: none
 "
     );
-    // Several rules ask a zone once; the allow-list is another question.
+    // The three rules for b.example need two questions: one for the two positive weights,
+    // and one for the negative weight, which makes b.example an allow-list.
     assert_eq!(lab.stub.asked(QUESTION, Rtype::A), 2);
     assert_eq!(lab.stub.asked("1.3.0.192.b.example", Rtype::A), 0);
     assert_eq!(lab.stub.asked("1.3.0.192.d.example", Rtype::A), 1);

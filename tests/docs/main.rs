@@ -178,14 +178,14 @@ fn every_server_has_an_example_that_is_valid() {
     let mut named = BTreeSet::new();
     for entry in fs::read_dir(root().join("spamdrop/dist/examples")).unwrap() {
         let path = entry.unwrap().path();
-        // The others are units.
+        // The other files are systemd's units.
         if path.extension().is_none_or(|extension| extension != "toml") {
             continue;
         }
         let config = Config::read(Some(&path));
         let config = config.unwrap_or_else(|error| panic!("{}: {error:#}", path.display()));
         named.extend(config.servers.iter().map(|server| server.name()));
-        // The settings that are commented out, too.
+        // The settings that are commented out must be valid, too.
         let text = fs::read_to_string(&path).unwrap().replace("\n#", "\n");
         let settings = text.lines().filter(|line| line.contains(" = "));
         let all: Vec<&str> = settings.collect();
@@ -241,7 +241,7 @@ fn every_threat_names_a_test_that_exists() {
     for threat in threats {
         let cells: Vec<&str> = threat.trim_matches('|').split(" | ").collect();
         let [_, _, names] = cells[..] else {
-            panic!("a threat, what limits it, and a test: {threat}");
+            panic!("a row must have a threat, what limits it, and tests: {threat}");
         };
         let names: Vec<&str> = names.split('`').skip(1).step_by(2).collect();
         assert!(!names.is_empty(), "no test: {threat}");

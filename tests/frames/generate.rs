@@ -1,4 +1,4 @@
-//! Random frames: valid ones of every kind, and many of them damaged.
+//! Random frames of every kind. Two in five are damaged, the others are valid.
 //!
 //! Whatever the headers say, the bytes behind them are those of a TCP segment,
 //! so that a parser that goes wrong finds something to drop.
@@ -15,7 +15,7 @@ const MAX: usize = 3_400;
 
 const EXTENSIONS: [u8; 6] = [0, 43, 60, 135, 51, 44];
 
-/// A frame, and where its lengths are.
+/// A frame, and where its headers begin.
 struct Frame<'a> {
     rng: &'a mut Rng,
     sources: &'a Sources,
@@ -26,8 +26,8 @@ struct Frame<'a> {
     extensions: Vec<usize>,
 }
 
-/// The next frame: about two in five are damaged. With it, where its IP header
-/// began before.
+/// Returns the next frame, and where its IP header begins. If the frame is damaged, the
+/// header began there before the damage.
 pub fn frame(rng: &mut Rng, sources: &Sources) -> (Vec<u8>, usize) {
     let mut frame = Frame {
         rng,
@@ -66,7 +66,7 @@ impl Frame<'_> {
         self.bytes.extend(value.to_be_bytes());
     }
 
-    /// Replaces bytes, unless the frame has been cut before.
+    /// Replaces bytes, unless the frame has been cut so that it does not have them.
     fn put(&mut self, at: usize, bytes: &[u8]) {
         if let Some(field) = self.bytes.get_mut(at..at + bytes.len()) {
             field.copy_from_slice(bytes);
@@ -149,7 +149,7 @@ impl Frame<'_> {
         if kind == 44 {
             let offset = if self.chance(1, 20) { 0xfff8 } else { 0 };
             self.random(1);
-            // With the reserved bits, and the one for more fragments.
+            // The reserved bits and the bit for more fragments are random.
             let field = self.rng.u16(..) & (offset | 7);
             self.push16(field);
             self.random(4);
@@ -222,8 +222,8 @@ impl Frame<'_> {
         }
     }
 
-    /// IPv4's total length or IPv6's payload length: any, a small one, or one
-    /// that ends near the TCP flags.
+    /// Replaces IPv4's total length or IPv6's payload length: by any, by a small one, by
+    /// one near the end of the headers, or by one near the end of the frame.
     fn break_ip_length(&mut self) {
         let field = if self.rng.bool() { 2 } else { 4 };
         let left = self.bytes.len().saturating_sub(self.ip);
@@ -237,7 +237,7 @@ impl Frame<'_> {
         self.put16(self.ip + field, length);
     }
 
-    /// An extension header's successor or length.
+    /// Replaces the next-header field or the length of an extension header.
     fn break_extension(&mut self) {
         let Some(&at) = self.rng.choice(&self.extensions) else {
             return self.break_ip_length();

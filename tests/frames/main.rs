@@ -1,5 +1,5 @@
-//! A million random frames a run: the filter in the kernel against what the
-//! design says of the headers as etherparse reads them.
+//! Compares the filter in the kernel with an oracle, on a million random frames a run.
+//! The oracle applies the rules of the design to the headers that etherparse reads.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -22,10 +22,10 @@ const FRAMES: usize = 1_000_000;
 const PACKETS: usize = 50_000;
 /// Frames between two looks at the counters.
 const BATCH: usize = 1_000;
-/// Chooses the frames of an earlier run again.
+/// The variable with the seed of an earlier run, to get the same frames again.
 const SEED: &str = "SPAMDROP_FRAMES_SEED";
 
-/// A filter that has the entries of random sources.
+/// Makes a random generator, and a filter that has the entries of the sources.
 fn seeded() -> (Rng, Filter, Sources) {
     let seed = match env::var(SEED) {
         Ok(seed) => seed.parse().unwrap(),
@@ -51,8 +51,8 @@ fn filter_and_oracle_agree_on_every_frame() {
     assert_every_reason_occurs(|reason| end.get(reason) - start.get(reason));
 }
 
-/// The program for links without a link-layer header, on the same frames
-/// without theirs.
+/// Tests the program for links without a link-layer header, on frames from which that
+/// header is removed.
 #[test]
 fn filter_and_oracle_agree_on_every_packet() {
     let (mut rng, mut filter, sources) = seeded();
@@ -60,7 +60,7 @@ fn filter_and_oracle_agree_on_every_packet() {
     for _ in 0..PACKETS {
         let (frame, ip) = generate::frame(&mut rng, &sources);
         let packet = frame.get(ip..).unwrap_or_default();
-        // The kernel takes no shorter one for a test run.
+        // The kernel takes no shorter packet for a test run.
         if packet.len() < generate::MIN {
             continue;
         }
@@ -102,7 +102,7 @@ fn announce(seed: u64) {
     println!("the frames of this run: {SEED}={seed}");
 }
 
-/// Compares the action of each frame, and the reasons of all together.
+/// Compares the action of each frame, and then how often each reason was counted.
 fn compare(filter: &mut Filter, sources: &Sources, frames: &[Vec<u8>]) {
     let before = filter.list.counters().unwrap();
     let mut expected = [0; Reason::ALL.len()];
@@ -152,7 +152,7 @@ fn assert_every_reason_occurs(counted: impl Fn(Reason) -> u64) {
     for &reason in Reason::ALL {
         let count = counted(reason);
         if reason.is_of_gate() {
-            // It is closed to nobody here; tests/gate is about it.
+            // The gate is off here; tests/gate tests it.
             assert_eq!(count, 0, "{reason:?}");
             continue;
         }

@@ -1,13 +1,13 @@
-//! Frame → reason, as the design says it, on etherparse's reading of the
-//! headers. It shares no code with the parser under test.
+//! Finds the reason for a frame by the rules of the design, which the comments quote,
+//! and with etherparse. It shares no code with the parser under test.
 //!
-//! The design ranks no reasons; where several are true, the first field that
-//! settles the packet gives the reason. A UDP packet that ends within its IP
-//! options is `NotTcp`, a later fragment of it `LaterFragment`. Lengths that
-//! contradict each other settle it as soon as they are read.
+//! The design ranks no reasons. Where several are true, the first field that decides
+//! about the packet gives the reason: a UDP packet that ends within its IP options is
+//! `NotTcp`, and a later fragment of it is `LaterFragment`. Lengths that contradict each
+//! other decide as soon as they are read.
 //!
-//! etherparse takes a header only whole. Where the frame ends behind the
-//! fields that matter, it is given zeros for the rest ([`whole`]).
+//! etherparse takes only whole headers. Where the frame ends behind the fields that
+//! matter, etherparse gets zeros for the rest ([`whole`]).
 
 use std::net::IpAddr;
 
@@ -22,7 +22,7 @@ use etherparse::{
 };
 use spamdrop_common::counter::Reason;
 
-/// The demands of the design's rules on a TCP segment.
+/// The fields of a TCP segment that the design's rules need.
 pub struct Segment {
     pub source: IpAddr,
     pub destination: IpAddr,
@@ -35,8 +35,8 @@ pub struct Segment {
 pub fn parse(frame: &[u8]) -> Result<Segment, Reason> {
     let ethernet = Ethernet2Slice::from_slice_without_fcs(frame).map_err(|_| Reason::Truncated)?;
     let (mut kind, mut rest) = (ethernet.ether_type(), ethernet.payload_slice());
-    // "Up to 2 VLAN tags". Left to itself, etherparse takes three, and those of
-    // 0x9100 too, which no standard names.
+    // "Up to 2 VLAN tags". By itself, etherparse would take three, and also tags of
+    // type 0x9100, which no standard has.
     for _ in 0..2 {
         if kind == VLAN_TAGGED_FRAME || kind == PROVIDER_BRIDGING {
             let tag = SingleVlanSlice::from_slice(rest).map_err(|_| Reason::Truncated)?;
@@ -50,7 +50,7 @@ pub fn parse(frame: &[u8]) -> Result<Segment, Reason> {
     }
 }
 
-/// The same for a packet without a link-layer header. No IP header is shorter
+/// As [`parse`], for a packet without a link-layer header. No IP header is shorter
 /// than 20 bytes, whatever its version.
 pub fn parse_ip(packet: &[u8]) -> Result<Segment, Reason> {
     match packet.first_chunk::<20>().ok_or(Reason::Truncated)?[0] >> 4 {
@@ -63,18 +63,18 @@ pub fn parse_ip(packet: &[u8]) -> Result<Segment, Reason> {
 fn ipv4(packet: &[u8]) -> Result<Segment, Reason> {
     let fixed = packet.first_chunk::<20>().ok_or(Reason::Truncated)?;
     let fixed = whole::<60>(fixed);
-    // A header that etherparse refuses now contradicts itself: version or IHL.
+    // If etherparse refuses this header, its version or its IHL is wrong.
     let header = Ipv4HeaderSlice::from_slice(&fixed).map_err(|_| Reason::Truncated)?;
     let (start, end) = (header.slice().len(), usize::from(header.total_len()));
-    // etherparse leaves the total length to its caller.
+    // etherparse does not check the total length here.
     if end < start {
         return Err(Reason::Truncated);
     }
     if header.fragments_offset().value() != 0 {
         return Err(Reason::LaterFragment);
     }
-    // "IPv4 (any IHL)": extension headers are IPv6's. Left to itself,
-    // etherparse goes on behind an authentication header.
+    // "IPv4 (any IHL)": only IPv6 has extension headers. By itself, etherparse would
+    // also read IPv4's authentication header, and what follows it.
     if header.protocol() != TCP {
         return Err(Reason::NotTcp);
     }
@@ -101,8 +101,8 @@ fn ipv4(packet: &[u8]) -> Result<Segment, Reason> {
 
 fn ipv6(packet: &[u8]) -> Result<Segment, Reason> {
     let header = Ipv6HeaderSlice::from_slice(packet).map_err(|_| Reason::Truncated)?;
-    // "Up to 8 extension headers", in whatever order and however often. Left
-    // to itself, etherparse asks for the standard's order.
+    // "Up to 8 extension headers", in any order and also several of one kind. By itself,
+    // etherparse would demand the order of the standard.
     let mut next = header.next_header();
     let (mut start, end) = (0, usize::from(header.payload_length()));
     let payload = &packet[40..];
@@ -128,7 +128,7 @@ fn ipv6(packet: &[u8]) -> Result<Segment, Reason> {
             });
         }
         count += 1;
-        // The ninth is read like the others before it is one too many.
+        // The ninth header is read first, because it may be truncated.
         if count > 8 {
             return Err(Reason::TooManyHeaders);
         }
@@ -144,8 +144,9 @@ fn ipv6(packet: &[u8]) -> Result<Segment, Reason> {
     tcp(payload.get(start..), addresses)
 }
 
-/// Those of RFC 8200 and Mobile IPv6. To etherparse HIP (139) and SHIM6 (140)
-/// are extension headers too; to the design they are "unknown: pass".
+/// Whether this is an extension header of RFC 8200 or of Mobile IPv6. For etherparse,
+/// HIP (139) and SHIM6 (140) are extension headers, too; the design has them pass as
+/// unknown protocols.
 fn is_extension(number: IpNumber) -> bool {
     [
         IPV6_HEADER_HOP_BY_HOP,
@@ -162,12 +163,12 @@ struct Extension {
     next: IpNumber,
     length: usize,
     later_fragment: bool,
-    /// The first of several.
+    /// Whether the packet is the first of several fragments.
     first_fragment: bool,
 }
 
 impl Extension {
-    /// Reads its successor and length, of a fragment header its offset.
+    /// Reads the next-header field and the length; of a fragment header, also the offset.
     fn read(number: IpNumber, rest: &[u8]) -> Result<Self, Reason> {
         let needed = match number {
             IPV6_FRAGMENTATION_HEADER => 4,
@@ -193,8 +194,8 @@ impl Extension {
             }
             AUTHENTICATION_HEADER => match IpAuthHeaderSlice::from_slice(&header) {
                 Ok(header) => plain(header.next_header(), header.slice().len()),
-                // etherparse refuses one of 8 bytes, which has no room for its
-                // sequence number. The design sets no minimum; Linux has none.
+                // etherparse refuses an authentication header of 8 bytes, which has no
+                // room for its sequence number. The design and Linux accept it.
                 Err(_) => plain(IpNumber(fields[0]), 8),
             },
             _ => {
@@ -205,9 +206,8 @@ impl Extension {
     }
 }
 
-/// A TCP header counts as present up to its flags, the 14th byte, and is read
-/// whatever its data offset says; etherparse wants 20 bytes and an offset of
-/// at least 5.
+/// A TCP header needs its bytes up to the flags, the 14th byte, and may have any data
+/// offset. etherparse wants 20 bytes and an offset of at least 5.
 fn tcp(segment: Option<&[u8]>, (source, destination): (IpAddr, IpAddr)) -> Result<Segment, Reason> {
     let flags_end = segment.and_then(|segment| segment.first_chunk::<14>());
     let mut header = whole::<20>(flags_end.ok_or(Reason::Truncated)?);

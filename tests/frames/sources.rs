@@ -1,5 +1,5 @@
-//! Where frames come from, what the filter is told of it, and what the design
-//! makes of that.
+//! The sources and destinations of the frames, the entries of the filter for them, and
+//! the reasons that the design gives for their segments.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -15,9 +15,9 @@ use spamdrop_filter::Filter;
 /// Watched destination ports.
 pub const PORTS: [u16; 4] = [25, 465, 587, 2525];
 
-/// The listed sources, with their states. No prefix holds an open entry or another
-/// prefix: the design does not say which of the two decides. An IPv6 address
-/// can have an entry beside that of its /64: either drops.
+/// The blocked sources, with the states of their entries. No prefix contains an open
+/// entry or another prefix, because the design does not say which of the two decides.
+/// Beside the entry of a /64, an address in it may have its own. Either entry may drop.
 const LISTED: [(&str, State); 24] = [
     ("192.0.2.1/32", State::Open),
     ("192.0.2.2/32", State::Sealed),
@@ -92,14 +92,14 @@ const V6: [&str; 25] = [
     "2001:db9::1",
     "::ffff:192.0.2.2",
     "::",
-    // Behind NAT64, and beside its prefix.
+    // Three sources behind NAT64, and one outside of its prefix.
     "64:ff9b::192.0.2.2",
     "64:ff9b::198.51.100.8",
     "64:ff9b::203.0.113.200",
     "64:ff9b:0:0:0:1:192.0.2.2",
 ];
 
-/// Destinations of the frames; only the last is another host's.
+/// Destinations of the frames. In each list, only the last one is another host's.
 const TO4: [&str; 5] = [
     "203.0.113.25",
     "203.0.113.25",
@@ -114,7 +114,7 @@ const TO6: [&str; 5] = [
     "2001:db8:26:ffff::1",
     "2001:db8:25::26",
 ];
-/// Those of this host.
+/// This host's destinations.
 const OURS: [&str; 4] = [
     "203.0.113.25/32",
     "10.9.0.0/16",
@@ -122,7 +122,7 @@ const OURS: [&str; 4] = [
     "2001:db8:26::/48",
 ];
 
-/// In the order of the packets that they drop: the last drops most.
+/// The states of an entry, ordered by how many packets they drop.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum State {
     Expired,
@@ -130,7 +130,7 @@ enum State {
     Sealed,
 }
 
-/// The sources of the frames, before they are mutated, and the lists.
+/// The addresses for the frames, before any damage, and the lists for the filter.
 pub struct Sources {
     v4: Vec<Ipv4Addr>,
     v6: Vec<Ipv6Addr>,
@@ -171,7 +171,7 @@ impl Sources {
         rng.choice(&self.to6).unwrap().octets()
     }
 
-    /// Tells the filter; what is live outlasts the test by far.
+    /// Writes the lists to the filter. Live entries outlast the test.
     pub fn install(&self, filter: &mut Filter) {
         filter.configure(&PORTS, Refresh::Packet);
         filter.apply_only_to(&OURS);

@@ -60,7 +60,7 @@ impl World {
         world.arrivals
     }
 
-    /// Adds mail. Half of the sessions take up to 6 s, 95 % up to 18 s; one of
+    /// Adds mail. Half of the sessions take up to 6 s, 95 % up to 19 s; one of
     /// 500 is a large message over a slow line.
     fn mail(&mut self) {
         for at in self.poisson(1.0) {
@@ -148,8 +148,8 @@ impl World {
     }
 }
 
-/// The address of a known sender. A third are IPv6; each has a neighbourhood of
-/// its own.
+/// The address of a known sender. A third are IPv6. Each is in a /24 or a /48 of its
+/// own.
 fn known(number: u32) -> IpAddr {
     if number.is_multiple_of(3) {
         Ipv6Addr::from((0x2001_0db8_u128 << 96) | u128::from(number) << 80 | 0x25).into()
@@ -158,7 +158,7 @@ fn known(number: u32) -> IpAddr {
     }
 }
 
-/// A stranger in the neighbourhood of a known sender.
+/// A stranger in the /24 or the /48 of a known sender.
 fn near(number: u32) -> IpAddr {
     match known(number) {
         IpAddr::V4(addr) => Ipv4Addr::from(u32::from(addr) + 1).into(),
@@ -215,7 +215,7 @@ struct Day {
     peak: u32,
 }
 
-/// Replays the day up to a second of it.
+/// Replays a day up to its second `end`.
 fn replay(stretch: f64, end: f64) -> Day {
     let mut day = World::day(stretch);
     day.retain(|arrival| arrival.at < end);
@@ -277,8 +277,8 @@ fn nobody_is_refused_on_a_quiet_day() {
     assert_eq!(day.stats.starvation_admits, 0);
 }
 
-/// Shows that the test above can fail. It ends early, because later in the day
-/// nobody would get through.
+/// Shows that the test above can fail. The day ends at 9 o'clock, because nobody would
+/// get through later.
 #[test]
 fn with_sessions_ten_times_as_long_strangers_are_refused() {
     let day = replay(10.0, 9.0 * 3_600.0);

@@ -7,8 +7,8 @@ use spamdrop_common::counter::Reason;
 use spamdrop_filter::DROP;
 use spamdrop_lab::frame::{ACK, FrameSpec, tcp_frame};
 
-/// The first fragment of a segment that is no SYN as far as it can be seen,
-/// with this many bytes of the TCP header, and padding.
+/// The first fragment of a segment with ACK, not SYN. It has this many bytes of the TCP
+/// header, which padding follows.
 fn first_fragment(source: &str, bytes: u8) -> Vec<u8> {
     let mut frame = tcp_frame(&FrameSpec {
         flags: ACK,

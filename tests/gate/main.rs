@@ -187,7 +187,7 @@ fn who_passes_counts_until_connections_are_counted_again() {
     site.open(LIMITS[2] - 2);
     let passed = [(); 4].map(|()| site.syn(STRANGER, WINDOWS));
     assert_eq!(passed, [ADMITTED, ADMITTED, REFUSED, REFUSED]);
-    // Known senders count as well.
+    // SYNs of known senders count as well.
     site.open(LIMITS[2] - 2);
     for _ in 0..2 {
         assert_eq!(site.syn(KNOWN, UNIX), ADMITTED);
@@ -226,7 +226,7 @@ fn known_and_trusted_senders_always_pass() {
     assert_eq!(site.syn(KNOWN6, WINDOWS), PREFERRED);
 }
 
-/// Others may have addresses in its /64.
+/// Other hosts may have addresses in the /64 of such an address.
 #[test]
 fn an_address_that_is_known_alone_does_not_vouch_for_its_64() {
     let mut site = Site::new();
@@ -293,7 +293,7 @@ fn only_new_connections_come_to_the_gate() {
     assert_eq!(site.syn("198.51.100.10", WINDOWS), REFUSED);
 }
 
-/// The daemon promises this to strangers that have waited.
+/// The daemon promises strangers that have waited that their next SYN passes.
 #[test]
 fn a_promised_syn_passes_once_and_in_time() {
     let mut site = Site::new();
@@ -313,7 +313,7 @@ fn a_promised_syn_passes_once_and_in_time() {
     }
     assert_eq!(site.stats().starvation_admits, 2);
     let stranger = STRANGER.parse().unwrap();
-    // The filter's clock may be a tick behind.
+    // The filter's clock may be a tick behind, so this promise ended a second ago.
     let now = clock::monotonic_ns().minus(Duration::from_secs(1));
     site.gate_maps.admit_next(stranger, now).unwrap();
     assert_eq!(site.syn(STRANGER, UNIX), REFUSED);

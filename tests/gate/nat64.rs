@@ -1,4 +1,4 @@
-//! IPv4 senders behind NAT64: each is its IPv4 address to blocks and gate.
+//! IPv4 senders behind NAT64. The blocks and the gate treat each as its IPv4 address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -30,8 +30,8 @@ fn only_the_blocked_ipv4_address_behind_nat64_is_dropped() {
     assert_eq!(dropped, (DROP, Reason::CidrDropped));
 }
 
-/// A drop of an IPv4 packet is remembered with its destination, which is not
-/// that of an IPv6 packet.
+/// The filter's cache remembers a drop with the packet's destination. An IPv4
+/// destination must not be taken for that of an IPv6 packet.
 #[test]
 fn what_is_remembered_of_ipv4_packets_says_nothing_of_ipv6_ones() {
     let mut site = Site::new();

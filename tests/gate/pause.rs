@@ -57,7 +57,7 @@ fn while_drops_are_paused_a_blocked_stranger_waits_like_any_other() {
     assert_eq!(site.syn(STRANGER, WINDOWS), blocked);
 }
 
-/// The pause of one layer is none of another.
+/// A pause of one layer does not pause another.
 #[test]
 fn a_pause_of_another_layer_changes_nothing_at_the_gate() {
     let mut site = Site::new();

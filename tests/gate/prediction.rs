@@ -98,7 +98,7 @@ fn each_fate_is_predicted() {
     assert_eq!(site.fate(listed, UNIX), Fate::Answered);
     site.pause(&[Layer::Responder]);
     assert_eq!(site.fate(listed, UNIX), Fate::Accepted);
-    // Nobody waits at a gate that only observes, is off or not tended.
+    // Nobody waits at a gate that only observes, is off, or was written too long ago.
     for mode in [GateMode::Observe, GateMode::Off] {
         site.tend(1_000, |gate| gate.mode = mode as u32);
         assert_eq!(site.fate("203.0.113.10", WINDOWS), Fate::Accepted);
@@ -111,13 +111,14 @@ fn each_fate_is_predicted() {
     assert_eq!(site.fate(BLOCKED, UNIX), Fate::Accepted);
 }
 
-/// Changes something at random.
+/// Makes a random change to the filter's maps.
 fn change(site: &mut Site, random: &mut fastrand::Rng) {
     let targets = [BLOCKED, BLOCKED6, ALONE6, PREFIX, PREFIX6, KNOWN, KNOWN6];
     let target_text = targets[random.usize(..targets.len())];
     match random.u8(..9) {
         0 => site.filter.add(target_text, 600, 0, random.bool()),
-        // Longer ago than the end of a prefix is rounded up: the clocks differ by a tick.
+        // The entry expired 3 s ago, although a prefix's end is rounded up and the
+        // filter's clock may be a tick behind.
         1 => site.filter.add(target_text, 10, 13, random.bool()),
         2 => {
             let Filter { list, turn, .. } = &mut site.filter;
@@ -183,6 +184,6 @@ fn whatever_the_maps_hold_the_filter_does_what_is_predicted() {
         *fates.entry(reason.name()).or_insert(0) += 1;
     }
     eprintln!("{fates:?}");
-    // Every reason but those of other ports and packets.
+    // Reasons for other ports and for packets that are no SYNs cannot occur.
     assert!(fates.len() >= 9, "seed {seed}: {fates:?}");
 }

@@ -50,7 +50,7 @@ fn who_has_no_responder_is_held_to_the_limits() {
     }
 }
 
-/// A /64 shares a verdict, but a rejection applies to a single address.
+/// A verdict is that of a whole /64, but the responder rejects a single address.
 #[test]
 fn the_neighbour_of_a_listed_host_is_not_answered_in_its_place() {
     let mut site = Site::new();

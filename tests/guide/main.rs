@@ -1,5 +1,5 @@
-//! Runs the commands of the README and of the guide, in namespaces of its own,
-//! and compares their output with the documented one.
+//! Runs the commands of the README and of the guide, in network namespaces, and
+//! compares their output with the documented one.
 //!
 //! A `sh` block has a command a line, each of which must succeed. A `console`
 //! block has commands behind `$ `, and behind each its output. Comments like
@@ -140,7 +140,7 @@ fn every_documented_command_runs_and_prints_what_is_documented() {
     }
 }
 
-/// The commands of the table beside those of other programs.
+/// Runs the commands of the table's column for spamdrop.
 #[test]
 fn the_ten_commonest_tasks_take_one_command_each() {
     let page = fs::read_to_string(root().join("spamdrop/docs/operation.md")).unwrap();
@@ -154,7 +154,7 @@ fn the_ten_commonest_tasks_take_one_command_each() {
         let cell = row.split(" | ").nth(1).unwrap();
         let commands: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
         assert!(!commands.is_empty(), "{row}");
-        // Another task has unblocked it.
+        // An earlier task has unblocked the address.
         if row.contains("192.0.2.66") {
             stage.direct("rejected 192.0.2.66").unwrap();
         }

@@ -187,9 +187,8 @@ impl Stage {
         self.await_entry(addr, "")
     }
 
-    /// Sends one SYN of a blocked sender, which extends its block. Before that,
-    /// it waits, because the filter stores only an expiry that moves by a
-    /// second or more.
+    /// Sends one SYN of a blocked sender, which extends its block. Waits before that,
+    /// because the filter stores an expiry only if it moves by a second or more.
     fn knock(&self, addr: &str) -> Result<()> {
         until("the expiry to be a second old", SOON, || {
             let shown = self.site.spamdrop(&["show", addr, "--json"])?;

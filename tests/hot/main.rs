@@ -28,8 +28,8 @@ const LISTED: &str = "192.0.2.1";
 const OTHER: &str = "192.0.2.200";
 const TTL: u32 = 600;
 const DROPPED: (u32, Reason) = (DROP, Reason::SealedDropped);
-/// The expiry of an entry is shown to a part of a second: a unit of the cache is at most
-/// 256 ms.
+/// The shown expiry of a cached entry is early by less than this: the cache counts time
+/// in units of up to 256 ms.
 const EXACT: Duration = Duration::from_millis(700);
 /// The ttl in seconds of an entry that the cache answers for two seconds.
 const SHORT: u32 = 64;
@@ -51,8 +51,8 @@ fn server() -> IpAddr {
     Ipv4Addr::new(198, 51, 100, 25).into()
 }
 
-/// Returns a filter that caches its drops. Before, the unit of ticks in which it was
-/// configured must be over.
+/// Returns a filter that caches its drops. It caches none in the unit of time in which
+/// it was configured, so this function waits for the next one.
 fn new() -> Filter {
     let mut filter = Filter::new();
     filter.add(OTHER, TTL, 0, true);
@@ -60,7 +60,7 @@ fn new() -> Filter {
     filter
 }
 
-/// Drops packets of a source until one was dropped by the cache.
+/// Drops packets of a source until the cache has the source.
 fn wait_for_the_cache(filter: &mut Filter, source: &str) {
     let target: Target = source.parse().unwrap();
     until("a drop to be cached", Duration::from_secs(2), || {
@@ -86,7 +86,7 @@ fn heated_for(ttl_s: u32) -> Filter {
     filter
 }
 
-/// The line that may hold a source.
+/// The number of the cache line for a source.
 fn cache_line(addr: &Ipv4Addr) -> u32 {
     Place::from_source(addr.octets(), line_bits(CAPACITY.v4)).line
 }
@@ -203,7 +203,8 @@ fn only_what_the_filter_may_have_cached_raises_the_epoch() {
     })
     .unwrap();
     let listed: Target = LISTED.parse().unwrap();
-    // A unit more is added, because user space may be ahead of the filter.
+    // For user space, a slot is valid for one unit of time longer than for the filter,
+    // because the filter's clock may be behind.
     until("the slot to be invalid", Duration::from_secs(2), || {
         let cached = filter.list.recently_dropped(usize::MAX).unwrap();
         Ok((!cached.contains(&listed)).then_some(()))
@@ -276,7 +277,7 @@ fn a_new_block_of_another_address_leaves_the_cache_as_it_is() {
     assert_eq!(before, 3);
     filter.add("192.0.2.201", TTL, 0, true);
     assert_eq!(hits(&filter), before);
-    // Its own block is replaced, and begins again.
+    // A new block of the source itself begins without hits.
     filter.add(LISTED, TTL, 0, false);
     assert_eq!(hits(&filter), 0);
     assert_eq!(filter.run(&frame(LISTED, ACK)), (PASS, Reason::OpenPassed));
@@ -292,7 +293,7 @@ fn a_cached_source_is_dropped_only_on_its_way_to_destinations_that_count() {
     };
     let passed = (PASS, Reason::OtherHost);
     let mut filter = heated();
-    // More of them than the filter remembers.
+    // The packets go to more destinations than the filter remembers.
     filter.apply_only_to(&["198.51.100.16/28"]);
     for last in (0..64).chain(0..64) {
         let expected = if last & !15 == 16 { DROPPED } else { passed };
@@ -369,7 +370,7 @@ fn a_source_under_fire_slides_as_it_should() {
     assert!(filter.entry(LISTED).refreshes >= 2);
 }
 
-/// Some day the unit in a slot would be a recent one again.
+/// The time in a slot wraps around, so that a very old slot would seem recent again.
 #[test]
 fn a_sweep_empties_the_slots_of_long_ago() {
     let mut filter = heated();
@@ -395,7 +396,8 @@ fn a_sweep_empties_the_slots_of_long_ago() {
     assert_eq!(map.get(&number, 0).unwrap(), kept);
 }
 
-/// A slot that is used for another source gives back its hits and its slide.
+/// The hits and the slide in a slot are stored in the source's entry when another source
+/// takes the slot.
 #[test]
 fn what_the_cache_postponed_is_stored_when_its_slot_is_taken() {
     let mut filter = new();

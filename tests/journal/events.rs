@@ -12,8 +12,8 @@ use super::*;
 const MAIL: &str = "To: root\nSubject: spamdrop on host: interface-lost\n\n\
                     warning: there is no interface `eth9`; `ip link` lists them\n";
 
-/// Starts the daemon where an interface is missing. systemd-cat connects standard
-/// error with the journal, as systemd does, but does not say so.
+/// Starts the daemon where an interface is missing. systemd-cat connects standard error
+/// with the journal, as systemd does, but does not set JOURNAL_STREAM.
 fn run_in_journal(bench: &Bench) -> Daemon {
     let config = bench.site.path("spamdrop.toml");
     let program = env!("CARGO_BIN_EXE_spamdrop");
@@ -53,7 +53,8 @@ fn an_event_of_the_daemon_is_an_entry_with_its_message_id() {
     assert_eq!(daemon.output(), "");
 }
 
-/// The example, with another `sendmail`, for a daemon that is in no unit.
+/// The script of the example unit, changed for another `sendmail` and for a daemon that
+/// runs outside of a unit.
 fn example(bench: &Bench) -> String {
     let unit = include_str!("../../spamdrop/dist/examples/spamdrop-notify@.service");
     let state = bench.site.path("notify");
@@ -97,7 +98,7 @@ fn the_example_mails_each_event_once_also_those_from_while_it_was_stopped() {
         let is_mailed = || Ok(mails().contains(text).then_some(()));
         until(&format!("the mail about {text}"), SOON, is_mailed).unwrap();
     };
-    // Events from before its first start are not mailed.
+    // Events from before the script's first start are not mailed.
     log_event(&bench, "too-early");
     let first = start();
     let cursor = bench.site.path("notify/interface-lost");

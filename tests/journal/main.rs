@@ -78,7 +78,7 @@ impl Bench {
     }
 
     fn wait_until_listed(&self, source: &str) {
-        until(&format!("{source} to be listed"), SOON, || {
+        until(&format!("{source} to be blocked"), SOON, || {
             Ok(self.is_listed(source).then_some(()))
         })
         .unwrap();
@@ -106,8 +106,8 @@ fn rejection(source: &str) -> String {
     )
 }
 
-/// The only child of the daemon; the one that asks for the newest entry ends at
-/// once.
+/// Waits until the daemon has a single child, and returns it. At its start, the daemon
+/// has another child, which asks for the newest entry and ends at once.
 fn only_child(pid: u32) -> u32 {
     until("one child", SOON, || match children(pid)[..] {
         [child] => Ok(Some(child)),
@@ -189,8 +189,8 @@ fn the_genuine_entry_blocks_and_its_forged_twins_do_not() {
     bench.refuse(victim);
     bench.wait_until_listed(victim);
     assert!(bench.site.dropped(victim, SILENCE).unwrap());
-    // The entries of the last two forgers agree with Courier's in everything
-    // that journald records, so they are read as well.
+    // The entries of the last two forgers have the same unit, user and priority as
+    // Courier's, by which the daemon selects entries. So they are read, too.
     let status = bench.status(3);
     assert_eq!(
         (&status["path"], &status["trusted"]),
@@ -241,7 +241,7 @@ fn a_restart_goes_on_at_the_cursor() {
     bench.refuse("100.64.0.71");
     bench.wait_until_listed("100.64.0.71");
     let output = stop(first);
-    // The entry is older than the first start, so it is ignored.
+    // The entry of 100.64.0.70 is older than the first start, so it is ignored.
     assert!(!output.contains("blocked 100.64.0.70"), "{output}");
     bench.refuse("100.64.0.72");
     bench.wait_for_entries("100.64.0.72", 1);

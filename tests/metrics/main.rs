@@ -17,7 +17,7 @@ use spamdrop_lab::{Client, Signal, Site, debian_tree_of, unit};
 
 const SPAMDROP: &str = env!("CARGO_BIN_EXE_spamdrop");
 const SOON: Duration = Duration::from_secs(5);
-/// Shorter than a repeated SYN takes.
+/// Shorter than the time after which a SYN is repeated.
 const SILENCE: Duration = Duration::from_millis(300);
 const UNIT: &str = include_str!("../../spamdrop/dist/spamdrop-metrics.service");
 
@@ -88,7 +88,7 @@ fn accepted_by_promtool(text: &str) {
     assert!(output.status.success() && said.is_empty(), "{said}\n{text}");
 }
 
-/// A site whose stranger is looked up in the zone `b.example`.
+/// A site with a gate, whose strangers are looked up in the zone `b.example`.
 fn gated() -> (Site, DnsStub) {
     let site = site("");
     let answers = |name: &str, kind| match (name, kind) {
@@ -200,7 +200,7 @@ fn the_alerts_are_valid_and_fire_when_they_should() {
     }
 }
 
-/// With a daemon that is not root, as an installed one.
+/// The daemon does not run as root, like the daemon of an installed package.
 #[test]
 fn the_unit_keeps_the_rights_that_reading_takes() {
     let site = site("user = \"nobody\"");
@@ -232,7 +232,8 @@ fn the_unit_keeps_the_rights_that_reading_takes() {
     assert!(!text.contains("spamdrop: "), "{text}");
 }
 
-/// The shell of spamdrop-metrics.service, where `spamdrop` is this script.
+/// Runs the shell command of spamdrop-metrics.service, in which `script` replaces
+/// spamdrop. Returns whether it succeeded.
 fn collect(directory: &Path, script: &str) -> bool {
     let line = unit::script(UNIT, "").unwrap();
     let program = directory.join("spamdrop");

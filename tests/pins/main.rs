@@ -1,5 +1,5 @@
-//! Pinned maps with other properties are detected before they are opened, and
-//! before a filter is loaded with them.
+//! Pinned maps with wrong properties are detected before they are opened, and before a
+//! filter is loaded with them.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -10,7 +10,7 @@ use aya_obj::generated::bpf_map_type::{
     BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_LPM_TRIE, BPF_MAP_TYPE_LRU_HASH,
 };
 use aya_obj::generated::{BPF_F_NO_COMMON_LRU, bpf_map_type};
-use spamdrop::kernel::attach::{Mode, Plan, attach};
+use spamdrop::kernel::attach::{AttachMode, Plan, attach};
 use spamdrop::kernel::blocklist::pins::{Capacity, check, make_dirs, maps_dir};
 use spamdrop::lock::WriteLock;
 use spamdrop_common::abi::MAPS;
@@ -97,7 +97,7 @@ fn each_difference_is_found_and_nothing_is_touched() {
             );
             let plan = Plan {
                 capacity: CAPACITY,
-                mode: Mode::Auto,
+                mode: AttachMode::Auto,
                 log_level: 0,
             };
             let Err(error) = attach(&turn, dir, &["lo".into()], plan) else {
@@ -113,7 +113,7 @@ fn each_difference_is_found_and_nothing_is_touched() {
         }
         pin(&RIGHT, &path);
         check(&maps, Some(CAPACITY)).unwrap();
-        // Commands accept the capacity of the pinned maps.
+        // Another capacity than the wanted one is an error; commands want none.
         let Odd { capacity, .. } = RIGHT;
         check(
             &maps,

@@ -9,14 +9,14 @@ use std::time::Instant;
 
 use super::*;
 
-/// Lines that block this many addresses, from this one on.
+/// Commands that block `number` addresses, from `first` on.
 fn blocks(first: [u8; 4], number: u32) -> String {
     let first = u32::from_be_bytes(first);
     let line = |at| format!("+{} 3600\n", Ipv4Addr::from(first + at));
     (0..number).map(line).collect()
 }
 
-/// Logs a rejection of `ZOMBIE` behind other lines.
+/// Appends other lines to the log, and then a rejection of `ZOMBIE`.
 fn log_rejection(site: &Site, others: &str) {
     let stamp = jiff::Timestamp::now();
     site.log(&format!(
@@ -26,17 +26,17 @@ fn log_rejection(site: &Site, others: &str) {
     .unwrap();
 }
 
-/// As a script does that restores its blocks after a restart. Meanwhile, the log
-/// is read on.
+/// A script restores its blocks in one write after a restart. The daemon must go on
+/// reading the log meanwhile.
 #[test]
 fn twenty_thousand_blocks_come_in_one_write() {
     const BLOCKS: u32 = 20_000;
-    /// A release build takes a tenth of it.
+    /// A release build takes a tenth of this.
     const WITHIN: Duration = Duration::from_secs(10);
     const LAST: &str = "100.80.78.31";
     let site = site();
     let daemon = site.run_logging("info", &[]).unwrap();
-    // The mistakes of a kind come within a second.
+    // Each mistake is made twice, at almost the same time: it must be logged once.
     let lines = "+100.82.0.1 1h\nblock 1\n".repeat(2) + &blocks([100, 80, 0, 0], BLOCKS);
     let path = fifo(&site);
     let writer = thread::spawn(move || {
@@ -83,12 +83,13 @@ fn flushes_that_follow_each_other_are_one() {
     .unwrap();
     wait_for_list(&site, &["100.64.0.72"]);
     let fifo = counted(&site, "added", 3);
-    // One of each burst, and one for each read.
+    // At least one flush for each burst, and further ones if a burst comes in several
+    // reads.
     let flushed = fifo["flushed"].as_u64().unwrap();
     assert!((2..=10).contains(&flushed), "{fifo}");
 }
 
-/// The daemon does not get to read before it is to stop.
+/// SIGSTOP keeps the daemon from reading the commands before SIGTERM tells it to end.
 #[test]
 fn commands_that_were_written_before_the_stop_are_executed() {
     const BLOCKS: u32 = 1_000;

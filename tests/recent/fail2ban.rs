@@ -34,7 +34,7 @@ action = spamdrop[name=%(__name__)s, command='{command}']
     )
 }
 
-/// The owners and whole minutes left of each entry.
+/// Each entry as its address, its owners, and the minutes that are left.
 fn entries(site: &Site) -> Vec<String> {
     let list = json(site, &["list", "--json"]);
     let entry = |entry: &Value| {
@@ -82,7 +82,7 @@ fn a_jail_bans_prolongs_and_unbans_and_leaves_other_owners_alone() {
     let why = json(&site, &["show", ZOMBIE, "--json"])["origins"][0]["text"].clone();
     assert_eq!(why, "fail2ban: smtp");
 
-    // Another owner of one of them.
+    // The administrator becomes another owner of one of the blocks.
     site.spamdrop(&["add", ZOMBIE, "--for", "20m", "--fixed"])
         .unwrap();
     client(&format!("unbanip {ZOMBIE} {OTHER}"));
@@ -91,7 +91,7 @@ fn a_jail_bans_prolongs_and_unbans_and_leaves_other_owners_alone() {
     assert!(site.dropped(ZOMBIE, SILENCE).unwrap());
     assert!(!site.dropped(OTHER, SILENCE).unwrap());
 
-    // The second ban of an address, after the first is over, is prolonged.
+    // fail2ban makes a ban longer if the address was banned before.
     client("bantime 4");
     client(&format!("banip {OTHER}"));
     let unbanned = |line: &str| line.contains("Unban") && line.contains(OTHER);
@@ -124,7 +124,7 @@ fn a_jail_bans_prolongs_and_unbans_and_leaves_other_owners_alone() {
     assert!(site.dropped(NEIGHBOUR6, SILENCE).unwrap());
     assert!(!site.dropped(ZOMBIE6, SILENCE).unwrap());
     client(&format!("unbanip {NEIGHBOUR6}"));
-    // Stopping the jail lets go of what it holds, and forever is ten years.
+    // A ban for ever becomes a block for ten years, and ends when the jail is stopped.
     client("bantime -1");
     client("banip 100.64.0.68");
     client("bantime 400000000");

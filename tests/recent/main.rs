@@ -1,5 +1,5 @@
-//! The replacements for xt_recent's file that scripts use: a FIFO that takes
-//! its commands, and its list format.
+//! What replaces the file of xt_recent for scripts: a FIFO that takes the file's
+//! commands, and `list --format recent`, which prints the file's format.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -134,7 +134,7 @@ fn an_address_that_is_there_is_renewed_and_keeps_its_hits() {
     assert!(site.dropped(ZOMBIE, SILENCE).unwrap());
     let before = wait_for(&site, ZOMBIE, "state", "sealed");
     assert!(before["hits"].as_u64() > Some(0), "{before}");
-    // Two other blocks: one would have ended sooner, one lasts longer.
+    // Two other blocks: one ends sooner than a renewal by the FIFO, and one later.
     site.spamdrop(&["add", "100.64.0.70", "--for", "9s", "--fixed"])
         .unwrap();
     site.spamdrop(&["add", "100.64.0.71", "--for", "1h"])

@@ -1,4 +1,4 @@
-//! Commands of owners, and the ends that they fall back to.
+//! Commands that name owners, and an entry's end after one of its owners lets go.
 
 use rusqlite::Connection;
 use spamdrop::store::FILE;
@@ -45,7 +45,7 @@ fn a_jail_lets_go_and_the_script_still_blocks() {
     wait_for_owners(&site, &["fifo"]);
     assert_eq!(minutes(&site), 20.0);
     assert!(site.dropped(ZOMBIE, SILENCE).unwrap());
-    // A command of an owner waits for those before it.
+    // A command that names an owner is executed after the commands before it.
     run_script(
         &site,
         &format!("printf '+{ZOMBIE} 60 import:x\n-{ZOMBIE}\n-{ZOMBIE} import:x\n' > $FIFO"),
@@ -58,7 +58,8 @@ fn a_jail_lets_go_and_the_script_still_blocks() {
     stop(&mut daemon);
 }
 
-/// Commands of one write, so that none waits for the database before the next.
+/// The commands come in one write, so that each arrives before the holds of the one
+/// before are in the database.
 #[test]
 fn an_owner_that_lets_go_at_once_leaves_the_time_of_the_other() {
     let site = site();
@@ -67,7 +68,7 @@ fn an_owner_that_lets_go_at_once_leaves_the_time_of_the_other() {
     run_script(&site, &format!("printf '{commands}' > $FIFO"));
     wait_for_owners(&site, &["fifo"]);
     assert_eq!(minutes(&site), 120.0);
-    // A shorter renewal of an entry with several owners does not shorten either.
+    // If an entry has several owners, a shorter renewal shortens none of their holds.
     let commands = format!("+{ZOMBIE} 3600 f2b:x\\n+{ZOMBIE} 600\\n-{ZOMBIE} f2b:x\\n");
     run_script(&site, &format!("printf '{commands}' > $FIFO"));
     counted(&site, "added", 4);
@@ -90,7 +91,7 @@ fn the_ends_of_the_last_commands_are_stored_at_the_stop() {
     assert_eq!(minutes(&site), 20.0);
 }
 
-/// `-ADDRESS fifo` needs no name, so it needs no database.
+/// `fifo` is no owner whose name is in the database, so its commands work without one.
 #[test]
 fn the_fifo_lets_go_and_blocks_without_a_database() {
     let site = site();
@@ -103,7 +104,8 @@ fn the_fifo_lets_go_and_blocks_without_a_database() {
         Ok(fs::create_dir(&store).ok())
     })
     .unwrap();
-    // By hand as well, with a later end: both are said once.
+    // The address is also blocked by hand, with a later end. The command says once that
+    // it cannot use the database.
     let output = site.output(&["add", ZOMBIE, "--for", "2h"], b"").unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
@@ -114,7 +116,7 @@ fn the_fifo_lets_go_and_blocks_without_a_database() {
     );
     assert_eq!(owners(&site), ["hand", "fifo"]);
     assert_eq!(minutes(&site), 120.0);
-    // The daemon tries again, and says so once.
+    // The daemon tries the database again and again, and says so once.
     run_script(&site, &format!("echo '+{ZOMBIE} 1200' > $FIFO"));
     let text = "holds of owners wait for the database";
     daemon.wait_for(|line| line.contains(text), SOON).unwrap();
@@ -130,7 +132,7 @@ fn the_fifo_lets_go_and_blocks_without_a_database() {
     assert_eq!(daemon.output().matches(text).count(), 1);
 }
 
-/// The write lock is held meanwhile.
+/// The write lock is held while holds are stored, so the daemon stores many at a time.
 #[test]
 fn the_ends_of_commands_that_are_written_together_are_stored_together() {
     let site = site();
@@ -162,7 +164,8 @@ fn the_ends_of_commands_that_are_written_together_are_stored_together() {
         (owners(&site), minutes(&site)),
         (vec!["fifo".to_owned(), "f2b:x".to_owned()], 120.0)
     );
-    // Only the first of two has an effect.
+    // The second command names no owner of `other`, and the third repeats the first.
+    // Neither has an effect.
     let commands = format!("-{ZOMBIE} f2b:x\n-{other} f2b:x\n-{ZOMBIE} f2b:x\n-{ZOMBIE} fifo\n");
     run_script(&site, &format!("printf -- '{commands}' > $FIFO"));
     let fifo = counted(&site, "removed", 1);

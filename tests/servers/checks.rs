@@ -51,8 +51,8 @@ fn a_message_to_a_good_and_a_bad_recipient_is_delivered_and_blocks_nobody() {
     });
 }
 
-/// Postfix logs the blocklist's text or answer. Exim logs only the first line of
-/// its shipped text, which tells neither; there the test of the zone does.
+/// Postfix logs the blocklist's text or answer. Exim logs only the first line of its
+/// message, which has neither, so the daemon's test of the zone finds the refusal.
 #[test]
 fn a_blocklist_that_refuses_the_query_blocks_nobody() {
     with_each(|software| {

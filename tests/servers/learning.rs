@@ -21,7 +21,7 @@ fn until_logged(site: &RealSite, words: &str, number: usize) {
     .unwrap();
 }
 
-/// The words of a delivery to another host.
+/// A part of the log line of a delivery to another host.
 fn delivery(software: Software) -> &'static str {
     match software {
         Software::Exim => " T=remote_smtp H=",
@@ -29,7 +29,8 @@ fn delivery(software: Software) -> &'static str {
     }
 }
 
-/// Learns from a log, and returns the line that tells what it holds.
+/// Learns from a log, and returns what the command prints: the numbers of messages that
+/// were understood.
 fn learned(site: &RealSite, log: &str) -> String {
     let path = site.path("learned.log");
     fs::write(&path, log).unwrap();
@@ -96,7 +97,7 @@ fn two_deliveries_on_two_days_make_a_host_known_but_not_those_of_bounces() {
             unreachable!()
         };
         let both = after.strip_prefix(before.as_str()).unwrap();
-        // The rule needs the log of the week before.
+        // Deliveries count only if the log shows the seven days before them.
         let week = (2..10).rev().map(|ago| hours_ago(before, 24 * ago));
         let days = week.chain([hours_ago(both, 24), both.to_owned()]);
         let all: String = days.collect();

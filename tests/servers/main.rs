@@ -40,7 +40,7 @@ fn with_each(check: impl Fn(Software) + Sync) {
     with_all(&ALL, check);
 }
 
-/// Runs a check with each of some things, at the same time.
+/// Runs a check with each element of `all`, at the same time.
 fn with_all<T: Copy + Debug + Send>(all: &[T], check: impl Fn(T) + Sync) {
     std::thread::scope(|scope| {
         let check = &check;
@@ -57,7 +57,7 @@ fn with_all<T: Copy + Debug + Send>(all: &[T], check: impl Fn(T) + Sync) {
     });
 }
 
-/// Runs a session up to the complete rejection.
+/// Runs a listed sender's session up to the rejection, and checks the reply.
 fn refused(site: &RealSite, software: Software, source: &str) -> Client {
     let mut client = greeted(site, source, SPAMMER).unwrap();
     let reply = client.rcpt(RECIPIENT).unwrap();

@@ -38,15 +38,15 @@ fn until_looked_up(site: &RealSite, number: usize) {
 
 #[test]
 fn nobody_is_refused_while_two_hundred_idle_clients_are_half_of_the_slots() {
-    // postscreen lets a listed client pass if the blocklist has not answered by
-    // then.
+    // 6 s for the greeting: postscreen lets a listed client pass if the blocklist has
+    // not answered within that time.
     let site = gated(400, 6);
     let _daemon = site.run().unwrap();
     // Listed clients stay with postscreen after the time for the greeting.
     let mut idle_clients = Vec::new();
     for host in 1..=200 {
         idle_clients.push(idle(&site, &format!("100.64.66.{host}")));
-        // All the clients at once would be more look-ups than it makes in time.
+        // If all clients came at once, postscreen's look-ups would take too long.
         if host % 20 == 0 {
             until_looked_up(&site, host);
         }

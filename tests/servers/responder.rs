@@ -1,5 +1,5 @@
-//! The responder beside Postfix, whose log is journald's here, postscreen and Exim:
-//! by the server's own settings, it starts only where port 25 offers no AUTH.
+//! The responder beside Postfix (which logs to journald here), postscreen and Exim. It
+//! starts only if port 25 offers no AUTH by the server's settings.
 
 use std::net::IpAddr;
 

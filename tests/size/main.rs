@@ -1,12 +1,12 @@
-//! The filter stays small: a kernel refuses what is too long for its verifier
-//! or too deep for its stack.
+//! The filter stays small: the kernel refuses a program that is too long for its
+//! verifier or needs too much stack.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::Path;
 
 use aya::programs::ProgramInfo;
-use spamdrop::kernel::attach::{self, Mode, Plan};
+use spamdrop::kernel::attach::{self, AttachMode, Plan};
 use spamdrop::kernel::blocklist::pins::{self, Capacity};
 use spamdrop_lab::Host;
 use spamdrop_lab::program::{RECORDED, Size, stack};
@@ -17,7 +17,7 @@ const PLAN: Plan = Plan {
         v6: 4_096,
         known: 1_024,
     },
-    mode: Mode::Auto,
+    mode: AttachMode::Auto,
     log_level: 0,
 };
 

@@ -27,7 +27,7 @@ use server::{COURIER, EXIM, POSTFIX, Server};
 const LINES_PER_SECOND: u64 = 100_000;
 /// Number of lines that are written at once, every 10 ms.
 const BURST: u64 = LINES_PER_SECOND / 100;
-/// Number of sources in the storm; all of them occur before its end.
+/// Number of sources towards the end of the storm. Each rejection names a random one.
 const SOURCES: u32 = 5_000;
 /// Number of sources from the beginning; the others are added one by one.
 const AT_THE_BEGINNING: u32 = 4_000;
@@ -35,8 +35,9 @@ const AT_THE_BEGINNING: u32 = 4_000;
 /// sources together stay below the ceiling.
 const PROBES: u32 = 200;
 
-/// The daemon's limits: time to catch up, and delay of a block.
+/// The time in which the daemon must catch up with the log of the storm.
 const MAX_LAG: Duration = Duration::from_secs(2);
+/// Maximum delay, at the 99th percentile, of a block by another log or by hand.
 const MAX_DELAY: Duration = Duration::from_millis(250);
 
 #[test]
@@ -54,7 +55,7 @@ fn a_storm_of_exim_delays_nobody() {
     delays_nobody(&EXIM, 3);
 }
 
-/// Checks the delays in a storm of so many seconds.
+/// Checks the delays in a storm of this many seconds, or of 60 with `SPAMDROP_FULL=1`.
 fn delays_nobody(server: &Server, seconds: u64) {
     let full = env::var_os("SPAMDROP_FULL").is_some_and(|value| value == "1");
     let length = Duration::from_secs(if full { 60 } else { seconds });

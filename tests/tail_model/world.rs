@@ -280,7 +280,8 @@ impl World {
     }
 
     fn restart(&mut self, read: bool, meanwhile: &[Action]) {
-        // After a restart, the reader does not find these files again.
+        // A new reader finds neither former targets of the link nor deleted files, so
+        // this one reads them to the end.
         if self.linked || self.deleted {
             self.settle();
             self.forget_former();
@@ -464,8 +465,8 @@ impl World {
         if self.rotations == 8 && self.tail.is_some() {
             self.settle();
         }
-        // Nobody can tell whether the unfinished line of a copy that was never
-        // seen as the log continues elsewhere.
+        // If the reader has not recognized a copy, nobody can tell whether the copy's
+        // unfinished line continues in another file.
         let is_clear = |log: &Log| !log.copied || log.unfinished.is_none();
         let traceable = |log: &Log| traceable(log) && is_clear(log);
         if self.way.is_some_and(|last| last != way) || !self.log.as_ref().is_some_and(traceable) {
@@ -491,7 +492,7 @@ impl World {
         self.way = Some(way);
         self.rotations += 1;
         let log = self.log.as_ref().unwrap();
-        // A compressed file is known by its first bytes only.
+        // The reader recognizes a compressed file only by its first bytes.
         self.is_rotated_known = log.known && !log.copied;
     }
 
@@ -549,7 +550,7 @@ impl World {
         }
         let text = fs::read(self.path()).unwrap();
         let mut lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
-        // Without any of its lines, it is a new file.
+        // At least one line is kept: a log without its old lines would be a new file.
         let count = count.min(lines.len().saturating_sub(1));
         let start = match cut {
             Cut::First => 0,
@@ -559,7 +560,8 @@ impl World {
         if count > 0 && lines.iter().all(|line| line.len() < MAX_LINE) {
             lines.drain(start..start + count);
             self.replace(&lines.concat());
-            // Other first bytes are a new file until the reader searched it.
+            // With other first bytes, the log is a new file until the reader has searched
+            // it for old lines.
             let log = self.log.as_mut().unwrap();
             log.seen = false;
             log.known = false;

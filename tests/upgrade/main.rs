@@ -162,7 +162,7 @@ fn an_upgrade_that_fails_or_is_cut_short_leaves_the_old_filter_in_force() {
     let blocked = Traffic::start(&site.client, BLOCKED);
     let before = site.segments();
     let files = site.files();
-    // The kernel makes no map without entries.
+    // The kernel makes no map for 0 entries.
     let error = site.attach_with_capacity(0).unwrap_err();
     assert!(
         error
@@ -171,8 +171,7 @@ fn an_upgrade_that_fails_or_is_cut_short_leaves_the_old_filter_in_force() {
         "{error:#}"
     );
     assert_eq!(site.files(), files);
-    // The state after a crash: new maps, some of them filled, beside the old
-    // ones.
+    // The state after crashes: unfinished new maps beside the old ones.
     site.server.run(|| {
         for dir in ["new", &format!("v{ABI_VERSION}")] {
             let dir = pin_dir().join(dir);

@@ -1,7 +1,7 @@
-//! Replaces the program of an older version: it drops SYNs to port 25 of IPv4
-//! sources in `blocked4`, and extends their entries, as every version has done.
-//! An entry begins with `expires` (u64, nanoseconds); the caller gives the
-//! offsets of `ttl_s` and `hits` (u32).
+//! A program in place of an older version's: it drops TCP packets to port 25 from IPv4
+//! sources in `blocked4`, and extends their entries, as every version has done. An
+//! entry begins with `expires` (u64, nanoseconds); the caller gives the offsets of
+//! `ttl_s` and `hits` (u32).
 
 use std::ffi::CString;
 use std::io;

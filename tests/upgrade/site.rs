@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use aya::maps::MapData;
 use socket2::{Domain, Protocol, Socket, Type};
-use spamdrop::kernel::attach::{Attached, Mode, Plan, attach, detach};
+use spamdrop::kernel::attach::{AttachMode, Attached, Plan, attach, detach};
 use spamdrop::kernel::blocklist::migrate::OldVersion;
 use spamdrop::kernel::blocklist::pins::{Capacity, Pinned, pinned};
 use spamdrop::kernel::network;
@@ -30,7 +30,7 @@ pub const CAPACITY: Capacity = Capacity {
 };
 pub const PLAN: Plan = Plan {
     capacity: CAPACITY,
-    mode: Mode::Auto,
+    mode: AttachMode::Auto,
     log_level: 0,
 };
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 25);

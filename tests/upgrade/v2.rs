@@ -56,7 +56,7 @@ pub fn fill(dir: &Path) -> (Box<dyn OldBlocked>, Expected) {
         .unwrap();
     for number in 0..FILLERS {
         let value = Entry {
-            // Version 1 had five more in its cache.
+            // The fixture of version 1 has five further hits in its cache.
             hits: number + if number == 0 { 5 } else { 0 },
             hard_until_s: minutes.second() + 60,
             refreshes: 3,
@@ -71,7 +71,7 @@ pub fn fill(dir: &Path) -> (Box<dyn OldBlocked>, Expected) {
         ports: [25, 0, 0, 0, 0, 0, 0, 0],
         cidrs4: 1,
         cidrs6: 1,
-        // It was the length of a tick, and before it stood the number of the epoch.
+        // In these layouts, `unit_ns` is the length of a tick, and `epoch` a serial number.
         unit_ns: clock::tick_ns(),
         epoch: u32::MAX,
         ..Settings::default()

@@ -126,7 +126,7 @@ fn every_packet_refreshes_and_counts() {
     let slid = entry.expires.minus(Duration::from_secs(TTL.into()));
     assert!(slid.plus(JIFFY) >= before && slid <= clock::monotonic_ns());
     assert_eq!((entry.hits, entry.refreshes), (1, 1));
-    // Less than a second later no store is due, but the hit counts.
+    // Less than a second later, no new expiry is stored, but the hit counts.
     filter.run(&syn(LISTED));
     let again = filter.entry(LISTED);
     assert_eq!(
@@ -338,7 +338,7 @@ fn an_ipv6_address_can_be_blocked_without_its_64() {
     );
     assert_eq!(filter.run(&syn(NEIGHBOUR)), (PASS, Reason::NotBlocked));
     let entry = filter.entry(OFFENDER);
-    // The first hit slid it.
+    // The first hit moved the entry's expiry.
     assert_eq!((entry.hits, entry.refreshes), (2, 1));
     let target = OFFENDER.parse().unwrap();
     filter.list.seal(&filter.turn, target).unwrap();
@@ -377,7 +377,7 @@ fn an_entry_slides_to_its_hard_limit_without_its_64_as_well() {
 fn of_an_address_and_its_64_the_entry_decides_that_drops_more() {
     let net = "2001:db8:0:9::/64";
     let offender = addr_of(OFFENDER);
-    // The address sealed and its age, the /64 sealed and its age.
+    // For the address and for its /64: whether its entry is sealed, and the entry's age.
     for (address, whole, expected) in [
         ((true, 0), (false, 0), Reason::SealedDropped),
         ((false, 0), (true, 0), Reason::SealedDropped),
@@ -394,7 +394,7 @@ fn of_an_address_and_its_64_the_entry_decides_that_drops_more() {
     }
 }
 
-/// The filter looks into the map only while this number is not 0.
+/// The filter looks up single IPv6 addresses only while `addresses6` is not 0.
 #[test]
 fn the_number_of_addresses_without_their_64_is_kept() {
     let mut filter = Filter::new();
@@ -571,8 +571,8 @@ fn address(number: u32) -> Target {
     Target::V4((0x0a00_0000 + number).to_be_bytes())
 }
 
-/// Entries that are hit stay while other entries of twice the capacity are
-/// added. Afterwards, the map is nearly full.
+/// Entries that are hit stay, while twice as many other entries are added as the map can
+/// hold. Afterwards, the map is nearly full.
 #[test]
 fn a_full_map_keeps_what_is_hit() {
     let mut filter = Filter::new();

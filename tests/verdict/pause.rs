@@ -1,4 +1,5 @@
-//! Pauses: what would have been dropped passes, and counts and slides as ever.
+//! Pauses: packets that would be dropped pass. They are counted and extend entries as
+//! before.
 
 use spamdrop_core::pause::Layer;
 use spamdrop_lab::wait::until;
@@ -79,7 +80,7 @@ fn a_pause_also_concerns_what_was_dropped_a_moment_ago() {
     assert_eq!(filter.entry(LISTED).hits, 5);
 }
 
-/// Nothing in user space takes part in the end.
+/// The filter ends the pause by its clock. No program in user space is needed.
 #[test]
 fn a_pause_ends_by_itself() {
     let mut filter = blocked();
@@ -128,7 +129,7 @@ fn an_end_that_has_passed_is_forgotten_and_another_is_not() {
 #[test]
 fn an_entry_that_is_opened_again_drops_new_connections_only() {
     let mut filter = blocked();
-    // The cache has it, too.
+    // The filter's cache has the source, too.
     for _ in 0..2 {
         let found = filter.run(&packet(LISTED, ACK));
         assert_eq!(found, (DROP, Reason::SealedDropped));

@@ -14,7 +14,7 @@ const BACK_WITHIN: Duration = Duration::from_secs(20);
 /// A card, by the last byte of its address.
 #[derive(Clone, Copy)]
 pub enum Card {
-    /// That of the world's host.
+    /// The card of the host `world`.
     World = 0,
     Virtio = 1,
     FourQueues = 2,
@@ -36,7 +36,7 @@ pub fn guest() -> String {
 
 impl Card {
     /// Moves the card to a host and calls it `name` there. When the host ends,
-    /// the kernel brings it back.
+    /// the kernel moves the card back.
     pub fn plug(self, host: &Host, name: &str, mtu: u16) {
         guest();
         let found = until("the card to come back", BACK_WITHIN, || self.find()).unwrap();
@@ -63,7 +63,7 @@ impl Card {
         Ok(None)
     }
 
-    /// Its Ethernet address.
+    /// The card's Ethernet address.
     pub fn address(self) -> String {
         format!("02:00:00:00:00:{:02x}", self as u8)
     }

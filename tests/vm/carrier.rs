@@ -75,7 +75,8 @@ fn linked(mut link: Link, pppds: Vec<Daemon>) -> Link {
 pub fn tun(kind: Kind) -> Link {
     let link = Link::new("tun0");
     let files = [&link.server, &link.world].map(|host| tun::open(host, "tun0", kind).unwrap());
-    // Ends with the program: the hosts, and with them the devices, end before.
+    // Nobody waits for the thread: it ends when the hosts, and with them the devices, are
+    // gone.
     std::thread::spawn(move || carry(&files));
     link.tunnelled("tun0")
 }

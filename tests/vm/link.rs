@@ -12,7 +12,7 @@ pub struct Link {
     pub world: Host,
     /// The server's interface that is to have the filter.
     pub interface: &'static str,
-    /// The programs that carry the packets, if it is not the kernel.
+    /// The programs that carry the packets, if the kernel does not.
     pub carriers: Vec<Daemon>,
 }
 
@@ -43,7 +43,8 @@ impl Link {
         self
     }
 
-    /// Gives both ends the site's addresses. They have no carrier to wait for.
+    /// Gives both ends the site's addresses. The ends of a tunnel have no carrier, so
+    /// nothing is waited for.
     pub fn tunnelled(self, name: &str) -> Self {
         for end in self.ends(name, name) {
             end.set_up().unwrap();
@@ -95,7 +96,7 @@ pub fn veth(queues: u8) -> Link {
     link.addressed("eth0", "eth0")
 }
 
-/// A bond of one card; the filter goes to the `interface` of both.
+/// A bond of one card. The filter goes to `interface`: the bond or the card.
 pub fn bond(card: Card, interface: &'static str) -> Link {
     let link = Link::plugged(card, 1500, interface);
     for args in [
@@ -115,7 +116,7 @@ pub fn bridge() -> Link {
     link.addressed("br0", "eth0")
 }
 
-/// The server is in a VLAN; the filter goes to that or to its parent.
+/// The server is in a VLAN. The filter goes to `interface`: the VLAN's or its parent.
 pub fn vlan(card: Card, interface: &'static str) -> Link {
     let link = Link::plugged(card, 1500, interface);
     link.both("link set eth0 up");
@@ -126,7 +127,7 @@ pub fn vlan(card: Card, interface: &'static str) -> Link {
 /// The server is its own client.
 pub fn loopback() -> Link {
     let link = Link::new("lo");
-    // The site's routes lead to it.
+    // The site's routes lead to this interface.
     link.both("link add dummy0 type dummy");
     link.tunnelled("dummy0")
 }
@@ -138,7 +139,7 @@ pub fn gre() -> Link {
     link.tunnelled("gre1")
 }
 
-/// For IPv6, and for IPv4 as well.
+/// A tunnel for IPv6, which also carries IPv4 because of `mode any`.
 pub fn sit() -> Link {
     let link = carried("sit1");
     ip(

@@ -15,8 +15,8 @@ use super::link::{Link, ip};
 
 /// Maximum time until a SYN that passes is answered, with a repetition or two.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(7);
-/// How long a SYN stays without an answer if it is dropped. That it was
-/// dropped, and is not late, is seen by the entry's hits.
+/// A SYN without an answer for this long was dropped, or its answer is late. The hits of
+/// the source's entry show which.
 const SILENT_FOR: Duration = Duration::from_millis(700);
 
 const BLOCKED: [&str; 2] = ["100.64.0.66", "2001:db8:64:66::66"];
@@ -37,7 +37,7 @@ pub fn program() -> PathBuf {
 }
 
 impl Mail {
-    /// Without a filter. The link works.
+    /// Makes the site without a filter, and checks that its link works.
     pub fn over(link: Link) -> Self {
         let Link {
             server,
@@ -80,7 +80,7 @@ impl Mail {
         ensure_true(row, self.attached(), self.fate()).unwrap();
     }
 
-    /// Which hook the kernel says that the filter is in.
+    /// How the filter is attached, as `ip link` shows it.
     fn attached(&self) -> &'static str {
         let shown = self.links();
         match shown
@@ -151,7 +151,7 @@ impl Mail {
         self.interface == "lo"
     }
 
-    /// A SYN from each of many blocked senders: all are dropped.
+    /// Blocks 32 senders and sends a SYN from each. All SYNs must be dropped.
     pub fn knock_from_many(&self) {
         let senders: Vec<_> = (1..=32).map(|last| format!("100.64.1.{last}")).collect();
         let mut add = vec!["add"];

@@ -8,7 +8,7 @@ use super::link::Link;
 use super::mail::{CLEAN, Mail, program};
 use super::{carrier, link};
 
-/// A test for each row, and the list of all rows that have one. A row may have
+/// Makes a test for each row, and the list of all rows that have a test. A row may have
 /// a check of its own.
 macro_rules! rows {
     ($($test:ident: $row:literal => $link:expr $(, $check:expr)?;)+) => {

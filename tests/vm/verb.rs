@@ -1,4 +1,4 @@
-//! The verbs, where the daemon is not needed.
+//! Commands that need no daemon.
 
 use std::fs;
 use std::process::Output;
@@ -49,7 +49,7 @@ fn a_vlan_and_its_card_are_refused_together() {
     ensure_refused_together(&mail, "eth0", "eth0.7");
 }
 
-/// Each alone is accepted.
+/// Checks that the two interfaces are refused together. `upper` alone is accepted.
 fn ensure_refused_together(mail: &Mail, lower: &str, upper: &str) {
     let path = mail.site.path("spamdrop.toml");
     let config = fs::read_to_string(&path).unwrap();

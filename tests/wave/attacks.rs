@@ -30,7 +30,8 @@ const ARRIVALS: Arrivals = Arrivals {
 /// not wait at the gate.
 const AT_ONCE: Duration = Duration::from_millis(900);
 const READY_WITHIN: Duration = Duration::from_secs(10);
-/// Number of the known senders, whose addresses the forger uses too.
+/// Number of known senders that connect. As many other addresses are known, too; the
+/// forger may use these.
 const KNOWN: u32 = 4;
 
 /// An attack, and the maximum time until a stranger's banner.
@@ -55,8 +56,8 @@ impl Attack {
         }
     }
 
-    /// The number of SYNs before the first stranger: a second of a flood, the
-    /// whole burst, and the connections that are held.
+    /// The number of SYNs before the first stranger: those of a second of the flood (at
+    /// most 10,000), the whole burst, and those of the connections that are held.
     fn head_start(&self, held: usize) -> u64 {
         let flood = self.flood.map_or(0, |flood| flood.per_second);
         u64::from(flood.min(10_000) + self.burst) + held as u64

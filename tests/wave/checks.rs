@@ -5,8 +5,8 @@ use spamdrop_lab::wave::{Class, Mode, Outcome, PredictionError, Scale};
 /// A requirement; panics if it is not met.
 pub type Check = fn(&Scale, &Outcome);
 
-/// Checks that the server is at its capacity all the time. This shows that the
-/// wave is strong enough for the other checks.
+/// Checks that the server is at its capacity for at least 80 % of the wave. This shows
+/// that the wave is strong enough for the other checks.
 pub fn height_is_uncut(scale: &Scale, outcome: &Outcome) {
     let (p95, capacity) = (outcome.open.p95, scale.capacity());
     // A connection may end while the connections are counted.
@@ -16,8 +16,8 @@ pub fn height_is_uncut(scale: &Scale, outcome: &Outcome) {
 }
 
 /// Checks that the number of connections in the kernel's tables, which spamdrop
-/// uses, is close to the server's own number. They differ by the connections
-/// that change during the count.
+/// uses, is close to the server's own number. The numbers differ by the connections
+/// that begin or end during the count.
 pub fn connections_are_seen(_: &Scale, outcome: &Outcome) {
     let (seen, open) = (outcome.connections.p95, outcome.open.p95);
     assert!(seen.abs_diff(open) <= open / 20, "{seen} seen of {open}");
@@ -82,11 +82,12 @@ pub fn replay_predicts_the_blocks(mode: Mode, error: &PredictionError) {
         error.time.percent(),
         error.time_without_dropped.percent()
     );
-    // As in 2009, where every packet is dropped, most bots find no slot.
+    // In the mode `Recent` (as in 2009), every packet of a blocked bot is dropped, and
+    // most other bots find no slot. So there are few blocks.
     assert!(error.blocked >= 10, "{error:?}");
     assert!(error.wrong.len() * 50 <= error.blocked, "{error:?}");
-    // There, every packet of a session that was cut extends the block. No log shows
-    // these packets.
+    // In that mode, every packet of a session that was cut extends the block. No log
+    // shows these packets.
     assert!(
         error.time.percent() <= PREDICTED || mode == Mode::Recent,
         "{error:?}"

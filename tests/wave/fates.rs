@@ -18,20 +18,20 @@ use super::{SEED, SPAMDROP};
 
 /// A day, in seconds.
 const DAY: i64 = 86_400;
-/// A SYN that gets no answer for so long was dropped.
+/// A SYN that gets no answer for this long was dropped.
 const UNANSWERED: Duration = Duration::from_millis(300);
 /// Time limit for events to be written.
 const WRITTEN: Duration = Duration::from_secs(15);
 
-/// By hand: an address, an address in a prefix, one that is allowed in it.
+/// Addresses of the administrator's commands. `ALLOWED[0]` is in the blocked prefix.
 const BLOCKED: &str = "100.88.0.1";
 const IN_PREFIX: [&str; 2] = ["100.88.1.1", "100.88.1.2"];
 const PREFIX: &str = "100.88.1.0/24";
 const ALLOWED: [&str; 2] = ["100.88.1.77", "100.88.2.1"];
 const KNOWN_BY_HAND: &str = "100.88.3.1";
-/// They come at the height of the wave.
+/// Senders that connect at the height of the wave.
 const STRANGERS: [&str; 4] = ["100.88.4.1", "100.88.5.1", "100.88.6.1", "100.88.7.1"];
-/// It never comes.
+/// A sender that never connects.
 const ABSENT: &str = "100.88.9.1";
 
 /// An address, and what `why` must tell of it.
@@ -67,8 +67,9 @@ fn why(site: &Site, addr: &str) -> Value {
     told[0].clone()
 }
 
-/// The history must tell nothing else. Whether a bot that was blocked was also
-/// refused before, or held a connection after, differs from wave to wave.
+/// Whether the history has exactly the events of the case. Of a bot, `refused` and
+/// `released` are ignored: whether the gate refused it before its block, and whether it
+/// held a connection after, differs from wave to wave.
 fn is_told(case: &Case, told: &Value) -> bool {
     let rows = told["history"].as_array().unwrap();
     let is_bot = case.events == ["blocked"];
@@ -96,8 +97,8 @@ fn twenty_addresses_are_told_their_fates_then_and_a_day_later() {
     scope(|scope| {
         scope.spawn(|| wave.run().unwrap());
         let mut rest: Vec<&str> = STRANGERS.to_vec();
-        // Those that the filter drops were refused; one may be admitted, because its
-        // class must not starve.
+        // A SYN that is dropped was refused by the gate. A stranger that was admitted, so
+        // that its class does not starve, tries again until it is refused.
         until("strangers to be refused", short().length, || {
             rest.retain(|addr| {
                 let is_dropped = site.dropped(addr, UNANSWERED).unwrap();
@@ -147,7 +148,7 @@ fn twenty_addresses_are_told_their_fates_then_and_a_day_later() {
     }
 }
 
-/// Three known senders, nine bots of the log, and those of this test.
+/// Three known senders, nine bots of the log, and the addresses of this test.
 fn cases(wave: &Wave, refused: &[&str]) -> Vec<Case> {
     let mut cases = vec![
         Case::new(BLOCKED, &["command"], Some("dropped"))

@@ -97,8 +97,8 @@ fn nobody_waits(outcome: &Outcome) {
     assert_eq!(waited, 0, "{:?}", outcome.retransmissions);
 }
 
-/// Half of the forged SYNs are repeated, as real ones are. It is all the same
-/// for the senders of the wave.
+/// Half of the forged SYNs are repeated, as real ones are. The senders of the wave must
+/// be served as well as without the flood.
 #[test]
 fn a_wave_beside_a_flood_of_forged_senders() {
     let scale = scale();

@@ -53,14 +53,14 @@ fn figures(site: &Site) -> [u64; 2] {
     ]
 }
 
-/// How long before the screen was drawn all entries were read, in whole seconds. The
-/// screen counts the blocks of then, and says so.
+/// The age of the screen's number of blocks, in whole seconds: the screen says how long
+/// ago all entries were read.
 fn read_ago(screen: &str) -> u64 {
     number(screen, "all read ", "s ago").unwrap_or(0)
 }
 
-/// A screen whose figures were all read after this moment shows figures between those
-/// before and those after it.
+/// Reads the figures from the maps, waits for a screen with newer figures, and reads the
+/// maps again. The screen's figures must lie between those of the maps.
 fn compare_screen(site: &Site, terminal: &Tmux<'_>) {
     let (start, before) = (Instant::now(), figures(site));
     let counted = start.elapsed();
@@ -81,7 +81,8 @@ fn compare_screen(site: &Site, terminal: &Tmux<'_>) {
     }
 }
 
-/// The JSON of one second, between the maps before and after it.
+/// Checks that the figures of `top --json` lie between those of the maps before and
+/// after it.
 fn compare_json(site: &Site) {
     let hits = || -> Vec<(String, u64)> {
         let list = json(site, &["list", "--json"]).unwrap();
@@ -119,7 +120,8 @@ fn compare_json(site: &Site) {
             "{addr}: {least}, {hits}, {most}"
         );
     }
-    // The daemon writes its state each second; `top` shows one that `status` shows.
+    // The daemon writes its state each second. `top` must show the state that `status`
+    // shows right before or right after it.
     let state = |status: &Value| status["daemon"]["state"]["gate"].clone();
     let same = until("the state that `status` shows", SOON, || {
         let before: Value = serde_json::from_str(&site.status(&["--json"])?)?;

@@ -25,8 +25,8 @@ use super::checks::PREDICTED;
 
 /// Time between two reads of the filter's entries.
 const LOOK: Duration = Duration::from_millis(100);
-/// A block starts and ends as predicted within this time of the week, in seconds: a
-/// second of the live run, which is as exact as the filter keeps the hard limit.
+/// A block may start and end by this many seconds of the week earlier or later than
+/// predicted: a second of the live run, because the filter has the hard limit in seconds.
 const TOLERANCE_S: f64 = TIME_FACTOR as f64;
 
 /// The blocks of a filter: the source, and the start and the end of each.
@@ -87,7 +87,7 @@ fn look(
         .unwrap();
 }
 
-/// A day, and what the filter did.
+/// Lives through a day. Returns the day and the blocks of the filter.
 fn live_through(day: &WeekDay) -> (PastDay, Blocks) {
     let (stop, stopped) = channel();
     let observer = watch(&day.site, stopped);

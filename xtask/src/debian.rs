@@ -3,8 +3,8 @@
 //! the test of the metrics, and the fail2ban of the bench and of the tests of its
 //! action.
 //!
-//! The packages are not installed, because that would replace the machine's own
-//! mail server, and start it, fail2ban and Prometheus.
+//! The packages are not installed: an installation would replace the machine's own
+//! mail server, and would start fail2ban and Prometheus as services.
 
 use std::fs;
 use std::os::unix::fs::symlink;

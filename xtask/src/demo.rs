@@ -24,8 +24,8 @@ use crate::{
 use stage::Stage;
 use story::Story;
 
-/// The private tmpfs hides the content of this directory, which must not
-/// include a checkout or a program.
+/// The directory on which the private tmpfs is mounted. The mount hides the
+/// directory's content, so the checkout and the programs must be elsewhere.
 const TEMPORARY: &str = "/var/log";
 
 /// Options of `cargo xtask demo`.
@@ -52,8 +52,8 @@ pub fn run(options: &Options) -> Result<()> {
     if !geteuid().is_root() {
         match become_root(options)? {}
     }
-    // This precedes all other threads, because existing threads would not see
-    // the mount.
+    // No other thread has been started yet: an existing thread would not see the
+    // mount.
     spamdrop_lab::private_tmpfs(Path::new(TEMPORARY))
         .context("cannot make namespaces; a container needs --privileged")?;
     tempfile::env::override_temp_dir(Path::new(TEMPORARY))

@@ -83,9 +83,9 @@ fn publish(path: &Path) -> Result<String> {
     Ok(wanted.display().to_string())
 }
 
-/// Checks the package of a program that is built already, and that it is the
-/// same if it is built again. Returns the package, one of a higher version, and if
-/// everything is tested, that of a version whose maps have an older layout.
+/// Builds and checks the package of `program`, and checks that a second build gives the
+/// same package. Returns this package, one with a higher version and, if `full`, the
+/// package of the last version whose maps have an older layout.
 ///
 /// # Errors
 ///
@@ -128,9 +128,9 @@ fn directory() -> Result<PathBuf> {
     Ok(target.join("dist").into())
 }
 
-/// Builds the program, which contains no path of this machine: builds in other
-/// directories and by other users are equal. Without a target, it is for this
-/// machine.
+/// Builds the program without any path of this machine in it, so that builds in other
+/// directories and by other users give the same file. Without a target, the program is
+/// for this machine.
 fn program(profile: &str, target: Option<&str>) -> Result<PathBuf> {
     let mut build = cargo(["build", "--package", "spamdrop", "--bin", "spamdrop"]);
     build.args(["--profile", profile]);
@@ -138,7 +138,8 @@ fn program(profile: &str, target: Option<&str>) -> Result<PathBuf> {
         build.args(["--target", target]);
     }
     compiler::hide_directories(&mut build)?;
-    // Elsewhere, cargo would reuse objects that were compiled without the wrapper.
+    // In its usual directory, cargo would reuse objects that were compiled without the
+    // wrapper.
     build.env("CARGO_TARGET_DIR", directory()?.join("build"));
     build
         .env_remove("RUSTFLAGS")

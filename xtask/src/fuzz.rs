@@ -154,7 +154,7 @@ impl Target {
         if !status.success() {
             bail!("{}", self.failure(&said, &log));
         }
-        // Without its counters, the fuzzer would only try random inputs.
+        // Without coverage counters, the fuzzer would only try random inputs.
         ensure!(
             said.contains(" inline 8-bit counters"),
             "{name} was built without coverage"

@@ -1,4 +1,4 @@
-//! Clippy, the compiler's warnings, the house rules, the man pages, and the unit.
+//! Clippy, the compiler's warnings, the house rules, the man pages, and systemd's units.
 
 use anyhow::{Result, bail, ensure};
 
@@ -31,9 +31,10 @@ pub fn lint() -> Result<Tally> {
     Ok(tally)
 }
 
-/// Checks the layers of the modules, the identifiers that only some modules may
-/// use, the lengths of files, the dependencies of spamdrop-core, the origin and
-/// licence of every crate, and that no retired word is back.
+/// Checks the layers of the modules, that every type name is unique, the
+/// identifiers that only some modules may use, the lengths of files, the
+/// dependencies of spamdrop-core, the origin and licence of every crate, and that
+/// no retired word is back.
 ///
 /// # Errors
 ///
@@ -41,6 +42,7 @@ pub fn lint() -> Result<Tally> {
 pub fn structure() -> Result<()> {
     let checks = [
         modules::check(),
+        modules::types(),
         house::check(),
         dependencies::check_core(),
         origins::check(),

@@ -76,7 +76,7 @@ enum Verb {
     ///
     /// A finding is printed with its input and a command that reproduces it.
     Fuzz(fuzz::Options),
-    /// Build the Debian package and check it with lintian, or a static tarball
+    /// Build the Debian package and check it with lintian, or build a static tarball
     Dist(dist::Options),
     /// Count the crates that the product depends on directly
     Dependencies,
@@ -85,8 +85,9 @@ enum Verb {
     /// Show the layers of the product's modules
     ///
     /// Fails if a module names a module of a higher layer, if two modules name
-    /// each other, if a module other than `kernel` uses the kernel's interfaces,
-    /// or if spamdrop-core has a dependency that is not permitted.
+    /// each other, if two types have the same name, if a module other than
+    /// `kernel` uses the kernel's interfaces, or if spamdrop-core has a dependency
+    /// that is not permitted.
     Modules,
     /// Make small changes to the code, and check that tests detect them
     ///

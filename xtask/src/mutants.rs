@@ -21,7 +21,7 @@ const WORK: &str = "target/mutants";
 /// The file of mutants that no test detects, and the reasons. A line is `regular
 /// expression | reason`.
 const SURVIVORS: &str = "xtask/survivors.txt";
-/// The default packages, and the sample size of each.
+/// The default packages, and the sample size of each; `None`: all mutants are tried.
 const PACKAGES: [(&str, Option<usize>); 2] =
     [("spamdrop-common", None), ("spamdrop-core", Some(200))];
 /// Minimum percentage of viable mutants that must be caught.
@@ -30,8 +30,8 @@ const LEAST: f64 = 95.0;
 /// Options of `cargo xtask mutants`.
 #[derive(Args)]
 pub struct Options {
-    /// Try this many mutants of a package, not all [default: all of
-    /// spamdrop-common, 200 of spamdrop-core]
+    /// Try this many mutants of --package, or else of spamdrop-core [default: 200 of
+    /// spamdrop-core, all of another package]
     #[arg(long, value_name = "N")]
     sample: Option<usize>,
     /// The seed of the random sample
@@ -135,7 +135,7 @@ fn try_all(package: &str, names: &[String]) -> Result<Outcome> {
     command.arg("--config").arg(&config);
     command.arg("--output").arg(&work);
     command.arg(format!("--jobs={jobs}"));
-    // A mutant that never ends is stopped after at least this number of
+    // A test that a mutant keeps from ending is stopped, after at least 30
     // seconds.
     command.args(["--minimum-test-timeout", "30"]);
     command.env("TMPDIR", &copies);

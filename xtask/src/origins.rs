@@ -7,7 +7,7 @@ use spdx::{LicenseReq, ParseMode};
 
 /// The only source of crates that are not in this repository.
 const SOURCE: &str = "registry+https://github.com/rust-lang/crates.io-index";
-/// Licences that ask for no more than their own text beside the program.
+/// Licences that only ask that the program comes with their text.
 const PERMITTED: [&str; 7] = [
     "Apache-2.0",
     "BSD-3-Clause",

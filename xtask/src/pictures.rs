@@ -1,9 +1,9 @@
-//! `cargo xtask pictures`: writes the pictures of the guide, and looks at the
-//! pages of `report --html` in a browser.
+//! `cargo xtask pictures`: writes the pictures of the guide and, with `--look`,
+//! checks the pages of `report --html` in a browser.
 //!
-//! The test suite compares the pictures and parses the pages. The look in a
-//! browser is no part of it, because Chromium is several times as large as all
-//! other tools together; run it after a change of the pictures.
+//! The test suite compares the pictures and parses the pages. The check in a
+//! browser is not part of it, because Chromium is several times as large as all
+//! other tools together. Use `--look` after a change of the pictures.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::{say, setup};
 const WORK: &str = "target/pictures";
 /// The widths of a telephone and of a large screen, in pixels.
 const WIDTHS: [u32; 2] = [400, 1_400];
-/// The names of the schemes, and Blink's numbers for them.
+/// The names of the colour schemes, and Blink's numbers for them.
 const SCHEMES: [(&str, u32); 2] = [("dark", 0), ("light", 1)];
 /// The script that measures a page in the browser.
 const PROBE: &str = include_str!("pictures/probe.js");
@@ -118,8 +118,8 @@ fn look_at(browser: &Path, page: &Path) -> Result<String> {
 }
 
 /// Writes a copy of a page with the script that measures it. The copy has no
-/// Content-Security-Policy, which would refuse the script. It is in a frame, because
-/// Chromium's windows are at least 500 pixels wide.
+/// Content-Security-Policy, because that would refuse the script. The copy is in a frame
+/// of the wanted width, because Chromium's windows are at least 500 pixels wide.
 fn write_probe(page: &Path, width: u32) -> Result<PathBuf> {
     let text = fs::read_to_string(page)?;
     let (head, policy) = text

@@ -55,14 +55,14 @@ const TOOLS: [(&str, &str); 5] = [
     ("journalctl", "systemd"),
     // Forwards a port as docker does.
     ("nft", "nftables"),
-    // Is the terminal of `spamdrop top`.
+    // Gives `spamdrop top` a terminal.
     ("tmux", "tmux"),
 ];
 
 /// The command that formats the man pages and prints warnings about them.
 const MAN: [(&str, &str); 1] = [("man", "man-db")];
 
-/// The command that checks units.
+/// The command that checks systemd's units.
 const SYSTEMD: [(&str, &str); 1] = [("systemd-analyze", "systemd")];
 
 /// The commands that build and check the package. binutils is not here, because Rust
@@ -76,7 +76,7 @@ const PACKAGING: [(&str, &str); 3] = [
 /// The command that builds libFuzzer, with its Debian package.
 const CXX: [(&str, &str); 1] = [("c++", "g++")];
 
-/// The emulator, and the tool that builds the systems that it boots. Every Debian has
+/// The emulator, and the tools that build its guests and connect them. Every Debian has
 /// e2fsprogs and xz-utils, unless they were removed.
 const EMULATION: [(&str, &str); 5] = [
     ("ip", "iproute2"),
@@ -97,7 +97,7 @@ const BENCH_TOOLS: [(&str, &str); 6] = [
     ("xdp-filter", "xdp-tools"),
 ];
 
-/// Installs everything that any verb needs.
+/// Installs what `cargo xtask test` needs without `--full`.
 ///
 /// # Errors
 ///
@@ -148,7 +148,7 @@ pub fn tools() -> Result<()> {
     packages(&TOOLS)
 }
 
-/// Installs the command that checks units.
+/// Installs the command that checks systemd's units.
 ///
 /// # Errors
 ///
@@ -157,7 +157,7 @@ pub fn systemd() -> Result<()> {
     packages(&SYSTEMD)
 }
 
-/// Installs the emulator, and the tool that builds its guests.
+/// Installs the emulator, and the tools that build its guests.
 ///
 /// # Errors
 ///

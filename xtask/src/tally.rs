@@ -9,7 +9,7 @@ use crate::say;
 pub struct Tally {
     /// Tests and checks that passed.
     pub passed: u32,
-    /// Tests that failed, and tests that did not run.
+    /// Tests and checks that failed, and tests that did not run.
     pub failed: u32,
     /// Names of failed tests, and errors of failed checks. They are repeated at the
     /// end of a run, because their output may be thousands of lines above.

@@ -43,7 +43,7 @@ pub struct Options {
 enum Group {
     /// Check that rustfmt would change nothing
     Format,
-    /// Clippy, compiler warnings, the house rules, the man pages, the unit
+    /// Clippy, compiler warnings, the house rules, the man pages, systemd's units
     Lint,
     /// Tests that need neither root nor a kernel
     Unit,
@@ -66,7 +66,7 @@ enum Group {
 }
 
 /// Runs the groups, then prints a line for each, what failed, and the sum of all.
-/// The groups that mostly wait for guests or compile run at once, after the others.
+/// The groups that mostly wait for guests or compile run last, all at the same time.
 ///
 /// # Errors
 ///
@@ -145,7 +145,7 @@ impl Group {
             Self::Lint => lint(),
             Self::Unit => unit(full),
             Self::Kernel => {
-                // The tests of its action need fail2ban.
+                // The tests of the action for fail2ban start a real fail2ban.
                 debian::unpack_if_missing()?;
                 kernel(full, |target| {
                     ![COURIER, METRICS, SERVERS, WAVE, VM].contains(&target)
@@ -180,8 +180,8 @@ const SERVERS: &str = "servers";
 /// The test target of waves, which take minutes.
 const WAVE: &str = "wave";
 
-/// A test target that can run several tests at once, because they wait most of the
-/// time: for the daemon, or for packets that must not come.
+/// A test target whose tests may run several at a time, because they mostly wait: for
+/// the daemon, or for packets that must not come.
 struct Waiting {
     target: &'static str,
     threads: usize,
@@ -232,16 +232,16 @@ fn unit(full: bool) -> Result<Tally> {
     Ok(tally)
 }
 
-/// Builds as the user and runs as root. The tests share the machine's kernel, so they
-/// run one after another. Before them, those of [`WAITING`] without time limits run a
-/// few at a time, each in namespaces of its own.
+/// Builds as the user and runs as root. Tests run one after another, because they share
+/// the machine's kernel. Only the tests of [`WAITING`] without time limits run a few at a
+/// time, each in namespaces of its own.
 fn kernel(full: bool, is_wanted: impl Fn(&str) -> bool) -> Result<Tally> {
     setup::building()?;
     setup::tools()?;
     let mut tally = Tally::default();
     for mut command in programs(|target| target.is_root_only && is_wanted(target.name))? {
         if full {
-            // The output shows their measurements.
+            // The tests print what they measure.
             command.arg("--show-output").env("SPAMDROP_FULL", "1");
         }
         let mut waiting = WAITING.iter();

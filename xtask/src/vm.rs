@@ -16,7 +16,7 @@ mod system;
 
 use system::System;
 
-/// The scripts beside this file's directory.
+/// The directory of the scripts.
 const SCRIPTS: &str = "xtask/src/vm";
 
 /// The packages of the guest, beside a minimal Debian.
@@ -30,13 +30,13 @@ const KERNELS: [(&str, &str); 2] = [
     ("6.12", "linux-image-6[.]12[.][0-9]+[+]deb12-amd64-unsigned"),
 ];
 
-/// The newest kernel for Debian 13, which is booted if everything is tested.
+/// The newest kernel of Debian 13's backports, which is booted with `--full`.
 const NEWEST: [(&str, &str); 1] = [("newest", "linux-image-[0-9.]+[+]deb13-amd64")];
 
 /// The size of the disk with the programs, which are not optimised.
 const JOB_SIZE: &str = "300M";
 
-/// A guest that still runs after this time is ended. It usually needs a third of it.
+/// Time limit of a guest. A guest usually needs a third of it.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Where the system is built, and the guests' output is kept.
@@ -45,8 +45,8 @@ struct Place {
     directory: PathBuf,
 }
 
-/// Runs a test program in guests: one of each kernel in [`KERNELS`], all at once; then,
-/// if everything is tested, one of the newest kernel.
+/// Runs a test program in guests: one for each kernel of [`KERNELS`], all at the same
+/// time; then, if `full`, one for the newest kernel.
 ///
 /// # Errors
 ///
@@ -64,7 +64,7 @@ pub fn test(program: &Path, full: bool) -> Result<Tally> {
 }
 
 /// Builds a system by this name, with these kernels of a suite, and runs a test program
-/// in a guest of each kernel, all at once.
+/// in one guest for each kernel, all at the same time.
 fn boot_all(
     program: &Path,
     full: bool,

@@ -9,8 +9,8 @@ use regex::RegexSet;
 
 use crate::command::output;
 
-/// The searched paths: the product and its documents, as tracked by git. The
-/// changelog may contain retired names.
+/// The searched paths, as tracked by git: the product, its documents and its tests. The
+/// changelog is not among them, because it may contain retired names.
 const PLACES: [&str; 7] = [
     "README.md",
     "spamdrop",

@@ -23,7 +23,7 @@ const CAPACITY: Capacity = Capacity {
     known: 7,
 };
 
-/// Describes a type: its size, and the type and offset of each field. It does
+/// Describes a type: its size, and the type and offset of each field. The macro does
 /// not compile if a field is missing or has another type.
 macro_rules! layout {
     ($text:expr, $name:ident { $($field:ident: $type:ty),+ $(,)? }) => {{

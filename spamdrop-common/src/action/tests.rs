@@ -98,8 +98,8 @@ fn a_ttl_of_zero_is_fixed() {
     assert_eq!(slid, fixed.expires);
 }
 
-/// Checks the guarantees of [`quiet_until`] at its limit. Returns the time during
-/// which a recent drop may answer.
+/// Checks the guarantees of [`quiet_until`] in the last nanosecond before the time that it
+/// returns. Returns how long from `now` a recent drop may answer.
 fn assert_quiet(entry: &Entry, now: MonotonicNs) -> Duration {
     let [packet, syn, never] = [Refresh::Packet, Refresh::Syn, Refresh::Never].map(|refresh| {
         let end = quiet_until(entry, now, refresh);
@@ -156,8 +156,7 @@ fn a_recent_drop_answers_until_a_store_was_postponed_for_long_or_the_entry_expir
         assert_eq!(assert_quiet(&entry, START.plus(answer / 4)), answer * 3 / 4);
         assert_eq!(assert_quiet(&entry, START.plus(answer)), Duration::ZERO);
     }
-    // The store is overdue, although a flood of other sources' packets came
-    // first.
+    // The entry was last stored 300 s ago: a store is overdue, so no recent drop may answer.
     assert_eq!(assert_quiet(&entry(), after(300)), Duration::ZERO);
 }
 
@@ -176,7 +175,8 @@ fn a_recent_drop_of_an_entry_that_does_not_slide_answers_until_it_expires() {
         ..entry()
     };
     assert_eq!(assert_quiet(&limited, after(300)), LONGEST_ANSWER);
-    // An entry that was added by hand for longer than a hit extends it.
+    // A hit does not extend this entry: it was added by hand, and its end is later than
+    // the one that a hit would set.
     let long = Entry {
         ttl_s: 10,
         ..entry()
@@ -262,7 +262,7 @@ fn reaches_the_server(hard_limit_s: u32) -> std::vec::Vec<u32> {
 
 #[test]
 fn a_host_that_never_gives_up_is_told_again_after_the_hard_limit() {
-    // The first try after the hour.
+    // 3,840 s is the first try after the hard limit of an hour.
     assert_eq!(reaches_the_server(3_600), [0, 3_840]);
     assert_eq!(reaches_the_server(0), [0]);
 }

@@ -19,7 +19,7 @@ fn a_gate_that_nobody_tends_is_open() {
     assert_eq!(gate.mode(later(last)), GateMode::Off);
     // The coarse clocks of two CPUs may differ by a tick.
     assert_eq!(gate.mode(WRITTEN.minus(NANOSECOND)), GateMode::On);
-    // Written by another clock: a time namespace has an offset.
+    // A daemon in a time namespace has another clock, which may be ahead by its offset.
     let first = WRITTEN.minus(FRESH_FOR);
     assert_eq!(gate.mode(first), GateMode::On);
     assert_eq!(gate.mode(first.minus(NANOSECOND)), GateMode::Off);

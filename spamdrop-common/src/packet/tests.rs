@@ -59,7 +59,7 @@ fn ipv6_packet(extensions: &[u8], fragment: u16, payload: &[u8]) -> Vec<u8> {
         header[0] = *next;
         match extension {
             44 => header[2..4].copy_from_slice(&fragment.to_be_bytes()),
-            // 8 bytes: two units beyond the two that are not counted.
+            // 8 bytes are two units, and the field counts the units minus 2.
             51 => header[1] = 0,
             _ => {}
         }
@@ -73,13 +73,13 @@ fn ipv6_packet(extensions: &[u8], fragment: u16, payload: &[u8]) -> Vec<u8> {
 fn a_plain_frame_is_read_as_any_other() {
     let mut frame = v4_frame(0);
     for (at, byte) in frame.iter_mut().enumerate().skip(24) {
-        // Not the length of the TCP header, nor the flags.
+        // Bytes 46 and 47 stay: the length of the TCP header, and the flags.
         if !(46..48).contains(&at) {
             *byte = u8::try_from(at).unwrap();
         }
     }
-    // The shortest with flags, one that would be too short for them if more fragments
-    // followed, and a whole header.
+    // 34 is the shortest length with flags. 35 is too short for the flags if more fragments
+    // follow, 36 is not. 40 has a whole TCP header.
     for (length, flags) in [(34, SYN), (34, ACK), (35, ACK), (36, ACK), (40, SYN)] {
         (frame[17], frame[47]) = (length, flags);
         let read = any(&frame[..], Link::Ethernet).unwrap();
@@ -98,7 +98,7 @@ fn a_plain_frame_is_read_as_any_other() {
                 }
             }
         }
-        // Another length of the header, and what more fragments follow.
+        // The fast path misses only another length of the IP header, and first fragments.
         assert!(missed < 40, "{missed}");
     }
 }
@@ -307,13 +307,14 @@ fn a_first_ipv6_fragment_with_further_headers_counts_as_a_syn_to_the_smtp_port()
             let segment = fragment(&[44, next, 60], length, 1).unwrap();
             assert!(segment.syn && segment.v6 && segment.port == 25, "{next}");
             assert_eq!((segment.source, segment.ttl), (SOURCE6, 0));
-            // Without successors, or in a later fragment.
+            // This does not hold without successors, nor in a later fragment.
             for field in [0, 8 | 1] {
                 assert!(fragment(&[44, next, 60], length, field).is_err(), "{next}");
             }
         }
     }
-    // Linux discards a first fragment without the whole TCP header.
+    // A fragment that ends before the flags passes: Linux discards one without the whole TCP
+    // header.
     let whole = fragment(&[60, 44], 16 + 14, 1).unwrap();
     assert!(!whole.syn && whole.port == 465);
     assert_eq!(fragment(&[60, 44], 16 + 13, 1), Err(Reason::Truncated));
@@ -421,7 +422,8 @@ fn what_tells_a_syn_from_another() {
     }
 }
 
-/// These fields distinguish a repeated SYN from another one.
+/// Source port and sequence number distinguish a repeated SYN from another one. The TTL
+/// decides about the class of a stranger.
 #[test]
 fn ports_sequence_and_ttl_are_read() {
     let mut header = tcp_header(587, SYN);

@@ -56,7 +56,7 @@ fn homes_and_terms_are_spread() {
 
 #[test]
 fn homes_of_a_line_are_different() {
-    // Of so many lines, the number has three bits of the tag.
+    // With this many lines, a line's number contains three bits of the tag.
     let line_bits = LEAST_LINE_BITS + 3;
     let mut seen = [false; SLOTS];
     for number in 0..1 << 24 {
@@ -117,7 +117,7 @@ fn a_slot_is_read_as_it_was_written() {
 
 #[test]
 fn a_slot_is_valid_for_its_units_and_after_the_epoch() {
-    // The bits of `from` wrap around between these.
+    // With the second of these, the bits of `from` wrap around while the slot is valid.
     for from in [1_000, (1 << FROM_BITS) - 3, (3 << FROM_BITS) + 1] {
         let slot = RecentDrop {
             from,
@@ -148,7 +148,7 @@ fn a_slot_is_valid_for_its_units_and_after_the_epoch() {
     assert!(!RecentDrop::default().may_answer(0, 1 << FROM_BITS));
     let half = 1 << (FROM_BITS - 1);
     assert!(slot.is_old(1_000 + half) && !slot.is_old(999 + half));
-    // Written while the others are read.
+    // The filter may write a slot after user space has read the time.
     assert!(!slot.is_old(999) && !slot.is_old(1_000 - MOST_UNITS));
     assert!(!RecentDrop::default().is_valid(0, 0));
     assert!(!RecentDrop::default().is_valid(0, 1));

@@ -171,8 +171,8 @@ impl Allowlist {
         lines.filter_map(move |(index, line)| Some(line.mistake()?.describe(name, index + 1)))
     }
 
-    /// Adds prefixes with this end and comment. They replace the end and comment of a
-    /// prefix that is on the list already, as [`AllowTerm`] says.
+    /// Adds prefixes with this end and comment. For a prefix that is on the list already,
+    /// [`AllowTerm`] says whether its own end and comment are replaced.
     pub fn add(&mut self, nets: &[IpNet], term: AllowTerm<'_>) -> AllowAdded {
         let mut change = AllowAdded::default();
         let mut places = self.places();

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-/// A table, and the rules that come behind it.
+/// A table, and the range of rules that the server skips for a client that it permits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientTable {
     /// The setting or file that it comes from.

@@ -13,7 +13,7 @@ pub struct Event<'line> {
     /// IPv4-mapped IPv6 address.
     pub addr: IpAddr,
     /// The kind of event.
-    pub kind: Kind<'line>,
+    pub kind: EventKind<'line>,
     /// The time of the line's stamp, if it has a usable one.
     pub at: Option<SystemTime>,
     /// Where the time in `at` comes from.
@@ -96,7 +96,7 @@ pub enum Clock {
 
 /// An event of a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind<'line> {
+pub enum EventKind<'line> {
     /// The message was refused because the peer is listed.
     Rejected {
         /// The reply after its code, or the text after the address that a
@@ -110,14 +110,14 @@ pub enum Kind<'line> {
     Delivered,
 }
 
-impl Kind<'_> {
-    fn into_owned(self) -> Kind<'static> {
+impl EventKind<'_> {
+    fn into_owned(self) -> EventKind<'static> {
         match self {
-            Self::Rejected { text } => Kind::Rejected {
+            Self::Rejected { text } => EventKind::Rejected {
                 text: Cow::Owned(text.into_owned()),
             },
-            Self::Accepted => Kind::Accepted,
-            Self::Delivered => Kind::Delivered,
+            Self::Accepted => EventKind::Accepted,
+            Self::Delivered => EventKind::Delivered,
         }
     }
 }

@@ -87,7 +87,7 @@ pub fn judge(facts: HealthFacts<'_>) -> HealthReport {
         ));
     }
     reasons.extend(daemon_reasons(daemon));
-    // The daemon may have said the same.
+    // The daemon may have reported the same problem.
     let unreadable = allowlist.map(str::to_owned);
     reasons.extend(unreadable.filter(|text| !reasons.contains(text)));
     let health = if filtered.is_empty() {

@@ -29,8 +29,8 @@ pub const KEPT: Duration = Duration::from_secs(30 * 86_400);
 pub const MOST: u32 = 100_000;
 /// The reason of a block by the FIFO, in place of a log line.
 pub const FIFO_REASON: &str = "fifo";
-/// The longest text of an event in bytes, before it is escaped; `show` has the
-/// same limit.
+/// The longest text of an event in bytes, before it is escaped; `spamdrop show`
+/// has the same limit.
 const TEXT: usize = 200;
 
 /// The kind of an event.
@@ -284,8 +284,8 @@ pub struct HistoryBuffer {
 /// The most events that wait for the disk, without the blocks. There is room for all
 /// refusals of the gate that wait to be taken, and for 1,024 other events.
 const EVENTS: usize = 2 * SOURCES + 1_024;
-/// The most blocks that wait for the disk: those of the sources of a wave, in 240
-/// KiB.
+/// The most blocks that wait for the disk: enough for the sources of a wave, and
+/// 240 KiB.
 const BLOCKS: usize = 5_000;
 /// A new event or block is merged into one of this many last ones, if they belong in
 /// the same row.

@@ -62,7 +62,7 @@ impl ListReader {
         Self { term }
     }
 
-    /// Parses one line; `None` if it is blank.
+    /// Parses one line; `None` if it has only blanks or a comment.
     ///
     /// # Errors
     ///

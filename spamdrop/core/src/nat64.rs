@@ -12,24 +12,24 @@ use crate::invalid::Invalid;
 
 /// The prefix of a translator: an IPv6 /96, before the IPv4 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Prefix([u8; 12]);
+pub struct Nat64Prefix([u8; 12]);
 
-/// 64:ff9b::/96, by which every translator may translate.
-const WELL_KNOWN: Prefix = Prefix([0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0]);
+/// 64:ff9b::/96, the prefix that every translator may use.
+const WELL_KNOWN: Nat64Prefix = Nat64Prefix([0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0]);
 
 /// The configured prefixes. The whole process has one set, because the keys in
 /// the filter's maps follow from it: a part with another set would look for a
 /// sender under another key.
-static CONFIGURED: RwLock<Vec<Prefix>> = RwLock::new(Vec::new());
+static CONFIGURED: RwLock<Vec<Nat64Prefix>> = RwLock::new(Vec::new());
 
 /// Sets the prefixes beside 64:ff9b::/96.
-pub fn configure(prefixes: &[Prefix]) {
+pub fn configure(prefixes: &[Nat64Prefix]) {
     let mut configured = CONFIGURED.write().unwrap_or_else(PoisonError::into_inner);
     configured.clear();
     configured.extend_from_slice(prefixes);
 }
 
-impl Prefix {
+impl Nat64Prefix {
     /// The twelve bytes.
     #[must_use]
     pub const fn bytes(self) -> [u8; 12] {
@@ -37,11 +37,11 @@ impl Prefix {
     }
 }
 
-impl FromStr for Prefix {
+impl FromStr for Nat64Prefix {
     type Err = Invalid;
 
-    /// Parses an IPv6 /96, the only length of which the filter can read the
-    /// IPv4 address.
+    /// Parses an IPv6 /96. Behind a prefix of another length, the filter cannot read
+    /// the IPv4 address.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let net: Option<Ipv6Net> = text.parse().ok();
         match net {
@@ -64,7 +64,7 @@ impl FromStr for Prefix {
     }
 }
 
-impl fmt::Display for Prefix {
+impl fmt::Display for Nat64Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut octets = [0; 16];
         let bytes = octets.iter_mut().zip(self.0);
@@ -92,7 +92,7 @@ fn embedded(octets: [u8; 16]) -> Option<Ipv4Addr> {
     let (first, last) = split(octets);
     let is_translated = first == WELL_KNOWN.0 || {
         let configured = CONFIGURED.read().unwrap_or_else(PoisonError::into_inner);
-        configured.contains(&Prefix(first))
+        configured.contains(&Nat64Prefix(first))
     };
     is_translated.then(|| last.into())
 }
@@ -140,7 +140,7 @@ mod tests {
     fn configured_prefixes_count_until_others_are() {
         // No other test uses these addresses.
         let (one, other) = ("2001:db8:6464::192.0.2.1", "2001:db8:6465::192.0.2.1");
-        let prefixes = |texts: &[&str]| -> Vec<Prefix> {
+        let prefixes = |texts: &[&str]| -> Vec<Nat64Prefix> {
             texts.iter().map(|text| text.parse().unwrap()).collect()
         };
         configure(&prefixes(&["2001:db8:6464::/96", "2001:db8:1::/96"]));
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_prefix_is_a_96_without_further_bits() {
-        let prefix: Prefix = "2001:db8:64::/96".parse().unwrap();
+        let prefix: Nat64Prefix = "2001:db8:64::/96".parse().unwrap();
         assert_eq!(prefix.to_string(), "2001:db8:64::/96");
         for (text, named) in [
             ("2001:db8:64::/64", "a /64; only /96"),
@@ -180,7 +180,7 @@ mod tests {
             ("192.0.2.0/24", "`192.0.2.0/24` is not an IPv6 prefix"),
             ("2001:db8:64::", "is not an IPv6 prefix"),
         ] {
-            let error = text.parse::<Prefix>().unwrap_err().to_string();
+            let error = text.parse::<Nat64Prefix>().unwrap_err().to_string();
             assert!(error.contains(named), "{error}");
         }
     }

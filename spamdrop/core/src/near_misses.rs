@@ -7,9 +7,9 @@ use crate::log::CLIENTS_COMMAND;
 
 /// Events and near misses are counted for each period of this length.
 const HOUR: Duration = Duration::from_secs(3_600);
-/// Number of hours that count.
+/// Number of hours whose counts are kept.
 const HOURS: u64 = 24;
-/// With this many near misses and no event, the log counts as not understood.
+/// With this many near misses or more, and no event, the log counts as not understood.
 const MANY: u64 = 20;
 
 /// Near misses and events by hour.

@@ -38,7 +38,7 @@ pub struct SourceFacts {
     pub is_allowed: bool,
     /// The gate, as the daemon last set it.
     pub gate: Gate,
-    /// The SYNs that the gate has admitted.
+    /// Number of SYNs that the gate has admitted.
     pub admitted: u64,
     /// The known sender: the address, or the IPv6 /64.
     pub known: Option<KnownSender>,
@@ -195,7 +195,8 @@ impl SourceFacts {
         self.verdict.standing(now)
     }
 
-    /// The connections that the gate takes the server to hold; `None`: it is off.
+    /// The number of connections that the server holds, as the gate estimates it; `None`:
+    /// the gate is off.
     #[must_use]
     pub fn held(&self, now: MonotonicNs) -> Option<u64> {
         (self.gate.mode(now) != GateMode::Off).then(|| self.gate.held(self.admitted))
@@ -214,7 +215,7 @@ impl SourceFacts {
 
 /// A command, and its effect on the next connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Change {
+pub struct CommandEffect {
     /// The command.
     pub command: String,
     /// A clause that begins with a verb: `unblocks it`.
@@ -226,14 +227,14 @@ pub struct Change {
 pub struct Circumstances {
     /// The live entries and prefixes that cover the source.
     pub blocked_by: Vec<Target>,
-    /// Whether `add` refuses the source for a reason that no command here removes: the
-    /// address is the machine's own, or the filter's allowlist differs from the file.
+    /// Whether `add` refuses the source for a reason that no command here removes: it is
+    /// protected without the allowlist, or the filter's allowlist differs from the file.
     pub is_protected: bool,
     /// The allowlisted prefixes that cover it.
     pub allowed_by: Vec<IpNet>,
     /// Whether the gate takes it for a known sender.
     pub is_known: bool,
-    /// The known senders that it is: the address, its IPv6 /64, or both.
+    /// The known senders that cover it: the address, its IPv6 /64, or both.
     pub known: Vec<Target>,
 }
 
@@ -246,7 +247,8 @@ impl Circumstances {
         is_by_file.then(|| with_targets("spamdrop allow remove", nets))
     }
 
-    /// The command that removes the source from the known senders; `None`: it is none.
+    /// The command that removes the source from the known senders; `None`: the source is
+    /// not known.
     fn unknow(&self) -> Option<String> {
         let is_by_record = self.is_known && !self.known.is_empty();
         let known = self.known.iter().copied();
@@ -262,11 +264,11 @@ fn with_targets(command: &str, targets: impl Iterator<Item = impl fmt::Display>)
 }
 
 /// The commands that change the fate of the next SYN of `addr`, which the filter
-/// would count under `reason`. Empty if no command does: it is the machine's own
-/// address, or the configuration decides.
+/// would count under `reason`. Empty if no command does: the address is protected, or the
+/// configuration decides.
 #[must_use]
-pub fn changes(addr: IpAddr, reason: Reason, circumstances: &Circumstances) -> Vec<Change> {
-    let change = |command: String, effect| Change { command, effect };
+pub fn changes(addr: IpAddr, reason: Reason, circumstances: &Circumstances) -> Vec<CommandEffect> {
+    let change = |command: String, effect| CommandEffect { command, effect };
     let allow = || change(format!("spamdrop allow add {addr}"), "lets it pass always");
     let know = || {
         change(

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-/// The period that is considered.
+/// The packets of this last period are considered.
 const PERIOD: Duration = Duration::from_secs(60);
 /// Counts that follow the last ones sooner than this are left out.
 const SECOND: Duration = Duration::from_secs(1);
@@ -15,7 +15,7 @@ const FEW: u64 = 100;
 /// The percentage of packets that counts as nearly all.
 const NEARLY_ALL: u64 = 99;
 
-/// The packets of an interface since it came up.
+/// Packet counts of an interface. They restart when it is created anew.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Received {
     /// All packets.
@@ -26,18 +26,18 @@ pub struct Received {
 
 /// The packets of each interface in the last minute.
 #[derive(Debug, Default)]
-pub struct NotIpWatch(BTreeMap<String, Window>);
+pub struct NotIpWatch(BTreeMap<String, PacketSamples>);
 
 #[derive(Debug, Default)]
-struct Window {
+struct PacketSamples {
     samples: VecDeque<(Duration, Received)>,
     is_unreadable: bool,
 }
 
 impl NotIpWatch {
-    /// Takes the counts of the interfaces that have the filter, and forgets the
-    /// others. Returns the interfaces whose packets are
-    /// nearly all not IP. `now` is the monotonic clock.
+    /// Takes the counts of the interfaces that have the filter, and forgets the other
+    /// interfaces. Returns the interfaces whose packets are nearly all not IP. `now` is
+    /// the monotonic clock.
     pub fn update(&mut self, received: &BTreeMap<String, Received>, now: Duration) -> Vec<&str> {
         self.0.retain(|name, _| received.contains_key(name));
         for (name, counts) in received {
@@ -48,7 +48,7 @@ impl NotIpWatch {
     }
 }
 
-impl Window {
+impl PacketSamples {
     fn add(&mut self, counts: Received, now: Duration) {
         let is_recent = |last: &(Duration, Received)| now.saturating_sub(last.0) < SECOND;
         if self.samples.back().is_some_and(is_recent) {
@@ -92,7 +92,7 @@ mod tests {
         assert!(!update(&mut watch, 5_000_000, 0, 0));
         assert!(!update(&mut watch, 5_000_999, 999, 1));
         assert!(update(&mut watch, 5_001_000, 990, 2));
-        // Silence tells nothing.
+        // Fewer than `FEW` packets change nothing.
         assert!(update(&mut watch, 5_001_000, 990, 200));
         assert!(update(&mut watch, 5_001_099, 990, 201));
         assert!(!update(&mut watch, 5_001_100, 990, 202));

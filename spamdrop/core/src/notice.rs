@@ -1,5 +1,5 @@
-//! The events that have a message ID in the journal, by which programs find
-//! them, whatever their text says.
+//! The events that have a message ID in the journal. Programs find an event by its
+//! ID, whatever its text says.
 
 /// An event of which the administrator may want to be notified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

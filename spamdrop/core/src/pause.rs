@@ -121,21 +121,21 @@ pub fn describe(paused: &[PausedLayer]) -> String {
     texts.join(", ")
 }
 
-/// The pauses at the last look, to find the changes for the log.
+/// The pauses at the last update, to find the changes for the daemon's log.
 #[derive(Debug, Default)]
 pub struct PauseWatch(Vec<LayerPause>);
 
 /// The changes to log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PauseChanges {
-    /// Pauses that began, or have another end.
+    /// Pauses that began, or whose end has changed.
     pub begun: Vec<LayerPause>,
     /// Layers whose pause ended.
     pub ended: Vec<Layer>,
 }
 
 impl PauseWatch {
-    /// Takes the pauses of now. `None`: nothing changed.
+    /// Takes the current pauses. `None`: nothing changed.
     pub fn update(&mut self, pauses: Vec<LayerPause>) -> Option<PauseChanges> {
         let is_paused = |layer| pauses.iter().any(|pause| pause.layer == layer);
         let old = self.0.iter().map(|pause| pause.layer);

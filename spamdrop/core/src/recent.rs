@@ -36,7 +36,7 @@ const LONGEST: usize = 128;
 
 /// A parsed command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
+pub enum FifoCommand {
     /// Block this address, or extend its block, for this number of seconds; `None`: for
     /// the configured time.
     Add(IpAddr, Option<u32>),
@@ -49,53 +49,53 @@ pub enum Command {
     Flush,
 }
 
-impl Command {
+impl FifoCommand {
     /// Parses one command. An IPv4-mapped IPv6 address becomes IPv4.
     ///
     /// # Errors
     ///
     /// The bytes are not a command.
-    pub fn parse(bytes: &[u8]) -> Result<Self, Mistake> {
+    pub fn parse(bytes: &[u8]) -> Result<Self, CommandMistake> {
         let parsed = match bytes.trim_ascii() {
             b"clear" => Some(Self::Flush),
-            // Several `/` commands without newlines between.
+            // Several `/` commands may come without newlines between them.
             [b'/', rest @ ..] => rest.iter().all(|byte| *byte == b'/').then_some(Self::Flush),
             [b'-', rest @ ..] => return remove(rest),
             [b'+', rest @ ..] => return add(rest),
             rest => address(rest).map(|addr| Self::Add(addr, None)),
         };
-        parsed.ok_or(Mistake::NoCommand)
+        parsed.ok_or(CommandMistake::NoCommand)
     }
 }
 
 /// Parses `ADDRESS`, `ADDRESS SECONDS` and `ADDRESS SECONDS OWNER`.
-fn add(bytes: &[u8]) -> Result<Command, Mistake> {
+fn add(bytes: &[u8]) -> Result<FifoCommand, CommandMistake> {
     let (addr, rest) = split_word(bytes);
-    let addr = address(addr).ok_or(Mistake::NoCommand)?;
+    let addr = address(addr).ok_or(CommandMistake::NoCommand)?;
     let (time, owner_word) = split_word(rest);
     let ttl_s = match time {
         [] => None,
-        time => Some(seconds(time).ok_or(Mistake::NoTime)?),
+        time => Some(seconds(time).ok_or(CommandMistake::NoTime)?),
     };
     match (ttl_s, owner_word) {
-        (ttl_s, []) => Ok(Command::Add(addr, ttl_s)),
-        (None, _) => Err(Mistake::NoTime),
-        (Some(ttl_s), word) => match owner(word).ok_or(Mistake::NoOwner)? {
-            EntryOwner::Fifo => Ok(Command::Add(addr, Some(ttl_s))),
-            owner => Ok(Command::Owned(addr, Some(ttl_s), owner)),
+        (ttl_s, []) => Ok(FifoCommand::Add(addr, ttl_s)),
+        (None, _) => Err(CommandMistake::NoTime),
+        (Some(ttl_s), word) => match owner(word).ok_or(CommandMistake::NoOwner)? {
+            EntryOwner::Fifo => Ok(FifoCommand::Add(addr, Some(ttl_s))),
+            owner => Ok(FifoCommand::Owned(addr, Some(ttl_s), owner)),
         },
     }
 }
 
 /// Parses `ADDRESS` and `ADDRESS OWNER`.
-fn remove(bytes: &[u8]) -> Result<Command, Mistake> {
+fn remove(bytes: &[u8]) -> Result<FifoCommand, CommandMistake> {
     let (addr, rest) = split_word(bytes);
-    let addr = address(addr).ok_or(Mistake::NoCommand)?;
+    let addr = address(addr).ok_or(CommandMistake::NoCommand)?;
     match rest {
-        [] => Ok(Command::Remove(addr)),
+        [] => Ok(FifoCommand::Remove(addr)),
         word => {
-            let owner = owner(word).ok_or(Mistake::NoOwner)?;
-            Ok(Command::Owned(addr, None, owner))
+            let owner = owner(word).ok_or(CommandMistake::NoOwner)?;
+            Ok(FifoCommand::Owned(addr, None, owner))
         }
     }
 }
@@ -133,7 +133,7 @@ fn seconds(bytes: &[u8]) -> Option<u32> {
 
 /// The reason why a command is malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Mistake {
+pub enum CommandMistake {
     /// It does not have the form of a command, or its address is not valid.
     NoCommand,
     /// The text after the address is not a number of seconds.
@@ -150,13 +150,13 @@ pub enum Mistake {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed {
     shown: String,
-    mistake: Mistake,
+    mistake: CommandMistake,
 }
 
 impl Malformed {
     /// The kind of mistake.
     #[must_use]
-    pub fn mistake(&self) -> Mistake {
+    pub fn mistake(&self) -> CommandMistake {
         self.mistake
     }
 }
@@ -165,21 +165,21 @@ impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { shown, mistake } = self;
         match mistake {
-            Mistake::NoCommand | Mistake::TooLong => write!(
+            CommandMistake::NoCommand | CommandMistake::TooLong => write!(
                 f,
                 "`{shown}` is not a command; write +ADDRESS, +ADDRESS SECONDS, -ADDRESS or /"
             ),
-            Mistake::NoTime => write!(
+            CommandMistake::NoTime => write!(
                 f,
                 "`{shown}` is not a command; only a number of seconds may follow the \
                  address, from 1 to {}",
                 term::LONGEST.as_secs()
             ),
-            Mistake::NoOwner => write!(
+            CommandMistake::NoOwner => write!(
                 f,
                 "`{shown}` is not a command; only fifo, import:NAME or f2b:JAIL may be the last word"
             ),
-            Mistake::Cut => write!(
+            CommandMistake::Cut => write!(
                 f,
                 "`{shown}` may be cut; a newline must follow the number of seconds or the owner"
             ),
@@ -196,7 +196,7 @@ pub struct Commands {
 
 impl Commands {
     /// Consumes the next bytes.
-    pub fn feed(&mut self, bytes: &[u8], emit: &mut dyn FnMut(Result<Command, Malformed>)) {
+    pub fn feed(&mut self, bytes: &[u8], emit: &mut dyn FnMut(Result<FifoCommand, Malformed>)) {
         for &byte in bytes {
             match byte {
                 b'\n' | b'\0' => self.end(true, emit),
@@ -211,7 +211,7 @@ impl Commands {
     }
 
     /// Ends the last command, when the last writer has closed.
-    pub fn finish(&mut self, emit: &mut dyn FnMut(Result<Command, Malformed>)) {
+    pub fn finish(&mut self, emit: &mut dyn FnMut(Result<FifoCommand, Malformed>)) {
         self.end(false, emit);
     }
 
@@ -247,17 +247,19 @@ impl Commands {
     }
 
     /// Ends a command. `is_line`: a line end or a NUL ended it.
-    fn end(&mut self, is_line: bool, emit: &mut dyn FnMut(Result<Command, Malformed>)) {
+    fn end(&mut self, is_line: bool, emit: &mut dyn FnMut(Result<FifoCommand, Malformed>)) {
         let Self { piece, overlong } = self;
         let shown = |end: &str| escape(piece) + end;
         if *overlong {
             emit(Err(Malformed {
                 shown: shown("…"),
-                mistake: Mistake::TooLong,
+                mistake: CommandMistake::TooLong,
             }));
         } else if !piece.trim_ascii().is_empty() {
-            let command = match Command::parse(piece) {
-                Ok(Command::Add(_, Some(_)) | Command::Owned(..)) if !is_line => Err(Mistake::Cut),
+            let command = match FifoCommand::parse(piece) {
+                Ok(FifoCommand::Add(_, Some(_)) | FifoCommand::Owned(..)) if !is_line => {
+                    Err(CommandMistake::Cut)
+                }
                 command => command,
             };
             emit(command.map_err(|mistake| Malformed {

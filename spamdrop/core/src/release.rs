@@ -2,8 +2,8 @@
 //! seal.
 //!
 //! An entry is open while connections of its peer may continue, so that the
-//! session that caused the 5xx still receives it. After the grace period they
-//! are ended. When none is left, the entry is sealed.
+//! session that caused the 5xx still receives it. After the grace period, the
+//! connections are ended. When none is left, the entry is sealed.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
@@ -20,9 +20,9 @@ use crate::target::Target;
 pub enum ReleaseMode {
     /// Their sockets are destroyed.
     Destroy,
-    /// Their sockets are destroyed and their owners get SIGTERM.
+    /// Their sockets are destroyed, and the processes that hold the sockets get SIGTERM.
     Terminate,
-    /// They are kept until their own timeouts end them.
+    /// The connections are kept until their own timeouts end them.
     Off,
 }
 

@@ -72,7 +72,7 @@ pub fn effect(key: &str, circumstances: ReloadCircumstances) -> KeyEffect {
 }
 
 /// The keys whose values a reload found changed, in the order of the
-/// configuration. `reload --json` prints it.
+/// configuration. `reload --json` prints this struct.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KeyChanges {

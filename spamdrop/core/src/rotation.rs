@@ -3,11 +3,11 @@
 use std::cmp::Reverse;
 use std::time::SystemTime;
 
-/// Endings of compressed files. A file with any other ending is no rotated log.
+/// Endings of compressed files that can be rotated logs. `LOG.1.bz2`, for example, is none.
 const PACKED: [&[u8]; 3] = [b".gz", b".xz", b".zst"];
 /// The most digits of a number; a longer one is a date.
 const NUMBER_DIGITS: usize = 3;
-/// The least digits of a date, `YYMMDD`, and the most, a date with the time in
+/// The fewest digits of a date, as in `YYMMDD`, and the most, as in a date with a time in
 /// nanoseconds.
 const DATE_DIGITS: std::ops::RangeInclusive<usize> = 6..=24;
 

@@ -168,7 +168,7 @@ mod tests {
 
     use super::*;
 
-    /// The clocks before the boot, two days after the one before.
+    /// The clocks before the reboot. The machine has run for two days.
     const BEFORE: Clocks = Clocks {
         unix: UnixSeconds::new(1_795_392_000),
         mono: MonotonicNs::from_second(172_800),
@@ -216,7 +216,7 @@ mod tests {
         };
         assert_eq!(left(0), Some(599));
         assert_eq!((left(598), left(599)), (Some(1), None));
-        // A clock that was set back, or is years ahead, says nothing.
+        // A clock that was set back, or is more than 366 days ahead, is not believed.
         assert_eq!(left(-1), Some(599));
         assert_eq!(left(-1_700_000_000), Some(599));
         assert_eq!(left(367 * 86_400), Some(599));
@@ -227,7 +227,7 @@ mod tests {
         let target = "192.0.2.0/24".parse().unwrap();
         let saved = SavedEntry::from_entry(target, &entry(), BEFORE).unwrap();
         let restored = saved.restored(BEFORE.unix, booted(0)).unwrap();
-        // The filter keeps the second alone.
+        // The map holds only the second, and the prefix lasts to its end.
         let end = MonotonicNs::from_second(restored.expires.second() + 1);
         assert_eq!(end, booted(0).mono.plus_seconds(599));
     }
@@ -292,7 +292,7 @@ mod tests {
         ] {
             assert!(!is_saved(changed, later(60, 0)), "{changed:?}");
         }
-        // It is saved as sealed anyway.
+        // An open entry is saved as sealed, so sealing it changes nothing.
         let sealed = Entry {
             flags: ORIGIN_LOG | SEALED,
             ..entry()

@@ -127,7 +127,7 @@ fn source(found: &FoundMachine, is_set: impl Fn(&str) -> bool) -> Proposal {
             let reason = "the journal has no entry of the server in the last seven days";
             proposal("logs", Step::Set(list(std::slice::from_ref(log))), reason)
         }
-        // A new server has not logged yet.
+        // A new server may not have logged yet.
         None if found.has_journal && found.servers.len() == 1 => {
             let reason = "no usual log file exists, so the server logs to the journal";
             proposal("journal", Step::Set("true".into()), reason)
@@ -186,7 +186,7 @@ fn list(values: &[String]) -> String {
 
 /// A changed line of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigChange {
+pub struct ChangedLine {
     /// The number of the line in the new text, from 1.
     pub line: usize,
     /// The line that is replaced; `None`: the new one is inserted.
@@ -198,9 +198,9 @@ pub struct ConfigChange {
 /// Sets the keys in the text of the configuration: in place of a line that
 /// comments the key out, or else before the first table.
 #[must_use]
-pub fn apply(text: &str, proposals: &[Proposal]) -> (String, Vec<ConfigChange>) {
+pub fn apply(text: &str, proposals: &[Proposal]) -> (String, Vec<ChangedLine>) {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    let mut changes: Vec<ConfigChange> = Vec::new();
+    let mut changes: Vec<ChangedLine> = Vec::new();
     // Replaced lines stand before the inserted ones, so no number changes later.
     for Proposal { key, step, .. } in proposals {
         let Step::Set(value) = step else {
@@ -219,7 +219,7 @@ pub fn apply(text: &str, proposals: &[Proposal]) -> (String, Vec<ConfigChange>) 
                 None
             }
         };
-        changes.push(ConfigChange {
+        changes.push(ChangedLine {
             line: at + 1,
             old,
             new,
@@ -330,7 +330,7 @@ mod tests {
             new,
             "# Docs\ninterfaces = [\"ens3\"]\n\nservers = [\"postfix\"]\njournal = true\n[[pattern]]\n#journal = false\nname = \"x\"\n"
         );
-        let change = |line, old: Option<&str>, new: &str| ConfigChange {
+        let change = |line, old: Option<&str>, new: &str| ChangedLine {
             line,
             old: old.map(Into::into),
             new: new.into(),

@@ -42,7 +42,7 @@ pub struct Parties<'a> {
 
 /// Replies to send and messages to log.
 #[derive(Debug, Default)]
-pub struct Output {
+pub struct DialogueOutput {
     /// Replies, including line ends.
     pub replies: Vec<u8>,
     /// Messages for the log, at severity `err`.
@@ -51,7 +51,7 @@ pub struct Output {
     pub refusals: u64,
 }
 
-impl Output {
+impl DialogueOutput {
     fn reply(&mut self, reply: &str) {
         self.replies.extend_from_slice(reply.as_bytes());
         self.replies.extend_from_slice(b"\r\n");
@@ -75,15 +75,15 @@ pub struct Dialogue {
 
 impl Dialogue {
     /// The greeting of the server.
-    pub fn greet(&self, parties: &Parties<'_>, out: &mut Output) {
+    pub fn greet(&self, parties: &Parties<'_>, out: &mut DialogueOutput) {
         out.reply(&format!("220 {} ESMTP", parties.host));
     }
 
     /// Consumes bytes from the peer, in chunks of any size; lines end with LF
-    /// or CR LF. Returns the number of consumed bytes. It processes no more
-    /// lines while 1 KiB of replies wait to be sent, so that a peer that does
+    /// or CR LF. Returns the number of consumed bytes. No further line is
+    /// consumed while 1 KiB of replies wait to be sent, so that a peer that does
     /// not read cannot fill the memory.
-    pub fn feed(&mut self, bytes: &[u8], parties: &Parties<'_>, out: &mut Output) -> usize {
+    pub fn feed(&mut self, bytes: &[u8], parties: &Parties<'_>, out: &mut DialogueOutput) -> usize {
         let mut rest = bytes;
         while !self.has_ended {
             if out.replies.len() >= ENOUGH {
@@ -108,7 +108,7 @@ impl Dialogue {
     }
 
     /// Ends the session from the server's side.
-    pub fn end(&mut self, why: &str, out: &mut Output) {
+    pub fn end(&mut self, why: &str, out: &mut DialogueOutput) {
         if !self.has_ended {
             out.reply(&format!("421 {why}"));
             self.has_ended = true;
@@ -137,7 +137,7 @@ impl Dialogue {
         }
     }
 
-    fn handle_line(&mut self, parties: &Parties<'_>, out: &mut Output) {
+    fn handle_line(&mut self, parties: &Parties<'_>, out: &mut DialogueOutput) {
         let line = std::mem::take(&mut self.partial);
         let line = line.strip_suffix(b"\r").unwrap_or(&line);
         let is_overlong = std::mem::take(&mut self.is_overlong) || line.len() > LONGEST_LINE;
@@ -154,7 +154,7 @@ impl Dialogue {
         }
     }
 
-    fn command(&mut self, line: &[u8], parties: &Parties<'_>, out: &mut Output) {
+    fn command(&mut self, line: &[u8], parties: &Parties<'_>, out: &mut DialogueOutput) {
         let end = line.iter().position(u8::is_ascii_whitespace);
         let (verb, rest) = line.split_at(end.unwrap_or(line.len()));
         match verb.to_ascii_uppercase().as_slice() {
@@ -187,7 +187,7 @@ impl Dialogue {
         }
     }
 
-    fn mail(&mut self, rest: &[u8], out: &mut Output) {
+    fn mail(&mut self, rest: &[u8], out: &mut DialogueOutput) {
         match address(rest, b"FROM:") {
             Some(address) => {
                 self.sender = Some(log_line::mailbox(address));
@@ -197,7 +197,7 @@ impl Dialogue {
         }
     }
 
-    fn rcpt(&mut self, rest: &[u8], parties: &Parties<'_>, out: &mut Output) {
+    fn rcpt(&mut self, rest: &[u8], parties: &Parties<'_>, out: &mut DialogueOutput) {
         let Some(sender) = &self.sender else {
             return self.wrong("503 5.5.1 MAIL first", out);
         };
@@ -213,7 +213,7 @@ impl Dialogue {
         out.refusals += 1;
     }
 
-    fn wrong(&mut self, reply: &str, out: &mut Output) {
+    fn wrong(&mut self, reply: &str, out: &mut DialogueOutput) {
         self.errors += 1;
         out.reply(reply);
     }

@@ -162,8 +162,8 @@ pub struct GateState {
     /// SYNs of strangers that passed because they had waited longest. Part of
     /// `admitted`.
     pub starvation_admits: u64,
-    /// SYNs that were refused, or would have been in observe mode, by class,
-    /// best class first.
+    /// SYNs that were refused or, in observe mode, would have been; by class, best
+    /// class first.
     pub refused: [u64; 3],
     /// Number of samples of the connections, five a second, in which all slots
     /// were in use.

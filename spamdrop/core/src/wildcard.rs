@@ -36,7 +36,7 @@ impl Wildcard {
         })
     }
 
-    /// Whether this is the name of a log, or of its rotated file.
+    /// Whether this is the name of a log or of a rotated log.
     #[must_use]
     pub fn is_match(&self, name: &[u8]) -> bool {
         let is_packed = PACKED.iter().any(|ending| name.ends_with(ending));
@@ -126,13 +126,13 @@ mod tests {
         assert_eq!(logs("mail.*", &names, &[]), ["mail.err", "mail.log"]);
         let dated = ["mail-20261128.log", "mail-20261129.log"];
         assert_eq!(logs("mail-*.log", &dated, &[]), dated);
-        // Between the rename and the creation of the new log.
+        // The log was renamed, and the new one does not exist yet.
         assert_eq!(
             logs("mail*", &["mail.log.1"], &["mail.log"]),
             [] as [&str; 0]
         );
-        // A log that was read keeps its place beside a new one with a name that
-        // could be its base.
+        // `mail.1` is read already, so it stays a log, although it could be a rotated file
+        // of the new log `mail`.
         let both = ["mail", "mail.1"];
         assert_eq!(logs("mail*", &both, &["mail.1"]), both);
     }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::client_table::{ClientRules, ClientTable, evaluate};
-use crate::courier::smtpaccess::{Access, Entry};
+use crate::courier::smtpaccess::{Access, AccessEntry};
 use crate::dnsbl::rule::{Effect, Rule};
 
 /// The zones of the mail server, in its order, and its tables of sources for
@@ -96,9 +96,9 @@ impl Zones {
     #[must_use]
     pub fn queried(&self, addr: IpAddr) -> Queried {
         match self.access.entry_for(addr) {
-            Entry::Spares => return Queried::Exempt,
-            Entry::Refuses => return Queried::Undecided,
-            Entry::Silent => {}
+            AccessEntry::Spares => return Queried::Exempt,
+            AccessEntry::Refuses => return Queried::Undecided,
+            AccessEntry::Silent => {}
         }
         if let Some(replaced) = &self.replaced {
             let queried = by_tables(&replaced.tables, replaced.rules, addr);
@@ -120,7 +120,7 @@ impl Zones {
         self.rules.iter().any(rejects)
     }
 
-    /// The greatest sum of the weights in a list.
+    /// The greatest sum that the weights in a list can reach.
     fn greatest_sum(&self, list: u16) -> i64 {
         let rules = self.rules.iter().filter(|rule| rule.list == list);
         let weights = rules.map(|rule| match rule.effect {
@@ -175,7 +175,7 @@ mod tests {
         let half = zones(vec![permit(1, 2)]);
         assert_eq!(half.queried(member), Queried::Zones(vec![false, true]));
         assert_eq!(half.queried(other), Queried::Zones(vec![false, false]));
-        // Our own zones know only of sources that are exempt from everything.
+        // Only a source that is exempt from all old rules is exempt from the new ones.
         let own = || rules(&["own.example"]);
         let replaced = zones(vec![permit(0, 2)]).replace_rules(own());
         assert_eq!(replaced.queried(member), Queried::Exempt);

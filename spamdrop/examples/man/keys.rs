@@ -2,7 +2,7 @@
 //!
 //! `## Title` begins a section. Comment lines describe the keys that follow
 //! them without a blank line; without such keys they are a paragraph. A line
-//! with more than one blank behind its `#` is an example, shown as it is. A key
+//! with five blanks or more behind its `#` is an example, shown as it is. A key
 //! is `key = value`, or `#key = value` where that is its default.
 
 use std::iter::Peekable;
@@ -10,7 +10,7 @@ use std::iter::Peekable;
 use anyhow::{Result, bail, ensure};
 use clap_mangen::roff::{Inline, Roff, bold, roman};
 
-/// The prefix before the indentation of an example.
+/// The blanks behind `# ` that mark a line as an example.
 const EXAMPLE: &str = "    ";
 
 /// Every section of the configuration.
@@ -50,7 +50,8 @@ fn key(line: &str) -> Option<&str> {
     (is_key && pair.contains(" = ")).then_some(pair)
 }
 
-/// `first`, unless it is empty, and the lines behind it that are alike.
+/// `first`, unless it is empty, and for each line behind it the text that `alike` returns,
+/// up to the first line for which `alike` returns none.
 fn block<'a>(
     first: &'a str,
     lines: &mut Peekable<std::str::Lines<'a>>,

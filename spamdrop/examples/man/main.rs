@@ -10,9 +10,10 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, ensure};
 use spamdrop::cli::Cli;
 
-/// spamdrop(8), with a place for what clap knows.
+/// The template of spamdrop(8). It has placeholders for the version, and for the flags
+/// and commands, which clap describes.
 const COMMAND: &str = include_str!("../../docs/man/spamdrop.8");
-/// spamdrop.toml(5), with a place for the keys.
+/// The template of spamdrop.toml(5), with placeholders for the version and the keys.
 const SETTINGS: &str = include_str!("../../docs/man/spamdrop.toml.5");
 /// The commented configuration.
 const CONFIGURATION: &str = include_str!("../../spamdrop.toml");
@@ -79,7 +80,8 @@ mod tests {
         }
     }
 
-    /// The leaves and flags of a command, as the page has them.
+    /// The names of the commands without subcommands, and of all flags, as the page
+    /// writes them.
     fn collect(command: &clap::Command, above: &str, names: &mut Vec<String>) {
         let name = format!("{above}{}", command.get_name());
         if !command.has_subcommands() {

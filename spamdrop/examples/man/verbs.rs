@@ -5,8 +5,8 @@ use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, italic, roman};
 
-/// Without `--help` and `help`, which every command has, and complete: clap
-/// settles what an argument takes only when it builds a command.
+/// Removes `--help` and `help`, which every command has, and builds the command: only
+/// then does clap settle which values an argument takes.
 pub fn prepare(command: Command) -> Command {
     let mut command = without_help(command);
     command.build();
@@ -20,7 +20,7 @@ fn without_help(command: Command) -> Command {
         .mut_subcommands(without_help)
 }
 
-/// The flags of all commands.
+/// The flags that every command accepts.
 pub fn options(command: &Command) -> Result<String> {
     body(|page| Man::new(command.clone()).render_options_section(page))
 }
@@ -99,7 +99,7 @@ fn body(render: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>) -> 
     let mut page = Vec::new();
     render(&mut page)?;
     let page = String::from_utf8(page).context("clap_mangen wrote no UTF-8")?;
-    // The preamble of every rendering and the heading; the page has its own.
+    // Skip the preamble and the heading of the rendered section: the page has its own.
     let lines = page.lines().skip_while(|line| !line.starts_with(".SH"));
     Ok(lines
         .skip(1)

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::config::Answer;
+use crate::config::AnswerMode;
 use crate::config::Config;
 use crate::courier;
 use crate::exit::{Exit, Failure};
@@ -33,7 +33,7 @@ const LONGEST: usize = 16 * 1024;
 /// Port 25 offers AUTH ([`Exit::Config`]), or Courier's `esmtpd` cannot be read.
 pub async fn answer(config: &Config) -> Result<Vec<Warning>> {
     let mut warnings = Vec::new();
-    if config.answer == Answer::Off {
+    if config.answer == AnswerMode::Off {
         return Ok(warnings);
     }
     let mut warn = |text| {
@@ -226,7 +226,7 @@ mod tests {
     fn the_settings_of_postfix_tell() {
         let dir = tempfile::tempdir().unwrap();
         let config = Config {
-            answer: Answer::On,
+            answer: AnswerMode::On,
             run_dir: dir.path().into(),
             servers: vec![MailServer::Postfix],
             ..Config::default()
@@ -253,7 +253,7 @@ mod tests {
     fn couriers_file_tells() {
         let dir = tempfile::tempdir().unwrap();
         let config = Config {
-            answer: Answer::On,
+            answer: AnswerMode::On,
             courier_dir: dir.path().into(),
             ..Config::default()
         };
@@ -276,7 +276,7 @@ mod tests {
             );
         }
         let off = Config {
-            answer: Answer::Off,
+            answer: AnswerMode::Off,
             ..config.clone()
         };
         assert!(block_on(answer(&off)).unwrap().is_empty());

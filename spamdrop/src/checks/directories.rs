@@ -10,9 +10,9 @@ use crate::config::{Config, PATH};
 use crate::directory::{self, Owned};
 use crate::exit::{Exit, Failure};
 
-/// Ensures that only root and the account can change the directories of the daemon.
-/// The configuration (the file at `path`) may be changed only by root and the user who
-/// starts the daemon: the account could name another user in it.
+/// Ensures that only root and the account can change the directories of the daemon, and
+/// that only root and the user who starts the daemon can change the configuration (the
+/// file at `path`). The account may not change it, because it could set another `user`.
 ///
 /// # Errors
 ///
@@ -36,7 +36,7 @@ pub fn ensure_trusted(config: &Config, path: Option<&Path>, account: &Account) -
 }
 
 /// Ensures that the FIFO is in a directory of the daemon's account, because the daemon
-/// replaces the FIFO by a link when it ends.
+/// makes the FIFO there, and replaces it by a symbolic link at its end.
 fn ensure_fifo_can_be_made(config: &Config, account: &Account) -> Result<()> {
     let directory = directory::of_file(&config.fifo);
     directory::ensure_trusted(&directory, "fifo", account)?;

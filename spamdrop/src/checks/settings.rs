@@ -13,7 +13,7 @@ use crate::readable;
 /// The port of SSH.
 const SSH: u16 = 22;
 
-/// Warnings about values that contradict each other or have no effect.
+/// The warnings of all checks of this module.
 #[must_use]
 pub(super) fn warnings(config: &Config) -> Vec<Warning> {
     let warn = |about, text| Warning { about, text };
@@ -67,7 +67,8 @@ fn relative_fifo(config: &Config) -> Option<String> {
     })
 }
 
-/// Warns if the daemon's account cannot read the file. The check runs as that account.
+/// Warns if `resolv_conf` does not exist, or the daemon's account cannot read it. The check
+/// runs as that account.
 fn resolv_conf(config: &Config) -> Option<String> {
     let path = &config.resolv_conf;
     let _acting = account::act_as_daemon().ok();

@@ -31,9 +31,9 @@ pub fn ensure_startable(config: &Config, path: Option<&Path>) -> Result<()> {
 }
 
 /// Fails if a running daemon would refuse to reload this configuration, which was read
-/// from `path`.
-/// Unlike a start, a reload keeps the pinned maps, whatever size is configured, and
-/// flags of the daemon may name the interfaces and logs.
+/// from `path`. Unlike [`ensure_startable`], this does not check the size of the pinned
+/// maps, which a reload keeps, nor whether interfaces and logs are named, because flags
+/// of the daemon may name them.
 ///
 /// # Errors
 ///
@@ -56,8 +56,8 @@ pub fn ensure_reloadable(config: &Config, path: Option<&Path>) -> Result<()> {
     }
 }
 
-/// Fails if the FIFO is not usable. It may also belong to root, because the daemon's start
-/// gives it to the account.
+/// Fails if the FIFO is not usable. The FIFO may also belong to root, because the start of
+/// the daemon gives it to the account.
 fn ensure_fifo(path: &Path) -> Result<()> {
     let usable = fifo::ensure_usable(path, account::daemon().uid);
     usable.or_else(|error| fifo::ensure_usable(path, Uid::ROOT).map_err(|_| error))
@@ -134,7 +134,8 @@ pub fn ensure_slots(admit: Admit, slots: &Slots) -> Result<()> {
 ///
 /// # Errors
 ///
-/// They do ([`Exit::Config`]), or the kernel does not list the interfaces.
+/// Two carry the same packets ([`Exit::Config`]), or the kernel does not list the
+/// interfaces.
 pub fn ensure_no_overlap(config: &Config) -> Result<()> {
     let overlaps = overlaps(&config.interfaces, &network::interfaces()?);
     match overlaps.first() {

@@ -12,7 +12,7 @@ use crate::dnsbl::join_all;
 use spamdrop_core::dnsbl::key::mask;
 use spamdrop_core::dnsbl::question::TEST_LISTED;
 use spamdrop_core::dnsbl::reply_text::own_code;
-use spamdrop_core::dnsbl::rule::{Effect, Rule, Text};
+use spamdrop_core::dnsbl::rule::{Effect, RejectionText, Rule};
 use spamdrop_core::dnsbl::zone::Said;
 use spamdrop_core::dnsbl::zone_test::{ZoneState, test_rule};
 use spamdrop_core::log::MailServer;
@@ -37,7 +37,7 @@ pub async fn warnings(config: &Config, offline: bool) -> Result<Vec<Warning>> {
     if offline || zones.rules().is_empty() {
         return Ok(warnings);
     }
-    // `checks/settings.rs` warns of an unreadable file.
+    // `checks/settings.rs` warns if `resolv_conf` cannot be read.
     let Ok(resolver) = Resolver::read(&config.resolv_conf) else {
         return Ok(warnings);
     };
@@ -63,7 +63,7 @@ async fn check(resolver: &Resolver, rule: &Rule, is_courier: bool) -> Option<Str
         ZoneState::Broken(text) | ZoneState::Refuses(text) | ZoneState::Untested(text) => {
             Some(text)
         }
-        ZoneState::Works if is_courier && rule.effect == Effect::Reject(Text::Record) => {
+        ZoneState::Works if is_courier && rule.effect == Effect::Reject(RejectionText::Record) => {
             let text = coded(resolver, rule).await?;
             Some(format!("{} {text}", mask(&rule.zone)))
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use spamdrop_core::allowlist::checked_comment;
 
-use super::{Addrs, Output, term};
+use super::{Addrs, OutputFormat, term};
 
 /// The commands of `allow`.
 #[derive(Debug, Subcommand)]
@@ -27,7 +27,7 @@ pub enum Allow {
     Check(AllowCheck),
     /// Show the allowlist, and apart from it what is protected automatically
     #[command(alias = "ls")]
-    List(Output),
+    List(OutputFormat),
 }
 
 /// Arguments of `allow add`.
@@ -56,5 +56,5 @@ pub struct AllowCheck {
     pub addr: String,
     /// Output format.
     #[command(flatten)]
-    pub output: Output,
+    pub output: OutputFormat,
 }

@@ -1,4 +1,4 @@
-//! `add` and `import` on the command line.
+//! `add`, `remove`, `flush` and `import` on the command line.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -124,7 +124,8 @@ impl From<ImportFormat> for ListFormat {
     }
 }
 
-/// Reads the owner of a new block. Refuses the owners of the daemon's own blocks.
+/// Reads the owner of a new block. Refuses the owners of the daemon's own blocks, and an
+/// owner whose name is lost.
 fn owner(text: &str) -> Result<EntryOwner, Invalid> {
     match text.parse()? {
         EntryOwner::Log | EntryOwner::Fifo | EntryOwner::Unnamed(_) => Err(Invalid::new(
@@ -134,7 +135,7 @@ fn owner(text: &str) -> Result<EntryOwner, Invalid> {
     }
 }
 
-/// Reads the duration of a block.
+/// Reads the duration of a block or of an entry of the allowlist.
 pub(super) fn term(text: &str) -> Result<Duration, String> {
     let term = duration::parse(text).map_err(|error| error.to_string())?;
     if term.subsec_nanos() != 0 || term.is_zero() || term > LONGEST {

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::Output;
+use super::OutputFormat;
 
 /// The commands of `config`.
 #[derive(Debug, Subcommand)]
@@ -27,5 +27,5 @@ pub struct Check {
     pub strict: bool,
     /// Output format.
     #[command(flatten)]
-    pub output: Output,
+    pub output: OutputFormat,
 }

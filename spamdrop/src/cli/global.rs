@@ -2,9 +2,9 @@
 
 use std::ffi::OsString;
 
-/// Moves `-j` or `--json` from before the command to the end of the line, because
-/// clap knows it only as a flag of the commands that print JSON. Commands that print no
-/// JSON refuse the moved flag.
+/// Moves `-j` or `--json` from before the command to the end of the line, or in front of
+/// `--`, because clap knows it only as a flag of the commands that print JSON. Commands
+/// that print no JSON refuse the moved flag.
 pub fn with_json_behind(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut words: Vec<OsString> = words.into_iter().collect();
     let mut index = 1;

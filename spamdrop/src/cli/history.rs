@@ -3,11 +3,11 @@
 use clap::Args;
 
 use super::report::{When, when};
-use super::{Addrs, Output};
+use super::{Addrs, OutputFormat};
 
 /// Arguments of `why`.
 #[derive(Debug, Args)]
-pub struct Why {
+pub struct WhyOptions {
     /// Addresses such as 192.0.2.1 or 2001:db8::1
     #[arg(required = true, value_name = "ADDR")]
     pub addrs: Vec<String>,
@@ -16,7 +16,7 @@ pub struct Why {
     pub no_lookup: bool,
     /// Output format.
     #[command(flatten)]
-    pub output: Output,
+    pub output: OutputFormat,
 }
 
 /// Arguments of `history`.
@@ -36,7 +36,7 @@ pub struct HistoryOptions {
     pub until: Option<When>,
     /// Output format.
     #[command(flatten)]
-    pub output: Output,
+    pub output: OutputFormat,
 }
 
 /// Arguments of `forget`.

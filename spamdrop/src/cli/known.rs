@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{Addrs, Output};
+use super::{Addrs, OutputFormat};
 
 /// The commands of `known`.
 #[derive(Debug, Subcommand)]
-pub enum Known {
+pub enum KnownVerb {
     /// Show the known senders
     #[command(alias = "ls")]
     List(KnownList),
@@ -29,7 +29,7 @@ pub struct KnownList {
     pub all: bool,
     /// Output format.
     #[command(flatten)]
-    pub output: Output,
+    pub output: OutputFormat,
 }
 
 /// Arguments of `known import`.

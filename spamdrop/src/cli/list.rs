@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use spamdrop_core::owners::EntryOwner;
 
-use super::Output;
+use super::OutputFormat;
 use crate::render::entry_selection::{EntryOrder, StateWord};
 
 /// Arguments of `list`.
@@ -98,5 +98,5 @@ pub struct Show {
     pub addrs: Vec<String>,
     /// Output format.
     #[command(flatten)]
-    pub output: Output,
+    pub output: OutputFormat,
 }

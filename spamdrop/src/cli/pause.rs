@@ -14,12 +14,12 @@ pub struct Pause {
     pub time: Duration,
     /// Pause this layer only; may be repeated [default: all layers]
     #[arg(long = "layer", value_name = "LAYER")]
-    pub layers: Vec<Layer>,
+    pub layers: Vec<LayerChoice>,
 }
 
 /// The values of `--layer`, as in [`pause::Layer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Layer {
+pub enum LayerChoice {
     /// The blocks: nothing that is blocked is dropped
     Drop,
     /// No connection of a blocked sender is ended
@@ -30,13 +30,13 @@ pub enum Layer {
     Responder,
 }
 
-impl From<Layer> for pause::Layer {
-    fn from(layer: Layer) -> Self {
+impl From<LayerChoice> for pause::Layer {
+    fn from(layer: LayerChoice) -> Self {
         match layer {
-            Layer::Drop => Self::Drop,
-            Layer::Release => Self::Release,
-            Layer::Gate => Self::Gate,
-            Layer::Responder => Self::Responder,
+            LayerChoice::Drop => Self::Drop,
+            LayerChoice::Release => Self::Release,
+            LayerChoice::Gate => Self::Gate,
+            LayerChoice::Responder => Self::Responder,
         }
     }
 }

@@ -7,7 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use jiff::tz::TimeZone;
 use spamdrop_core::log::MailServer;
 
-use super::Output;
+use super::OutputFormat;
 use crate::config::ConfigChange;
 
 /// Arguments of `scan`.
@@ -21,10 +21,10 @@ pub struct Scan {
     pub all: bool,
     /// How the logs are read.
     #[command(flatten)]
-    pub reading: Reading,
+    pub reading: LogOptions,
     /// Output format.
     #[command(flatten)]
-    pub output: Output,
+    pub output: OutputFormat,
 }
 
 /// Arguments of `learn`.
@@ -35,12 +35,12 @@ pub struct Learn {
     pub files: Vec<PathBuf>,
     /// How the logs are read.
     #[command(flatten)]
-    pub reading: Reading,
+    pub reading: LogOptions,
 }
 
 /// Arguments of `replay`.
 #[derive(Debug, Args)]
-pub struct Replay {
+pub struct ReplayOptions {
     /// Mail logs, plain or compressed by gzip, xz or zstd, in any order; `-` is
     /// standard input
     #[arg(required = true, value_name = "FILE")]
@@ -54,15 +54,15 @@ pub struct Replay {
     pub all: bool,
     /// How the logs are read.
     #[command(flatten)]
-    pub reading: Reading,
+    pub reading: LogOptions,
     /// Output format.
     #[command(flatten)]
-    pub output: Output,
+    pub output: OutputFormat,
 }
 
 /// How logs are read.
 #[derive(Clone, Debug, Default, Args)]
-pub struct Reading {
+pub struct LogOptions {
     /// The mail server that wrote the logs; repeat it for several [default:
     /// `servers` of the configuration, and any other that is recognised where
     /// those do not fit]

@@ -11,7 +11,7 @@ use super::term;
 
 /// Flags of `run`.
 #[derive(Clone, Debug, Default, Args)]
-pub struct Run {
+pub struct RunFlags {
     /// Network interface on which mail arrives; may be repeated
     #[arg(short, long = "interface", value_name = "IFACE")]
     pub interfaces: Vec<String>,
@@ -29,7 +29,7 @@ pub struct Run {
     pub ports: Vec<u16>,
     /// XDP hook to use [default: auto]
     #[arg(long)]
-    pub mode: Option<Mode>,
+    pub mode: Option<ModeChoice>,
     /// Time that a block lasts after the sender's last packet [default: 10m]
     #[arg(long, value_name = "TIME", value_parser = term)]
     pub ttl: Option<Duration>,
@@ -56,9 +56,9 @@ pub struct Run {
     pub log_packets: Option<Level>,
 }
 
-/// The values of `--mode`, as in [`crate::kernel::attach::Mode`].
+/// The values of `--mode`, as in [`crate::kernel::attach::AttachMode`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Mode {
+pub enum ModeChoice {
     /// Native if the driver supports it, otherwise generic
     Auto,
     /// The driver's hook, or fail
@@ -67,7 +67,7 @@ pub enum Mode {
     Generic,
 }
 
-/// The values of `--release`, as in [`crate::config::Release`].
+/// The values of `--release`, as in [`spamdrop_core::release::ReleaseMode`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Release {
     /// Close their sockets

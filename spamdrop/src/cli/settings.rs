@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::Output;
+use super::OutputFormat;
 
 /// Flags of `setup`.
 #[derive(Clone, Copy, Debug, Args)]
@@ -22,5 +22,5 @@ pub struct SettingsOptions {
     pub write: bool,
     /// Output format.
     #[command(flatten)]
-    pub output: Output,
+    pub output: OutputFormat,
 }

@@ -9,7 +9,7 @@ use anyhow::Result;
 use spamdrop_common::entry::{Entry, Origin, SEALED, TEXT_LEN};
 use spamdrop_common::time::MonotonicNs;
 
-use super::addresses::{self, Addresses, Given};
+use super::addresses::{self, Given, GivenAddresses};
 use super::{block, count, hand, owners};
 use crate::cli;
 use crate::config::Config;
@@ -194,8 +194,8 @@ fn older(blocklist: &Blocklist, targets: &[Target]) -> Result<Vec<IpAddr>> {
     }
 }
 
-/// Prints the entry of each word that is not itself the name of its entry.
-fn write_targets(out: &mut impl Write, addresses: &Addresses, scope: &Scope) -> Result<()> {
+/// For each word that is not the name of its entry, prints the entry.
+fn write_targets(out: &mut impl Write, addresses: &GivenAddresses, scope: &Scope) -> Result<()> {
     for (word, given) in &addresses.words {
         match scope.choose(given.target, given.net) {
             Ok(Choice {

@@ -22,7 +22,7 @@ pub struct Given {
 
 /// The addresses given to a verb, sorted, without duplicates.
 #[derive(Debug)]
-pub struct Addresses {
+pub struct GivenAddresses {
     /// All addresses and prefixes.
     pub all: Vec<Given>,
     /// Each word of the command line, and what it names. Empty for standard input.
@@ -37,10 +37,10 @@ pub struct Addresses {
 /// # Errors
 ///
 /// A word is not an address ([`Exit::Usage`]), or standard input fails.
-pub fn read(args: &Addrs) -> Result<Addresses> {
+pub fn read(args: &Addrs) -> Result<GivenAddresses> {
     let words = &args.addrs;
     if words == &["-"] {
-        return Ok(Addresses {
+        return Ok(GivenAddresses {
             all: sorted(read_lines("standard input", std::io::stdin().lock())?),
             words: Vec::new(),
             truncated: Vec::new(),
@@ -57,7 +57,7 @@ pub fn read(args: &Addrs) -> Result<Addresses> {
         .filter(|(word, _)| word.parse().is_ok_and(|net: IpNet| net != net.trunc()))
         .map(|(word, given)| (word.clone(), given.net))
         .collect();
-    Ok(Addresses {
+    Ok(GivenAddresses {
         words: words.iter().cloned().zip(all.iter().copied()).collect(),
         all: sorted(all),
         truncated,
@@ -113,7 +113,7 @@ pub fn read_lines(name: &str, input: impl BufRead) -> Result<Vec<Given>> {
     Ok(all)
 }
 
-/// The addresses and prefixes of these words, in their order.
+/// The addresses and prefixes that `words` name, in their order.
 ///
 /// # Errors
 ///
@@ -141,7 +141,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
 
-    fn words(words: &[&str]) -> Result<Addresses> {
+    fn words(words: &[&str]) -> Result<GivenAddresses> {
         read(&Addrs {
             addrs: words.iter().map(|word| (*word).into()).collect(),
         })

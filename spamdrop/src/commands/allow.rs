@@ -7,7 +7,7 @@ use std::io::Write;
 use anyhow::Result;
 use ipnet::IpNet;
 
-use super::addresses::{self, Addresses, Given};
+use super::addresses::{self, Given, GivenAddresses};
 use super::{block, count, hand, notify_daemon};
 use crate::allowlist;
 use crate::cli::{Addrs, AllowAdd};
@@ -133,7 +133,7 @@ pub fn remove(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()>
     Ok(())
 }
 
-fn nets(addresses: &Addresses) -> Vec<IpNet> {
+fn nets(addresses: &GivenAddresses) -> Vec<IpNet> {
     let mut nets: Vec<IpNet> = addresses.all.iter().map(|given| given.net).collect();
     nets.sort_unstable();
     nets
@@ -145,7 +145,7 @@ fn ensure_narrow(nets: &[IpNet]) -> Result<()> {
     for net in nets {
         if let Some(min) = too_wide(*net) {
             let message = format!(
-                "{net} is wider than /{min}, so much of the Internet would never be blocked; nothing was allowed; `--force` allows it"
+                "{net} is wider than /{min}, so a large part of the Internet would never be blocked; nothing was allowed; `--force` allows it"
             );
             return Err(Failure::new(Exit::Usage, message));
         }
@@ -194,8 +194,8 @@ fn apply(config: &Config) -> Result<Option<(Blocklist, Protected)>> {
     Ok(Some((blocklist, protected)))
 }
 
-/// Removes the entries in these prefixes, and splits the entries of the /64s
-/// that contain one of them.
+/// Removes the entries in the given prefixes, and splits the entries of the /64s that
+/// contain one of these prefixes.
 fn unblock(config: &Config, given: &[Given], out: &mut impl Write) -> Result<()> {
     let Some((mut blocklist, protected)) = apply(config)? else {
         return Ok(());

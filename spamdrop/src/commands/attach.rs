@@ -6,7 +6,7 @@ use crate::cli;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::install::{self, FilterSettings};
-use crate::kernel::attach::{self, Mode, Refused};
+use crate::kernel::attach::{self, AttachMode, Refused};
 use crate::kernel::blocklist::pins;
 use crate::kernel::network::{self, overlaps};
 use crate::lock::WriteLock;
@@ -85,12 +85,12 @@ fn ensure_no_overlap(config: &Config, names: &[String]) -> Result<()> {
     }
 }
 
-impl From<cli::Mode> for Mode {
-    fn from(mode: cli::Mode) -> Self {
+impl From<cli::ModeChoice> for AttachMode {
+    fn from(mode: cli::ModeChoice) -> Self {
         match mode {
-            cli::Mode::Auto => Self::Auto,
-            cli::Mode::Native => Self::Native,
-            cli::Mode::Generic => Self::Generic,
+            cli::ModeChoice::Auto => Self::Auto,
+            cli::ModeChoice::Native => Self::Native,
+            cli::ModeChoice::Generic => Self::Generic,
         }
     }
 }

@@ -105,8 +105,8 @@ pub(super) fn origin(reason: &str, now: MonotonicNs) -> Origin {
     origin
 }
 
-/// The peers whose connections are to be released when these addresses and
-/// IPv6 /64s are blocked, with their origins.
+/// The peers whose connections are to be released when `nets`, addresses and IPv6
+/// /64s, are blocked, with their origins.
 pub(super) fn pending(
     nets: impl IntoIterator<Item = IpNet>,
     peers: &HashSet<IpAddr>,
@@ -132,8 +132,8 @@ pub(super) fn pending(
     pending
 }
 
-/// The addresses that have a stored origin and that at least one target covers for which
-/// `is_new` returns true.
+/// The addresses with a stored origin for which `is_new` returns true of a target that
+/// covers the address.
 pub(super) fn noted(blocklist: &Blocklist, is_new: impl Fn(Target) -> bool) -> Result<Vec<IpAddr>> {
     let mut noted = Vec::new();
     blocklist.for_each_origin(|addr, _| {
@@ -166,9 +166,9 @@ pub(super) fn without_others(
     Ok(addrs)
 }
 
-/// Writes the origins of new entries, and removes the older origins of these
-/// addresses. Call it after the entries are written: a sweep removes origins
-/// that have no entry.
+/// Writes `origins`, those of new entries, and removes the origins of the other addresses
+/// in `older`. Call it after the entries are written: a sweep removes origins that have
+/// no entry.
 pub(super) fn note(
     config: &Config,
     blocklist: &mut Blocklist,
@@ -192,14 +192,14 @@ pub(super) fn note(
     Ok(())
 }
 
-/// The targets that cover one of these peers, which hold connections.
+/// The targets that cover one of `peers`, which hold connections.
 pub(super) fn held(peers: &HashSet<IpAddr>) -> HashSet<Target> {
     let peers = peers.iter().copied();
     peers.flat_map(Target::covering).collect()
 }
 
-/// The protected addresses, which must not be blocked, and the known senders, whose
-/// /64 must not be. The known senders are read only for IPv6.
+/// The protected addresses, which must not be blocked, and the known senders, whose /64s
+/// must not be blocked as a whole. The known senders are read only for IPv6.
 ///
 /// # Errors
 ///

@@ -173,7 +173,7 @@ fn journal(config: &Config) -> Result<Option<Warning>> {
     }
     let text = match has_recent_entry(&config.journal_args()?) {
         Ok(true) => return Ok(None),
-        Ok(false) => "matches no entry of the last seven days; check that the mail server logs to the journal, as the users and units of this key (if it is not set, of its default for `servers`)".to_owned(),
+        Ok(false) => "matches no entry of the last seven days; check that the mail server logs to the journal, under the users and units that this key names (if it is not set, its default for `servers`)".to_owned(),
         Err(error) => format!("cannot be tried: {error:#}"),
     };
     let about = "journal_match";

@@ -1,5 +1,5 @@
 //! `detach`: removes the filter and every file of spamdrop, except the
-//! configuration, the allowlist and the store.
+//! configuration, the allowlist and the database.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -41,7 +41,7 @@ pub fn run(
     } else {
         each(config, args, out)?;
     }
-    // `detach` must not create a database to record itself in.
+    // Do not create a database only to record this command.
     if config.store_file().exists() {
         hand::record(config, []);
     }
@@ -115,14 +115,13 @@ fn everything(
     for path in files(config) {
         remove(&path, fs::remove_file)?;
     }
-    // Only a FIFO is removed: the path may name another program's file.
+    // Remove only a FIFO or the link that replaces it: the path may name another file.
     if fifo::is_left(&config.fifo) {
         remove(&config.fifo, fs::remove_file)?;
     }
     drop(acting);
     owners::forget_holds(config, None, &BootTime::now()?);
-    // The store is kept, because its known senders and waves took weeks to
-    // gather.
+    // Keep the database, because its known senders and waves took weeks to gather.
     let keeps = store::exists(&config.store_file())?;
     let state_dir = (!keeps).then_some(&config.state_dir);
     for dir in state_dir.into_iter().chain([&config.run_dir]) {

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use spamdrop_core::reputation::Network;
 use spamdrop_core::target::Target;
 
-use super::addresses::{self, Addresses, Given};
+use super::addresses::{self, Given, GivenAddresses};
 use super::{count, notify_daemon, remove, saved};
 use crate::cli;
 use crate::config::Config;
@@ -39,7 +39,7 @@ pub fn run(config: &Config, args: &cli::Forget, out: &mut impl Write) -> Result<
 
 /// Removes all data about the addresses. Returns the removed records by kind, each with
 /// their number, for the message.
-fn forget(config: &Config, addresses: &Addresses) -> Result<Vec<String>> {
+fn forget(config: &Config, addresses: &GivenAddresses) -> Result<Vec<String>> {
     let (targets, blocks) = remove::unblock(config, addresses)?;
     let mut forgotten = Vec::new();
     let mut note = |number: usize, one, many| {
@@ -70,8 +70,8 @@ fn forget(config: &Config, addresses: &Addresses) -> Result<Vec<String>> {
     Ok(forgotten)
 }
 
-/// The events and the evidence of a /64 are those of its other addresses, too, so
-/// they stay if one address is forgotten.
+/// Logs for which /64s data stay: the events and the evidence of a /64 are those of its
+/// other addresses, too, so they stay if one address is forgotten.
 fn name_what_stays(store: &Store, all: &[Given]) -> Result<()> {
     let is_inside = |given: &&Given| given.is_host() && given.target.net() != given.net;
     let mut nets: Vec<Target> = all.iter().filter(is_inside).map(|it| it.target).collect();
@@ -84,7 +84,7 @@ fn name_what_stays(store: &Store, all: &[Given]) -> Result<()> {
     Ok(())
 }
 
-fn ensure_hosts(addresses: &Addresses) -> Result<()> {
+fn ensure_hosts(addresses: &GivenAddresses) -> Result<()> {
     let is_prefix = |given: &&Given| matches!(given.target, Target::Net(_));
     match addresses.all.iter().find(is_prefix) {
         None => Ok(()),
@@ -115,7 +115,7 @@ fn verdicts(config: &Config, all: &[Given]) -> Result<usize> {
 
 /// Prints which of the addresses are still protected. `forget` does not change the
 /// allowlist, because the administrator wrote it.
-fn warn_of_allowlist(config: &Config, addresses: &Addresses) {
+fn warn_of_allowlist(config: &Config, addresses: &GivenAddresses) {
     let Ok(protected) = protect::protected(&config.allow_file) else {
         return;
     };

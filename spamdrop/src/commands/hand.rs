@@ -144,7 +144,7 @@ mod tests {
         assert!(few.iter().all(|row| row.net == Some(net) && row.count == 1));
         let many = events([net; ROWS + 1], &words);
         assert_eq!((many.len(), many[0].net, many[0].count), (1, None, 65));
-        // No row without an address names one: `forget` could not find it.
+        // The row of all addresses names none, because `forget` of one could not find it.
         assert_eq!(many[0].text, "add");
         let none = events([], &words);
         assert_eq!((none.len(), none[0].net, none[0].count), (1, None, 0));

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Error, Result, bail};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
 use crate::exit::{Exit, Failure};
-use crate::unpack::{Format, MAGIC};
+use crate::unpack::{Compression, MAGIC};
 use spamdrop_core::escape::escape;
 
 /// Minimum size of a file on disk, in bytes, for a progress bar. Smaller files are
@@ -19,7 +19,7 @@ const LONG: u64 = 16 << 20;
 pub(super) struct Input {
     /// The name as it was given, escaped.
     pub(super) name: String,
-    format: Format,
+    format: Compression,
     /// The first bytes, which are no longer in `rest`.
     head: Vec<u8>,
     rest: Box<dyn Read + Send>,
@@ -70,8 +70,8 @@ impl Input {
             .take(MAGIC as u64)
             .read_to_end(&mut head)
             .with_context(|| format!("cannot read {name}"))?;
-        let format = Format::recognize(&head);
-        if format == Format::Bzip2 {
+        let format = Compression::recognize(&head);
+        if format == Compression::Bzip2 {
             bail!("{name} is compressed by bzip2; use `bzcat {name} |` with the file `-`");
         }
         Ok(Self {
@@ -95,15 +95,15 @@ impl Input {
         };
         match self.format.unpack(bar.wrap_read(raw)) {
             Ok(text) => Box::new(text),
-            Err(error) => Box::new(Failed(Some(error))),
+            Err(error) => Box::new(ErrorReader(Some(error))),
         }
     }
 }
 
 /// A reader that returns the error once, then the end of the file.
-struct Failed(Option<io::Error>);
+struct ErrorReader(Option<io::Error>);
 
-impl Read for Failed {
+impl Read for ErrorReader {
     fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
         self.0.take().map_or(Ok(0), Err)
     }

@@ -13,7 +13,7 @@ use crate::directory::{self, Owned};
 use crate::exit::{Exit, Failure};
 use crate::kernel::blocklist::{Blocklist, pins};
 use crate::protect;
-use crate::render::known::{self, KnownSender};
+use crate::render::known::{self, SenderRow};
 use crate::render::{json, table::Style};
 use crate::store::{Store, VERB_WAIT};
 use spamdrop_core::policy::Protection;
@@ -38,10 +38,10 @@ pub fn list(
         None => Vec::new(),
     };
     let now = clock::unix_seconds();
-    let shown = |sender: &KnownSender| args.all || sender.state.is_known();
+    let shown = |sender: &SenderRow| args.all || sender.state.is_known();
     let senders = all
         .iter()
-        .filter_map(|(source, record)| KnownSender::new(*source, record, now))
+        .filter_map(|(source, record)| SenderRow::new(*source, record, now))
         .filter(shown);
     if args.output.json {
         json::array(out, senders)?;
@@ -198,7 +198,7 @@ fn widened(words: &[(String, Given)], out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-/// Splits the entries of the blocked /64s that hold one of these senders.
+/// Splits the entries of the blocked /64s that contain one of `hosts`.
 fn split(config: &Config, hosts: &[Target], out: &mut impl Write) -> Result<()> {
     let nets = hosts.iter().filter_map(|host| match host.source() {
         Target::V6(net) => Some(net),

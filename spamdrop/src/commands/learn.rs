@@ -42,7 +42,7 @@ const BATCH: usize = 131_072;
 /// The message names the file.
 pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<()> {
     check(&args.files)?;
-    // Check the table first, so that damage is reported before hours of
+    // Check the table of known senders first, so that damage is reported before hours of
     // reading.
     let store = known::store(config)?;
     store.check_known()?;
@@ -126,7 +126,7 @@ impl Learner {
         &mut self,
         name: &str,
         text: Box<dyn Read + Send>,
-        flags: &cli::Reading,
+        flags: &cli::LogOptions,
     ) -> Box<dyn Read + Send> {
         if !flags.servers.is_empty() {
             return text;
@@ -178,8 +178,8 @@ impl Learner {
             return Ok(());
         }
         let unwanted = self.store_all(usize::MAX)?;
-        // A demotion is kept for now: it counts if an older log has evidence of
-        // the source's wanted mail.
+        // Keep the demotions that were not stored, unless they are many: each counts if an
+        // older log has evidence of the source's wanted mail.
         if unwanted.len() <= self.batch / 2 {
             self.replay.give_back(unwanted);
         }

@@ -85,7 +85,7 @@ fn ensure_verdicts(looked_up: &[LookedUp<'_>]) -> Result<()> {
     Err(Failure::new(Exit::Failed, message))
 }
 
-/// The addresses of these words.
+/// The addresses that `words` name.
 ///
 /// # Errors
 ///
@@ -94,7 +94,7 @@ pub(super) fn addresses(words: &[String]) -> Result<Vec<IpAddr>> {
     words.iter().map(|word| address(word)).collect()
 }
 
-/// The address of a word.
+/// The address that a word names.
 ///
 /// # Errors
 ///

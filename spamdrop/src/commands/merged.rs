@@ -82,9 +82,9 @@ impl Log {
     }
 }
 
-/// Delivers the lines of all logs that contain a needle, each with the index of
-/// its log. `time` returns the time of a line. A read error ends its log, and is in
-/// [`Log::error`] afterwards.
+/// Delivers the lines that contain a needle, from all logs, in the order of time, each
+/// with the index of its log. `time` returns the time of a line. A read error ends its
+/// log, and is in [`Log::error`] afterwards.
 pub(super) fn each_line(
     logs: &mut [Log],
     needles: &Needles,

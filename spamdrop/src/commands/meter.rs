@@ -44,7 +44,7 @@ mod tests {
         let mut meter = Meter::new(u32::MAX);
         let fail = || -> Result<()> { bail!("no") };
         assert!(meter.measure(fail).is_err() && meter.is_due());
-        // The cost of any work, four billion times.
+        // The pause is four billion times the cost of the read, so it outlasts the test.
         meter.measure(|| Ok(vec![1; 10_000])).unwrap();
         assert!(!meter.is_due());
     }

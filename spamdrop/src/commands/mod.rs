@@ -52,7 +52,7 @@ use anyhow::Result;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::account;
-use crate::cli::{Allow, Cli, ConfigVerb, Known, StatusOptions, Verb};
+use crate::cli::{Allow, Cli, ConfigVerb, KnownVerb, StatusOptions, Verb};
 use crate::clock;
 use crate::config::Config;
 use crate::kernel::attach::ensure_own_pins;
@@ -116,10 +116,10 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
         Verb::Allow(Allow::Remove(args)) => allow::remove(&config, args, out),
         Verb::Allow(Allow::Check(args)) => allow::check(&config, args, out),
         Verb::Allow(Allow::List(args)) => allow::list(&config, *args, out, style),
-        Verb::Known(Known::List(args)) => known::list(&config, *args, out, style),
-        Verb::Known(Known::Add(args)) => known::add(&config, args, out),
-        Verb::Known(Known::Remove(args)) => known::remove(&config, args, out),
-        Verb::Known(Known::Import(args)) => known::import(&config, args, out),
+        Verb::Known(KnownVerb::List(args)) => known::list(&config, *args, out, style),
+        Verb::Known(KnownVerb::Add(args)) => known::add(&config, args, out),
+        Verb::Known(KnownVerb::Remove(args)) => known::remove(&config, args, out),
+        Verb::Known(KnownVerb::Import(args)) => known::import(&config, args, out),
         Verb::Learn(args) => learn::run(&config, args, out),
         Verb::Pause(args) => pause::run(&config, args, out),
         Verb::Resume => resume::run(&config, out),
@@ -148,7 +148,7 @@ fn changes_the_filter(verb: &Verb) -> bool {
         Verb::Add(_) | Verb::Remove(_) | Verb::Flush(_) | Verb::Import(_) => true,
         Verb::Pause(_) | Verb::Resume | Verb::Forget(_) => true,
         Verb::Allow(verb) => !matches!(verb, Allow::List(_) | Allow::Check(_)),
-        Verb::Known(verb) => !matches!(verb, Known::List(_)),
+        Verb::Known(verb) => !matches!(verb, KnownVerb::List(_)),
         _ => false,
     }
 }

@@ -113,7 +113,7 @@ mod tests {
     const NOW: UnixSeconds = UnixSeconds::new(1_795_392_000);
     const DAY: u64 = 86_400;
 
-    /// The ends of a period, in days before now.
+    /// A period whose times are given in days before now, and its default length in days.
     fn range(since: Option<u64>, until: Option<u64>, default: Option<u64>) -> Result<TimeRange> {
         let days = |days: u64| Duration::from_secs(days * DAY);
         let ago = |end: Option<u64>| end.map(|end| When::Ago(days(end)));
@@ -136,7 +136,7 @@ mod tests {
         }
         let everything = range(None, Some(8), None).unwrap();
         assert_eq!(everything.since, UnixSeconds::default());
-        // An end in the future is now.
+        // If the end is in the future, the default length is counted back from now.
         let end = Some(When::At("2027-01-31T00:00:00Z".parse().unwrap()));
         let week = Duration::from_secs(7 * DAY);
         let range = TimeRange::new(None, end, Some(week), NOW, &TimeZone::UTC);
@@ -177,7 +177,7 @@ mod tests {
             days("2026-03-29T23:59:59", "Europe/Berlin"),
             ["2026-03-28T23:00:00Z", "2026-03-27T23:00:00Z"]
         );
-        // Here a day began at 1:00.
+        // In São Paulo, 2018-11-04 began at 1:00.
         assert_eq!(
             days("2018-11-04T12:00:00", "America/Sao_Paulo"),
             ["2018-11-04T03:00:00Z", "2018-11-03T03:00:00Z"]

@@ -22,7 +22,7 @@ const CHUNK: usize = 64 << 10;
 /// # Errors
 ///
 /// As [`Config::engine`].
-pub(super) fn settings(config: &Config, flags: &cli::Reading) -> Result<EngineSettings> {
+pub(super) fn settings(config: &Config, flags: &cli::LogOptions) -> Result<EngineSettings> {
     let mut settings = config.engine()?;
     if !flags.servers.is_empty() {
         settings.parser.servers.clone_from(&flags.servers);

@@ -47,7 +47,7 @@ const OLD_DAEMON_AFTER: Duration = Duration::from_secs(2);
 pub fn run(
     config: &Config,
     path: Option<&Path>,
-    args: cli::Output,
+    args: cli::OutputFormat,
     out: &mut impl Write,
 ) -> Result<()> {
     let run_dir = &config.run_dir;
@@ -115,8 +115,8 @@ fn daemon_pid(run_dir: &Path) -> Result<u32> {
     }
 }
 
-/// Fails if the daemon reads another file than the one at `path`. The checks of that
-/// file would say nothing about the daemon.
+/// Fails if the daemon reads another file than the one at `path`. The checks of the file
+/// at `path` would then say nothing about the daemon.
 fn ensure_same_file(run_dir: &Path, path: Option<&Path>) -> Result<()> {
     let state = read_state(&run_dir.join(STATE_FILE))?;
     let Some(read) = state.and_then(|state| state.config) else {

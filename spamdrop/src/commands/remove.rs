@@ -6,7 +6,7 @@ use std::io::Write;
 use anyhow::Result;
 use ipnet::IpNet;
 
-use super::addresses::{self, Addresses, Given};
+use super::addresses::{self, Given, GivenAddresses};
 use super::{count, hand, owners, saved};
 use crate::cli::Remove;
 use crate::clock;
@@ -61,7 +61,7 @@ fn release(
     config: &Config,
     blocklist: &mut Blocklist,
     owner: &EntryOwner,
-    addresses: &Addresses,
+    addresses: &GivenAddresses,
     all: &[Target],
     out: &mut impl Write,
 ) -> Result<()> {
@@ -90,8 +90,8 @@ fn release(
     saved::forget_released(config, &released)
 }
 
-/// The entries that block the given targets, sorted.
-fn all_targets(addresses: &Addresses, inside: &HashMap<Target, Vec<Target>>) -> Vec<Target> {
+/// The entries that may block the given addresses, sorted.
+fn all_targets(addresses: &GivenAddresses, inside: &HashMap<Target, Vec<Target>>) -> Vec<Target> {
     let all = addresses.all.iter();
     let mut all: Vec<Target> = all.flat_map(|given| targets(given, inside)).collect();
     all.sort_unstable();
@@ -115,7 +115,7 @@ fn take_out(config: &Config, blocklist: &mut Blocklist, all: &[Target]) -> Resul
 /// # Errors
 ///
 /// A map operation fails.
-pub(super) fn unblock(config: &Config, addresses: &Addresses) -> Result<(Vec<Target>, usize)> {
+pub(super) fn unblock(config: &Config, addresses: &GivenAddresses) -> Result<(Vec<Target>, usize)> {
     if !pins::exist(&config.pin_dir)? {
         return Ok((all_targets(addresses, &HashMap::new()), 0));
     }
@@ -136,7 +136,10 @@ fn flush(word: &str) -> Option<String> {
 }
 
 /// The blocked addresses in the given /64s, by /64.
-fn inside(blocklist: &Blocklist, addresses: &Addresses) -> Result<HashMap<Target, Vec<Target>>> {
+fn inside(
+    blocklist: &Blocklist,
+    addresses: &GivenAddresses,
+) -> Result<HashMap<Target, Vec<Target>>> {
     let networks = addresses.all.iter().filter(|given| !given.is_host());
     let mut inside: HashMap<Target, Vec<Target>> = HashMap::new();
     for address in blocklist.addresses_in(&networks.map(|given| given.target).collect())? {

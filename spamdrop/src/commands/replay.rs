@@ -28,7 +28,7 @@ use spamdrop_core::log::{Parser, ParserSettings};
 pub fn run(
     config: &Config,
     path: Option<&Path>,
-    args: &cli::Replay,
+    args: &cli::ReplayOptions,
     out: &mut impl Write,
     style: Style,
 ) -> Result<()> {
@@ -37,7 +37,7 @@ pub fn run(
     let bar = io::stdout().is_terminal() && !args.output.json;
     let (mut logs, mut errors) = open(&args.files, &settings, bar);
     let recognizes = args.reading.servers.is_empty();
-    let mut runs = vec![Run::new(config, settings, &logs, recognizes)?];
+    let mut runs = vec![ReplayRun::new(config, settings, &logs, recognizes)?];
     if recognizes {
         logs.iter().for_each(|log| log.recognized().warn(&log.name));
     }
@@ -50,7 +50,7 @@ pub fn run(
         }
         let settings = reading::settings(&changed, &flags)?;
         let recognizes = recognizes && !names_servers;
-        runs.push(Run::new(&changed, settings, &logs, recognizes)?);
+        runs.push(ReplayRun::new(&changed, settings, &logs, recognizes)?);
     }
     let mut predicted = Predicted {
         files: logs.iter().map(|log| log.name.clone()).collect(),
@@ -98,13 +98,13 @@ fn open(paths: &[PathBuf], settings: &EngineSettings, bar: bool) -> (Vec<Log>, V
 }
 
 /// The replay of the logs with one configuration.
-struct Run {
+struct ReplayRun {
     dry_run: DryRun,
     clock: LogClock,
     parser: ParserSettings,
 }
 
-impl Run {
+impl ReplayRun {
     /// `recognizes`: whether servers that are not configured are recognized.
     fn new(
         config: &Config,
@@ -124,7 +124,7 @@ impl Run {
 }
 
 /// Passes the lines to each run.
-fn replay(logs: &mut [Log], runs: &mut [Run], predicted: &mut Predicted) {
+fn replay(logs: &mut [Log], runs: &mut [ReplayRun], predicted: &mut Predicted) {
     let Some(first) = runs.first() else { return };
     let needles = runs.iter().skip(1);
     let needles = needles.fold(first.dry_run.needles(), |needles, run| {

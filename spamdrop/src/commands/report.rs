@@ -15,7 +15,7 @@ use super::period::TimeRange;
 use super::terminal;
 use crate::cli;
 use crate::clock;
-use crate::config::{Admit, Answer, Config};
+use crate::config::{Admit, AnswerMode, Config};
 use crate::exit::{Exit, Failure};
 use crate::lock;
 use crate::render::page::ReportPage;
@@ -84,7 +84,7 @@ pub fn run(config: &Config, args: &cli::Report, out: &mut impl Write, style: Sty
     Ok(())
 }
 
-/// The recorded waves, and the settings.
+/// The configuration, and the database of the waves; `None`: nothing was recorded.
 #[derive(Clone, Copy)]
 struct WaveSource<'a> {
     config: &'a Config,
@@ -198,7 +198,7 @@ impl WaveSource<'_> {
         let mut waves = report.waves.iter();
         Switches {
             gate: report.recording,
-            responder: self.config.answer == Answer::On
+            responder: self.config.answer == AnswerMode::On
                 || waves.any(|numbered| numbered.wave.totals.answered > 0),
         }
     }

@@ -22,7 +22,12 @@ use spamdrop_core::release::ReleaseMode;
 ///
 /// A flag makes the configuration invalid ([`Exit::Usage`]), or the daemon
 /// fails.
-pub fn run(path: Option<&Path>, args: &cli::Run, out: &mut impl Write, style: Style) -> Result<()> {
+pub fn run(
+    path: Option<&Path>,
+    args: &cli::RunFlags,
+    out: &mut impl Write,
+    style: Style,
+) -> Result<()> {
     if args.dry_run {
         return dry_run(&read(path, args)?, args.json, out, style);
     }
@@ -63,7 +68,7 @@ fn dry_run(config: &Config, is_json: bool, out: &mut impl Write, style: Style) -
     Ok(prediction::recommend(out, &predicted)?)
 }
 
-fn read(path: Option<&Path>, args: &cli::Run) -> Result<Config> {
+fn read(path: Option<&Path>, args: &cli::RunFlags) -> Result<Config> {
     let mut config = Config::read(path)?;
     override_with(&mut config, args);
     config
@@ -72,7 +77,7 @@ fn read(path: Option<&Path>, args: &cli::Run) -> Result<Config> {
     Ok(config)
 }
 
-fn override_with(config: &mut Config, args: &cli::Run) {
+fn override_with(config: &mut Config, args: &cli::RunFlags) {
     replace(&mut config.interfaces, &args.interfaces);
     if args.journal || !args.logs.is_empty() {
         config.journal = args.journal;
@@ -110,7 +115,7 @@ mod tests {
 
     use super::*;
     use crate::cli::{Cli, Verb};
-    use crate::kernel::attach::Mode;
+    use crate::kernel::attach::AttachMode;
 
     fn overridden(flags: &str) -> Config {
         let words = ["spamdrop", "run"].into_iter().chain(flags.split(' '));
@@ -132,7 +137,7 @@ mod tests {
             interfaces: vec!["a".into(), "b".into()],
             logs: vec!["x.log".into(), "-".into()],
             ports: vec![25, 587],
-            mode: Mode::Generic,
+            mode: AttachMode::Generic,
             ttl: Duration::from_secs(90),
             grace: Duration::ZERO,
             release: ReleaseMode::Terminate,
@@ -151,9 +156,9 @@ mod tests {
             journal: true,
             ..Config::default()
         };
-        let args = cli::Run {
+        let args = cli::RunFlags {
             logs: vec!["-".into()],
-            ..cli::Run::default()
+            ..cli::RunFlags::default()
         };
         override_with(&mut config, &args);
         assert!(!config.journal && config.logs == [Path::new("-")]);

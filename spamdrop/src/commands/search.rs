@@ -15,7 +15,7 @@ use crate::tail::{Piece, Splitter};
 /// Bytes per read: large enough for few system calls, and small enough for the
 /// processor's cache.
 pub(super) const CHUNK: usize = 256 << 10;
-/// The most batches that wait for the parser.
+/// Maximum number of batches that wait for the parser.
 const WAITING: usize = 8;
 
 /// Delivers the lines that contain a needle, and counts the others. If no
@@ -30,15 +30,15 @@ pub(super) fn each_piece(
     needles: &Needles,
     on_piece: &mut dyn FnMut(Piece<'_>),
 ) -> io::Result<()> {
-    let mut search = Search {
+    let mut search = NeedleSearch {
         text,
         needles,
         lines: Splitter::from_offset(0),
         buffer: vec![0; CHUNK],
     };
     let searched = thread::scope(|scope| {
-        let (sender, batches) = sync_channel::<Batch>(WAITING);
-        let (give_back, empty) = channel::<Batch>();
+        let (sender, batches) = sync_channel::<PieceBatch>(WAITING);
+        let (give_back, empty) = channel::<PieceBatch>();
         let search = &mut search;
         let search = move || search.send(&sender, &empty);
         let thread = thread::Builder::new().spawn_scoped(scope, search).ok()?;
@@ -57,22 +57,27 @@ pub(super) fn each_piece(
     }
 }
 
-struct Search<'a, R> {
+struct NeedleSearch<'a, R> {
     text: &'a mut R,
     needles: &'a Needles,
     lines: Splitter,
     buffer: Vec<u8>,
 }
 
-impl<R: Read> Search<'_, R> {
+impl<R: Read> NeedleSearch<'_, R> {
     fn run(&mut self, on_piece: &mut dyn FnMut(Piece<'_>)) -> io::Result<()> {
         while self.step(on_piece)? {}
         Ok(())
     }
 
-    /// Sends a batch for each read, until nobody receives them. Uses the memory of the
-    /// `empty` batches again, because new memory costs the kernel more than the search.
-    fn send(&mut self, batches: &SyncSender<Batch>, empty: &Receiver<Batch>) -> io::Result<()> {
+    /// Sends a batch for each read, until the log ends or nobody receives the batches.
+    /// Uses the memory of the `empty` batches again, because the kernel takes time to clear
+    /// new memory.
+    fn send(
+        &mut self,
+        batches: &SyncSender<PieceBatch>,
+        empty: &Receiver<PieceBatch>,
+    ) -> io::Result<()> {
         loop {
             let mut batch = empty.try_recv().unwrap_or_default();
             let goes_on = self.step(&mut |piece| batch.add(&piece));
@@ -118,13 +123,13 @@ pub(super) fn step(
 
 /// The pieces of one chunk.
 #[derive(Default)]
-struct Batch {
+struct PieceBatch {
     /// The wanted lines, one after the other.
     bytes: Vec<u8>,
     pieces: Vec<Stored>,
 }
 
-/// A [`Piece`] whose bytes are in [`Batch::bytes`].
+/// A [`Piece`] whose bytes are in [`PieceBatch::bytes`].
 enum Stored {
     Line {
         bytes: Range<usize>,
@@ -137,7 +142,7 @@ enum Stored {
     },
 }
 
-impl Batch {
+impl PieceBatch {
     fn clear(&mut self) {
         self.bytes.clear();
         self.pieces.clear();
@@ -178,7 +183,8 @@ mod tests {
     use super::*;
     use spamdrop_core::log::{Parser, ParserSettings};
 
-    /// The pieces of a log, as text, in the caller's thread or in two.
+    /// The pieces of a log, as text. The log is searched in a second thread or in the
+    /// caller's.
     fn pieces(log: &str, in_two_threads: bool) -> Vec<String> {
         let needles = Parser::new(ParserSettings::default()).needles();
         let mut found = Vec::new();
@@ -195,7 +201,7 @@ mod tests {
         let ended = if in_two_threads {
             each_piece(&mut text, &needles, &mut on_piece)
         } else {
-            let mut search = Search {
+            let mut search = NeedleSearch {
                 text: &mut text,
                 needles: &needles,
                 lines: Splitter::from_offset(0),

@@ -140,7 +140,8 @@ fn owner_ends(owners: &OwnerReader, found: &[Found], now: MonotonicNs) -> Vec<Ow
 fn origins(blocklist: &Blocklist, found: &[Found], now: MonotonicNs) -> Result<Vec<BlockOrigin>> {
     let mut origins = Vec::new();
     let mut push = |addr: IpAddr, origin| origins.push(view(addr.into(), &origin, now));
-    // `found` may have both an address and its /64. The /64 comes last and covers both.
+    // `found` may have both an address and its /64. The /64 comes last, and its origins
+    // include that of the address.
     let hosts = found.iter().map(|found| found.target);
     let mut hosts = hosts.filter(|target| !matches!(target, Target::Net(_)));
     match hosts.next_back() {

@@ -21,7 +21,7 @@ use crate::lock;
 use crate::protect::{self, ReadProtected};
 use crate::render::allowed::comment;
 use crate::render::history::HistoryRow;
-use crate::render::known::KnownSender;
+use crate::render::known::SenderRow;
 use crate::render::lookup::LookedUp;
 use crate::render::show::AddressDetail;
 use crate::render::why::{
@@ -49,9 +49,14 @@ const WINDOWS_TTL: u8 = 120;
 /// A word is not an address ([`Exit::Usage`]), or the caller may not read the filter.
 ///
 /// [`Exit::Usage`]: crate::exit::Exit::Usage
-pub fn run(config: &Config, args: &cli::Why, out: &mut impl Write, style: Style) -> Result<()> {
+pub fn run(
+    config: &Config,
+    args: &cli::WhyOptions,
+    out: &mut impl Write,
+    style: Style,
+) -> Result<()> {
     let addrs = lookup::addresses(&args.addrs)?;
-    let place = Place::read(config)?;
+    let shared = SharedFacts::read(config)?;
     let mut unasked = Vec::new();
     let zones = match args.no_lookup {
         true => Zones::default(),
@@ -70,7 +75,7 @@ pub fn run(config: &Config, args: &cli::Why, out: &mut impl Write, style: Style)
     };
     let mut all = Vec::new();
     for (index, addr) in addrs.into_iter().enumerate() {
-        let mut one = place.explain(config, addr)?;
+        let mut one = shared.explain(config, addr)?;
         let found = findings.get(index);
         one.lookup = found.map(|(addr, found)| LookedUp::new(*addr, zones.rules(), found));
         one.unknown.extend(unasked.iter().cloned());
@@ -93,7 +98,7 @@ fn noted<T: Default>(read: Result<T>, what: &str, unknown: &mut Vec<String>) -> 
 }
 
 /// The data that is read once for all addresses.
-struct Place {
+struct SharedFacts {
     filter: FilterPresence,
     blocklist: Option<Blocklist>,
     allowlist: ReadProtected,
@@ -106,7 +111,7 @@ struct Place {
     unread: Unread,
 }
 
-impl Place {
+impl SharedFacts {
     fn read(config: &Config) -> Result<Self> {
         let mut unknown = Vec::new();
         let is_pinned = pins::exist(&config.pin_dir)?;
@@ -274,7 +279,7 @@ impl Place {
         &self,
         facts: &SourceFacts,
         block: Option<&AddressDetail>,
-        known: &[KnownSender],
+        known: &[SenderRow],
         now: MonotonicNs,
     ) -> Circumstances {
         let entries = block.map(|block| block.entries.iter().map(|entry| entry.target));
@@ -296,13 +301,13 @@ impl Place {
     }
 
     /// The evidence for a sender: of the address itself, and of its IPv6 /64.
-    fn known(&self, addr: IpAddr) -> Result<Vec<KnownSender>> {
+    fn known(&self, addr: IpAddr) -> Result<Vec<SenderRow>> {
         let now = clock::unix_seconds();
         let mut found = Vec::new();
         for source in Target::covering(addr) {
             let record = self.store.as_ref().map(|store| store.known_sender(source));
             let record = record.transpose()?.flatten();
-            found.extend(record.and_then(|record| KnownSender::new(source, &record, now)));
+            found.extend(record.and_then(|record| SenderRow::new(source, &record, now)));
         }
         Ok(found)
     }
@@ -326,8 +331,8 @@ impl Place {
         Ok(EndedBlock::find(&all, config.hard_limit, now))
     }
 
-    /// `refused`: the number of refused SYNs of this source, and of those whose source
-    /// was not recorded.
+    /// `refused`: the number of refused SYNs of this source, and the number of refused SYNs
+    /// whose source was not recorded.
     fn gate(&self, facts: &SourceFacts, refused: [u64; 2], now: MonotonicNs) -> GatePlace {
         let [refused, refused_without_source] = refused;
         let windows = facts.stranger(WINDOWS_TTL, now);
@@ -371,7 +376,7 @@ fn past(config: &Config) -> Result<Option<Store>> {
 }
 
 /// The record that makes an address known, or else the first.
-fn best(mut all: Vec<KnownSender>) -> Option<KnownSender> {
+fn best(mut all: Vec<SenderRow>) -> Option<SenderRow> {
     all.sort_by_key(|sender| !sender.state.is_known());
     all.into_iter().next()
 }

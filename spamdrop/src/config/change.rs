@@ -101,7 +101,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// As [`Config::read`], or the values contradict each other
+    /// The file cannot be read or is not TOML, or the changed configuration is invalid
     /// ([`Exit::Usage`]).
     pub fn read_changed(path: Option<&Path>, changes: &[ConfigChange]) -> Result<Self> {
         let text = read_text(path)?;

@@ -5,13 +5,13 @@ use ipnet::IpNet;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use spamdrop_common::nat64::MAX_PREFIXES;
-use spamdrop_core::nat64::Prefix;
+use spamdrop_core::nat64::Nat64Prefix;
 use spamdrop_core::target::parse_net;
 
 /// The destinations to which blocks and the gate apply.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "WordOrList")]
-pub enum Addresses {
+pub enum Destinations {
     /// The machine's own, as its routes of type `local` name them.
     #[default]
     Own,
@@ -28,7 +28,7 @@ enum WordOrList {
     List(Vec<String>),
 }
 
-impl TryFrom<WordOrList> for Addresses {
+impl TryFrom<WordOrList> for Destinations {
     type Error = String;
 
     fn try_from(value: WordOrList) -> Result<Self, Self::Error> {
@@ -54,7 +54,9 @@ impl TryFrom<WordOrList> for Addresses {
 }
 
 /// Reads `nat64`.
-pub(super) fn nat64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Prefix>, D::Error> {
+pub(super) fn nat64<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<Nat64Prefix>, D::Error> {
     let list = Vec::<String>::deserialize(deserializer)?;
     if list.len() > MAX_PREFIXES {
         let message = format!(
@@ -96,7 +98,7 @@ pub enum Seal {
 /// Whether the responder answers listed senders.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Answer {
+pub enum AnswerMode {
     /// The mail server answers them, like all other senders.
     #[default]
     Off,

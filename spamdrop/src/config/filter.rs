@@ -3,7 +3,7 @@
 use spamdrop_common::nat64;
 use spamdrop_common::settings::{Refresh, Settings};
 
-use super::{Addresses, Config, RefreshMode};
+use super::{Config, Destinations, RefreshMode};
 use crate::kernel::attach::Plan;
 use crate::kernel::blocklist::pins::Capacity;
 
@@ -43,7 +43,7 @@ impl Config {
             .zip(&self.ports)
             .for_each(|(slot, port)| *slot = *port);
         settings.refresh = self.refresh_mode() as u32;
-        settings.destinations = (self.addresses != Addresses::Any).into();
+        settings.destinations = (self.addresses != Destinations::Any).into();
         for (slot, prefix) in settings.nat64.iter_mut().zip(&self.nat64) {
             let [a, b, c, d, e, f, g, h, i, j, k, l] = prefix.bytes();
             *slot = nat64::prefix([a, b, c, d, e, f, g, h, i, j, k, l, 0, 0, 0, 0]);

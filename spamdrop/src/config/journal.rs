@@ -12,8 +12,8 @@ use spamdrop_core::log::MailServer;
 /// `courier-mta.service` and accepted messages in `courier.service`. With
 /// `ESMTP_LOG_DIALOG`, `courier-mta.service` also logs client input, but not at
 /// error priority. Programs of local users may run in both units (mail filters,
-/// deliveries), so the user is matched too: Courier's own is `courier` or `daemon`.
-/// A unit's standard error is excluded, because Courier logs by syslog(3).
+/// deliveries), so the user is matched too: Courier runs as root, `courier` or
+/// `daemon`. A unit's standard error is excluded, because Courier logs by syslog(3).
 const COURIER: [&str; 2] = [
     "_TRANSPORT=syslog _SYSTEMD_UNIT=courier-mta.service PRIORITY=3 _UID=0 _UID=courier _UID=daemon",
     "_TRANSPORT=syslog _SYSTEMD_UNIT=courier.service _UID=0 _UID=courier _UID=daemon",
@@ -28,9 +28,9 @@ const POSTFIX: [&str; 1] = [
 ];
 
 /// Selects the entries of Exim's daemon, which runs as `Debian-exim` or `exim`.
-/// Every local user can run Exim as that user, but not in the daemon's unit.
-/// Commands of `.forward` files do run in the unit, but if they start Exim, its
-/// log lines have no client address.
+/// Every local user can start an Exim that runs as this user, but not in the daemon's
+/// unit. Commands of `.forward` files do run in the unit, but if they start an Exim,
+/// the log lines of that Exim have no client address.
 const EXIM: [&str; 1] = [
     "_TRANSPORT=syslog _SYSTEMD_UNIT=exim4.service _SYSTEMD_UNIT=exim.service _UID=Debian-exim _UID=exim",
 ];

@@ -84,7 +84,8 @@ pub(super) fn example_value(key: &str) -> Option<Value> {
     example.remove("value")
 }
 
-/// Describes a value that its key does not take.
+/// Describes a mistake that is not one of TOML's syntax: an unknown key, or a wrong or
+/// missing value.
 fn value(message: &str, key: &str) -> String {
     let mut words = quoted(message);
     let first = words.next().unwrap_or_default();
@@ -107,7 +108,7 @@ fn value(message: &str, key: &str) -> String {
             None => format!("`{key}` must be {expected}"),
         },
         None if message.starts_with("missing field ") => format!("`{first}` is missing here"),
-        // The text of the attribute `expecting` of a type of this crate.
+        // The message is the attribute `expecting` of a type, such as `Programs`.
         None if message.starts_with("a ") || message.starts_with('"') => {
             format!("`{key}` must be {message}")
         }

@@ -8,7 +8,7 @@ use spamdrop_core::reload::{KeyChanges, KeyEffect, ReloadCircumstances, StdinUse
 use super::Config;
 use crate::directory;
 
-/// Lists the named keys whose values differ. A new value that only a restart applies
+/// Lists the named keys whose values differ. A new value that cannot be applied at once
 /// is replaced by the running one. Does not compile if a key of `Config` is missing.
 macro_rules! compare {
     ($new:expr, $running:expr, $effect:expr; $($key:ident)*) => {{
@@ -27,7 +27,8 @@ macro_rules! compare {
 
 impl Config {
     /// Returns the configuration that a reload puts into force, and the keys that
-    /// differ. Keys that only a restart applies have their running values in it.
+    /// differ. In this configuration, keys that cannot be changed at once have their
+    /// running values.
     #[must_use]
     pub fn reloaded(mut self, running: &Self) -> (Self, KeyChanges) {
         let circumstances = self.circumstances(running);
@@ -145,7 +146,7 @@ mod tests {
         assert!(needs_restart(&elsewhere, &fifo("/run/spamdrop/recent")));
         assert!(!needs_restart(&fifo("/srv/fifo/b"), &elsewhere));
         assert!(!needs_restart(&none, &elsewhere));
-        // Such a daemon may write anywhere.
+        // A daemon with `release = "terminate"` may write anywhere.
         let running = parsed("release = \"terminate\"");
         let new = parsed("release = \"terminate\"\nfifo = \"/srv/fifo/a\"");
         assert!(!needs_restart(&new, &running));

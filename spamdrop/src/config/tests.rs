@@ -183,7 +183,8 @@ fn the_journal_of_another_server_needs_its_own_match() {
     assert!(Config::parse("servers = [\"haraka\"]\n").is_ok());
 }
 
-/// Without such a user, an alternative would match every user's entries.
+/// The match of a server whose user does not exist is an error: without `_UID`, it would
+/// select the entries of every user.
 #[test]
 fn the_default_match_follows_the_servers() {
     let matches = |servers: &str| {
@@ -248,13 +249,13 @@ fn a_duration_is_a_text_or_a_number_of_seconds() {
 #[test]
 fn addresses_are_own_any_or_a_list() {
     let addresses = |text: &str| Config::parse(text).unwrap().addresses;
-    assert_eq!(addresses(""), Addresses::Own);
-    assert_eq!(addresses("addresses = \"own\""), Addresses::Own);
-    assert_eq!(addresses("addresses = \"any\""), Addresses::Any);
+    assert_eq!(addresses(""), Destinations::Own);
+    assert_eq!(addresses("addresses = \"own\""), Destinations::Own);
+    assert_eq!(addresses("addresses = \"any\""), Destinations::Any);
     let list = "addresses = [\"192.0.2.1\", \"::ffff:192.0.2.2\", \"2001:db8::1/64\"]";
     let nets = ["192.0.2.1/32", "192.0.2.2/32", "2001:db8::/64"];
     let nets = nets.map(|net| net.parse().unwrap());
-    assert_eq!(addresses(list), Addresses::These(nets.into()));
+    assert_eq!(addresses(list), Destinations::These(nets.into()));
     let limited = |text: &str| Config::parse(text).unwrap().settings().destinations;
     assert_eq!([limited(""), limited(list)], [1, 1]);
     assert_eq!(limited("addresses = \"any\""), 0);

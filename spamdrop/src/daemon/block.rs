@@ -1,5 +1,5 @@
-//! Turns offences into entries, without waiting for the write lock: an offence
-//! that cannot be written at once is queued.
+//! Turns offences into entries, without waiting for the write lock: offences are
+//! queued until the lock is free.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -22,7 +22,7 @@ use super::health::Subject;
 use super::history::HistoryLog;
 use super::hold_log::HoldLog;
 use super::release::ReleaseMessage;
-use super::status::Health;
+use super::status::HealthReporter;
 use crate::clock;
 use crate::kernel::blocklist::Blocklist;
 use crate::lock::{self, Holder, WriteLock};
@@ -40,7 +40,7 @@ const NAMED_AFTER: Duration = Duration::from_millis(100);
 pub(super) struct BlockRule {
     /// Seconds that an entry lasts without a hit.
     pub ttl_s: u32,
-    /// Seconds after which no hit extends the entry; 0: no limit.
+    /// Seconds after the offence beyond which no hit extends the entry; 0: no limit.
     pub hard_limit_s: u32,
     /// Whether entries are sealed at once.
     pub sealed: bool,
@@ -65,7 +65,7 @@ pub(super) struct Blocker {
     rule: BlockRule,
     run_dir: PathBuf,
     releases: UnboundedSender<ReleaseMessage>,
-    health: Health,
+    health: HealthReporter,
     history: HistoryLog,
     holds: HoldLog,
     waiting: Waiting,
@@ -82,7 +82,7 @@ impl Blocker {
         rule: BlockRule,
         run_dir: PathBuf,
         releases: UnboundedSender<ReleaseMessage>,
-        health: Health,
+        health: HealthReporter,
         history: HistoryLog,
         holds: HoldLog,
     ) -> Self {
@@ -174,8 +174,8 @@ impl Blocker {
     fn name_holder(&mut self) {
         let since = *self.refused.get_or_insert_with(clock::instant);
         if since.elapsed() >= NAMED_AFTER {
-            // Report nothing if no process holds the lock at this moment, or if
-            // this process holds it, because its sweep ends soon.
+            // Report nothing if no process holds the lock at this moment, or if this
+            // process holds it for a sweep of expired entries, which ends soon.
             let is_other = |holder: &Holder| holder.pid != std::process::id();
             let Some(holder) = lock::holder(&self.run_dir).filter(is_other) else {
                 return;

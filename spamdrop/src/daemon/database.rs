@@ -25,7 +25,7 @@ pub(super) struct Memory {
 }
 
 /// The evidence that the engine has learned.
-pub(super) struct Evidence {
+pub(super) struct LearnedEvidence {
     /// The reasons for the demotions among the records.
     pub reasons: BTreeMap<Target, DemotionReason>,
     pub records: Records,
@@ -45,8 +45,8 @@ pub(super) fn memory(path: &Path) -> Result<Memory> {
     })
 }
 
-/// Reads the senders that are known now, after a check for damage: a sender that
-/// is missing would be refused. Empty without a database.
+/// Reads the senders that are known now. Checks the table for damage first, because a
+/// sender whose row is lost would be refused. Empty without a database.
 pub(super) fn known_senders(path: &Path) -> Result<Vec<Target>> {
     let Some(store) = Store::open_existing(path, DAEMON_WAIT)? else {
         return Ok(Vec::new());
@@ -59,9 +59,9 @@ pub(super) fn known_senders(path: &Path) -> Result<Vec<Target>> {
 /// known or was demoted. On an error, returns the evidence, too.
 pub(super) fn merge(
     path: &Path,
-    evidence: Evidence,
+    evidence: LearnedEvidence,
     capacity: usize,
-) -> Result<Vec<HistoryEvent>, (Evidence, Error)> {
+) -> Result<Vec<HistoryEvent>, (LearnedEvidence, Error)> {
     let now = clock::unix_seconds();
     let merged = Store::open(path, DAEMON_WAIT).and_then(|mut store| {
         store.merge_contacts(&evidence.contacts)?;
@@ -177,7 +177,7 @@ mod tests {
     use crate::store::{FILE, VERB_WAIT};
 
     const PAGE: usize = 4096;
-    /// The type of a page with rows of a table without row ids.
+    /// The first byte of a page of SQLite that has rows of a table without row ids.
     const LEAF: u8 = 0x0a;
     /// The place of the low byte of the number of rows in such a page.
     const ROWS: usize = 4;

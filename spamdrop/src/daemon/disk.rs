@@ -75,7 +75,7 @@ impl DiskThread {
 }
 
 /// Takes the result of a job. `None`: there is no job, or it is not finished.
-/// `Some(None)`: its thread died.
+/// `Some(None)`: the thread died during the job.
 pub(super) fn take_finished<T>(job: &mut Option<oneshot::Receiver<T>>) -> Option<Option<T>> {
     let result = match job.as_mut()?.try_recv() {
         Ok(result) => Some(result),

@@ -46,7 +46,7 @@ pub struct DryRunResult {
 ///
 /// # Errors
 ///
-/// A log is no file, or the machine's addresses cannot be read.
+/// A log is not a file, or the machine's addresses cannot be read.
 pub fn dry_run(config: &Config) -> Result<DryRunResult> {
     checks::ensure_logs(&config.logs)?;
     let sources = SourceSettings::new(config)?;
@@ -58,7 +58,7 @@ pub fn dry_run(config: &Config) -> Result<DryRunResult> {
     let tail = runtime.block_on(async {
         let mut signals = EndSignals::new()?;
         let mut tail = sources.open_unsaved()?;
-        // Only lines that are written from now on are read.
+        // The first read begins at the ends of the logs, so older lines do not count.
         let more = read(&mut tail, &mut run);
         log::info!(
             "dry run: following {}; nothing is blocked; SIGINT or SIGTERM ends it",
@@ -94,7 +94,7 @@ async fn follow(tail: &mut Tail, run: &mut DryRun, signals: &mut EndSignals, mut
             () = tail.changed() => more = read(tail, run),
         }
         // Only standard input can come to an end.
-        let is_ended = |file: &FileStatus| file.state == tail::State::Ended;
+        let is_ended = |file: &FileStatus| file.state == tail::ReadState::Ended;
         if !more && tail.files().all(is_ended) {
             return;
         }

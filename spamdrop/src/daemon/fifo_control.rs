@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use spamdrop_core::policy::{KnownNets, Protected, Scope};
-use spamdrop_core::recent::{Command, Commands};
+use spamdrop_core::recent::{Commands, FifoCommand};
 use spamdrop_core::status::FifoState;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::yield_now;
@@ -22,7 +22,7 @@ use super::health::Subject;
 use super::history::HistoryLog;
 use super::hold_log::HoldLog;
 use super::release::ReleaseMessage;
-use super::status::{Health, StatusMessage};
+use super::status::{HealthReporter, StatusMessage};
 use super::ticks::period;
 use crate::clock;
 use crate::fifo::{Fifo, Got, readable};
@@ -33,7 +33,7 @@ pub(super) use owned::OwnedPlaces;
 use owned::{OwnedJob, OwnedResults};
 
 /// Bytes per read: some 200 commands, which take a few milliseconds. Other tasks
-/// run in between.
+/// run between two reads.
 const BUDGET: usize = 4096;
 /// How often the FIFO is checked and `status` is updated.
 const SECOND: Duration = Duration::from_secs(1);
@@ -81,9 +81,9 @@ pub(super) struct FifoTask {
     /// `None` after an error, until the FIFO can be opened again.
     fifo: Option<Fifo>,
     commands: Commands,
-    /// Commands that wait for the write lock; nothing more is read until they
-    /// are done.
-    waiting: VecDeque<Command>,
+    /// Commands that were read and are not executed yet; nothing more is read until
+    /// they are.
+    waiting: VecDeque<FifoCommand>,
     /// The time of the first failed attempt to take the write lock for the first
     /// waiting command; `None` if none has failed.
     refused: Option<Instant>,
@@ -93,7 +93,7 @@ pub(super) struct FifoTask {
     scope: Scope,
     releases: UnboundedSender<ReleaseMessage>,
     status: UnboundedSender<StatusMessage>,
-    health: Health,
+    health: HealthReporter,
     history: HistoryLog,
     holds: HoldLog,
     disk: Disk,
@@ -133,12 +133,12 @@ impl FifoTask {
             blocklist,
             scope,
             releases,
-            health: Health::new(status.clone()),
+            health: HealthReporter::new(status.clone()),
             history,
             holds: HoldLog::new(
                 disk.clone(),
                 places.store.clone(),
-                Health::new(status.clone()),
+                HealthReporter::new(status.clone()),
                 "fifo",
             ),
             disk,
@@ -292,8 +292,8 @@ impl FifoTask {
             );
         }
         for command in read {
-            // A second flush would find nothing.
-            if command != Command::Flush || self.waiting.back() != Some(&command) {
+            // A second flush directly after another would find nothing.
+            if command != FifoCommand::Flush || self.waiting.back() != Some(&command) {
                 self.waiting.push_back(command);
             }
         }
@@ -311,7 +311,7 @@ impl FifoTask {
             if self.owned.is_some() {
                 return;
             }
-            if let Command::Owned(..) = command {
+            if let FifoCommand::Owned(..) = command {
                 return self.begin_owned();
             }
             match self.obey(&command, &mut lock) {
@@ -331,7 +331,7 @@ impl FifoTask {
             }
             self.refused = None;
             self.waiting.pop_front();
-            if command == Command::Flush {
+            if command == FifoCommand::Flush {
                 break;
             }
         }
@@ -340,8 +340,8 @@ impl FifoTask {
     }
 
     /// Executes a command. Returns whether the write lock was free.
-    fn obey(&mut self, command: &Command, lock: &mut Option<WriteLock>) -> Result<bool> {
-        if let Command::Flush = command {
+    fn obey(&mut self, command: &FifoCommand, lock: &mut Option<WriteLock>) -> Result<bool> {
+        if let FifoCommand::Flush = command {
             // A flush takes the lock itself, once for each step.
             *lock = None;
             return self.flush().map(|()| true);
@@ -353,9 +353,9 @@ impl FifoTask {
             return Ok(false);
         };
         match command {
-            Command::Add(addr, ttl_s) => self.block(lock, *addr, *ttl_s)?,
-            Command::Remove(addr) => self.unblock(lock, *addr)?,
-            Command::Flush | Command::Owned(..) => {}
+            FifoCommand::Add(addr, ttl_s) => self.block(lock, *addr, *ttl_s)?,
+            FifoCommand::Remove(addr) => self.unblock(lock, *addr)?,
+            FifoCommand::Flush | FifoCommand::Owned(..) => {}
         }
         Ok(true)
     }

@@ -32,7 +32,7 @@ use super::disk::Disk;
 use super::health::Subject;
 use super::history::HistoryLog;
 use super::responder_view::ResponderView;
-use super::status::{Health, StatusMessage};
+use super::status::{HealthReporter, StatusMessage};
 use super::ticks::period;
 use crate::clock;
 use crate::dnsbl::Lookups;
@@ -106,7 +106,7 @@ pub(super) struct GateTask {
     history: WaveHistory,
     responder: Option<ResponderView>,
     is_paused: bool,
-    /// The filter's settings, for the pauses by hand.
+    /// The filter's settings, which hold the ends of the pauses by `spamdrop pause`.
     filter: Settings,
     /// Whether the map may hold verdicts of zones that were removed or are broken.
     has_old_verdicts: bool,
@@ -125,7 +125,7 @@ pub(super) struct GateTask {
     blocked: u64,
     released: u64,
     status: UnboundedSender<StatusMessage>,
-    health: Health,
+    health: HealthReporter,
 }
 
 impl GateTask {
@@ -145,7 +145,7 @@ impl GateTask {
     ) -> Result<Self> {
         let mut maps = GateMaps::open(&settings.pin_dir)?;
         maps.clear_verdicts()?;
-        let health = Health::new(status.clone());
+        let health = HealthReporter::new(status.clone());
         report_slots(&settings, &health);
         report_server(&settings, &status);
         let (zones, resolver) = lookups(&settings, &health);
@@ -214,8 +214,8 @@ impl GateTask {
 
     /// Handles messages. Returns whether the task must stop.
     fn take_all(&mut self, messages: &mut Vec<GateMessage>) -> bool {
-        // Read the requests first, so that a SYN is recorded before its log
-        // line.
+        // Read the filter's look-up requests first, so that a refused SYN is recorded
+        // before the log line of its connection.
         self.read_requests();
         let mut is_stopped = false;
         for message in messages.drain(..) {
@@ -298,8 +298,8 @@ impl GateTask {
     fn look_after(&mut self) {
         self.clear_verdicts();
         self.remove_old_admits();
-        // Read requests first, so that the history records whether a source was
-        // known when it was refused.
+        // Read the look-up requests before `senders` changes, so that the history
+        // records whether a source was known when it was refused.
         self.read_requests();
         self.senders.poll(&self.settings, &self.health);
         self.report_troubles();

@@ -109,9 +109,11 @@ impl Subject {
     ///
     /// - records and logs are incomplete;
     /// - an entry of the allowlist has a malformed end, so it has none;
-    /// - the look-ups of a day are used up, as mail clients can do;
+    /// - the look-ups of a day are used up, as by a flood of forged addresses;
     /// - a zone cannot be tested: rejections by it still block;
-    /// - keys wait for a restart: their old values protect as well;
+    /// - keys wait for a restart, or settings of the mail server for a reload: their old
+    ///   values protect as well;
+    /// - the mail server sees a proxy's address, or a log is in another time zone;
     /// - an interface: `status` checks the interfaces itself.
     fn degrades(&self) -> bool {
         !matches!(

@@ -1,7 +1,7 @@
 //! The history task: collects the events of the other tasks, which the disk thread
 //! writes to the database.
 //!
-//! It delays no other task: events that the disk does not take are lost, and
+//! This task delays no other one: events that cannot be written in time are lost, and
 //! `status` says so.
 
 use std::cell::Cell;
@@ -17,13 +17,13 @@ use tokio::sync::oneshot::Receiver;
 use super::database;
 use super::disk::{Disk, take_finished};
 use super::health::Subject;
-use super::status::Health;
+use super::status::HealthReporter;
 use super::ticks::period;
 use crate::clock;
 use crate::store::is_locked;
 
-/// How often events are written, if there are any. A crash loses the events of this
-/// time.
+/// How often events are written, if there are any. A crash loses the events of the last
+/// second.
 const SECOND: Duration = Duration::from_secs(1);
 /// How often old events are deleted, even if no new ones come.
 const HOUR: Duration = Duration::from_secs(3600);
@@ -84,9 +84,9 @@ impl HistoryLog {
 }
 
 /// The blocks and events of a write.
-type Batch = (Vec<BlockNote>, Vec<HistoryEvent>);
+type HistoryBatch = (Vec<BlockNote>, Vec<HistoryEvent>);
 /// A batch whose write failed.
-type Written = Result<(), (Batch, Error)>;
+type HistoryWriteResult = Result<(), (HistoryBatch, Error)>;
 
 pub(super) struct HistoryTask {
     settings: HistorySettings,
@@ -94,15 +94,20 @@ pub(super) struct HistoryTask {
     /// Tells the other tasks whether events are recorded.
     is_on: Rc<Cell<bool>>,
     disk: Disk,
-    writing: Option<Receiver<Written>>,
+    writing: Option<Receiver<HistoryWriteResult>>,
     /// When old events were last deleted; `None`: they must be deleted at the next
     /// write.
     cleaned: Option<Instant>,
-    health: Health,
+    health: HealthReporter,
 }
 
 impl HistoryTask {
-    pub fn new(settings: HistorySettings, log: &HistoryLog, disk: Disk, health: Health) -> Self {
+    pub fn new(
+        settings: HistorySettings,
+        log: &HistoryLog,
+        disk: Disk,
+        health: HealthReporter,
+    ) -> Self {
         let is_on = Rc::clone(&log.is_on);
         is_on.set(!settings.kept.is_zero());
         Self {
@@ -168,12 +173,13 @@ impl HistoryTask {
         self.writing = Some(self.disk.submit(write));
     }
 
-    fn take_written(&mut self, written: Option<Written>) {
+    fn take_written(&mut self, written: Option<HistoryWriteResult>) {
         let error = match written {
             Some(Ok(())) => None,
             Some(Err(((blocks, events), error))) => {
-                // The transaction of another process is short, so the next write will
-                // probably succeed. After any other error, the events are lost.
+                // If another process has locked the database, its transaction is short,
+                // so the next write will probably succeed. After any other error, the
+                // events are lost.
                 if is_locked(&error) {
                     self.buffer.put_back(blocks, events);
                 }
@@ -215,7 +221,7 @@ impl HistoryTask {
     }
 }
 
-fn write(settings: &HistorySettings, mut batch: Batch, forgets: bool) -> Written {
+fn write(settings: &HistorySettings, mut batch: HistoryBatch, forgets: bool) -> HistoryWriteResult {
     let HistorySettings {
         store,
         pin_dir,

@@ -14,7 +14,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 
 use super::disk::Disk;
 use super::health::Subject;
-use super::status::Health;
+use super::status::HealthReporter;
 use crate::clock;
 use crate::kernel::blocklist::Blocked;
 use crate::store::{DAEMON_WAIT, HoldChange, HoldChangeKind, Store};
@@ -27,12 +27,12 @@ const MAX_WAITING: usize = 16_384;
 pub(super) struct HoldLog {
     disk: Disk,
     store: PathBuf,
-    health: Health,
+    health: HealthReporter,
     /// The name of the task, because each task reports a problem of its own.
     task: &'static str,
     waiting: Holds,
     /// Writes in the disk thread, which runs them in order.
-    writing: VecDeque<Receiver<Written>>,
+    writing: VecDeque<Receiver<HoldWriteResult>>,
     is_failing: bool,
     /// Number of holds that were dropped since the last write succeeded.
     dropped: usize,
@@ -40,7 +40,7 @@ pub(super) struct HoldLog {
 
 type Holds = HashMap<(Target, OwnerBit), WaitingHold>;
 /// Holds whose write failed.
-type Written = Result<(), (Holds, Error)>;
+type HoldWriteResult = Result<(), (Holds, Error)>;
 
 struct WaitingHold {
     hold: Hold,
@@ -69,7 +69,7 @@ impl WaitingHold {
 }
 
 impl HoldLog {
-    pub fn new(disk: Disk, store: PathBuf, health: Health, task: &'static str) -> Self {
+    pub fn new(disk: Disk, store: PathBuf, health: HealthReporter, task: &'static str) -> Self {
         Self {
             disk,
             store,
@@ -163,7 +163,7 @@ impl HoldLog {
     }
 
     /// Takes the result of a write; `None`: its thread died.
-    fn take(&mut self, written: Option<Written>) {
+    fn take(&mut self, written: Option<HoldWriteResult>) {
         let subject = Subject::OwnerEnds(self.task);
         self.is_failing = !matches!(written, Some(Ok(())));
         match written {
@@ -196,7 +196,7 @@ impl HoldLog {
     }
 }
 
-fn write(path: &Path, holds: Holds) -> Written {
+fn write(path: &Path, holds: Holds) -> HoldWriteResult {
     let change = |(&(target, owner), waiting): (&(Target, OwnerBit), &WaitingHold)| HoldChange {
         target,
         holds: vec![(owner, waiting.hold)],

@@ -1,13 +1,13 @@
-//! The state of each configured interface, and the pauses after it refused the filter.
+//! The state of each configured interface, and the pauses after a refusal of the filter.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::kernel::attach::{Attached, Linked, Mode};
+use crate::kernel::attach::{AttachMode, Attached, Linked};
 use crate::kernel::network::{Interface, named, overlaps};
 
-/// After a refusal, an interface is retried after this pause; each further
-/// pause is twice as long.
+/// The pause between the first refusal of an interface and the next attempt. Each
+/// further refusal doubles the pause.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The maximum pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -78,7 +78,7 @@ pub(super) enum InterfaceState {
     Ready(u32),
     /// It does not exist.
     Absent,
-    /// It has another program.
+    /// It has an XDP program that is not this filter's.
     Foreign(Interface),
     /// It must not have the filter, because another interface carries the same packets.
     Excluded(String),
@@ -90,7 +90,7 @@ pub(super) enum InterfaceState {
 pub(super) fn standing(
     name: &str,
     wanted: &[String],
-    mode: Mode,
+    mode: AttachMode,
     linked: &[Linked],
     present: &[Interface],
 ) -> InterfaceState {
@@ -105,7 +105,7 @@ pub(super) fn standing(
     match overlap {
         Some(overlap) if has_filter => InterfaceState::Impaired(overlap.to_string()),
         Some(overlap) => InterfaceState::Excluded(overlap.to_string()),
-        None if has_filter && is_generic && mode == Mode::Native => {
+        None if has_filter && is_generic && mode == AttachMode::Native => {
             InterfaceState::Impaired(format!(
                 "the filter on {name} is generic, and `mode` is \"native\"; stop the daemon, run \
              `spamdrop detach {name}`, and start the daemon again"
@@ -158,7 +158,7 @@ mod tests {
             interface(1, "a", Some(7)),
             interface(2, "b", None),
             interface(3, "c", Some(9)),
-            // It was renamed, and has the filter of its old name.
+            // It was renamed, and has the filter that was attached under the old name.
             interface(4, "e", Some(7)),
             interface(6, "f", Some(7)),
             vlan,
@@ -166,22 +166,28 @@ mod tests {
         let linked = [
             link("a", LinkPlace::Here(present[0].clone())),
             link("x", LinkPlace::Renamed(present[3].clone())),
-            // The interface was created anew since.
+            // The interface was created anew after this link was made.
             link("b", LinkPlace::Gone),
             link("f", LinkPlace::Here(present[4].clone())),
         ];
         let of = |name, mode| standing(name, &wanted, mode, &linked, &present);
-        assert_eq!(of("a", Mode::Auto), InterfaceState::Protected);
-        assert!(matches!(of("a", Mode::Native), InterfaceState::Impaired(_)));
-        assert_eq!(of("b", Mode::Auto), InterfaceState::Ready(2));
+        assert_eq!(of("a", AttachMode::Auto), InterfaceState::Protected);
+        assert!(matches!(
+            of("a", AttachMode::Native),
+            InterfaceState::Impaired(_)
+        ));
+        assert_eq!(of("b", AttachMode::Auto), InterfaceState::Ready(2));
         assert_eq!(
-            of("c", Mode::Auto),
+            of("c", AttachMode::Auto),
             InterfaceState::Foreign(present[2].clone())
         );
-        assert_eq!(of("d", Mode::Auto), InterfaceState::Absent);
-        assert_eq!(of("e", Mode::Auto), InterfaceState::Ready(4));
-        assert!(matches!(of("f", Mode::Auto), InterfaceState::Impaired(_)));
-        let InterfaceState::Excluded(reason) = of("g", Mode::Auto) else {
+        assert_eq!(of("d", AttachMode::Auto), InterfaceState::Absent);
+        assert_eq!(of("e", AttachMode::Auto), InterfaceState::Ready(4));
+        assert!(matches!(
+            of("f", AttachMode::Auto),
+            InterfaceState::Impaired(_)
+        ));
+        let InterfaceState::Excluded(reason) = of("g", AttachMode::Auto) else {
             panic!("g is a VLAN of f")
         };
         assert!(

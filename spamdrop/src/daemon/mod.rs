@@ -65,8 +65,8 @@ pub struct RunOptions {
 
 /// Attaches the filter if needed, then follows the logs and blocks until
 /// SIGTERM or SIGINT; the filter stays. SIGHUP rereads the configuration;
-/// SIGUSR1 rereads the allowlist and the pending releases; SIGUSR2 ends a pause
-/// of the ceiling.
+/// SIGUSR1 rereads the allowlist, the known senders and the pending releases;
+/// SIGUSR2 ends a pause of the ceiling.
 ///
 /// # Errors
 ///
@@ -74,8 +74,8 @@ pub struct RunOptions {
 /// detached while the daemon ran. Problems with logs, sockets or single
 /// addresses are logged and counted, and the daemon continues.
 pub fn run(options: RunOptions) -> Result<()> {
-    // Read before root is given up, because other users may not be able to read the
-    // file.
+    // Read the file before root is given up, because the daemon's account may not be able
+    // to read it.
     let config = (options.reread)()?;
     rights::give_up(&config, options.path.as_deref())?;
     // The mark outlives the tasks, so that `detach` cannot run while a task is

@@ -24,7 +24,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use super::gate::GateMessage;
 use super::health::Subject;
 use super::history::HistoryLog;
-use super::status::{Health, StatusMessage};
+use super::status::{HealthReporter, StatusMessage};
 use super::ticks::period;
 use crate::clock;
 use crate::kernel::blocklist::Blocklist;
@@ -80,7 +80,7 @@ pub(super) struct ReleaseTask {
     run_dir: PathBuf,
     gate: UnboundedSender<GateMessage>,
     status: UnboundedSender<StatusMessage>,
-    health: Health,
+    health: HealthReporter,
     history: HistoryLog,
     /// Number of connections that were ended.
     ended: u64,
@@ -106,7 +106,7 @@ impl ReleaseTask {
             listeners: ListenerWatch::default(),
             run_dir,
             gate,
-            health: Health::new(status.clone()),
+            health: HealthReporter::new(status.clone()),
             history,
             status,
             ended: 0,
@@ -203,8 +203,8 @@ impl ReleaseTask {
         Ok(())
     }
 
-    /// Checks the sockets once; then ends connections, seals entries and
-    /// records the releases that are due.
+    /// Checks the sockets once. Ends the connections whose grace is over. Where no
+    /// connection is left, seals the entry and records the release as done.
     fn release(&mut self) {
         match self.try_release() {
             Ok(()) => self.health.clear(Subject::Release),
@@ -291,7 +291,8 @@ impl ReleaseTask {
         result
     }
 
-    /// Writes the results to the maps. Returns whether the write lock was free.
+    /// Seals entries and records releases as done, in the maps. Returns whether the write
+    /// lock was free.
     fn note(&mut self, steps: &Steps) -> Result<bool> {
         if steps.released.is_empty() && steps.seal.is_empty() {
             return Ok(true);

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::gate::GateMessage;
 use super::health::Subject;
 use super::responder_view::ResponderView;
-use super::status::{Health, StatusMessage};
+use super::status::{HealthReporter, StatusMessage};
 use super::ticks::period;
 use crate::kernel::blocklist::Responder;
 use crate::responder::{Limits, Server, Setting, Texts, listen, make_room};
@@ -46,7 +46,7 @@ pub(super) struct ResponderSettings {
     /// The host name in the responder's replies.
     pub host: String,
     pub syslog: PathBuf,
-    /// The mail server's name in the log.
+    /// The program name in the responder's log lines: that of Courier's SMTP server.
     pub program: String,
     pub pin_dir: PathBuf,
 }
@@ -56,7 +56,7 @@ pub(super) struct ResponderTask {
     running: Option<Running>,
     gate: UnboundedSender<GateMessage>,
     status: UnboundedSender<StatusMessage>,
-    health: Health,
+    health: HealthReporter,
 }
 
 struct Running {
@@ -76,7 +76,7 @@ impl ResponderTask {
             texts,
             running: None,
             gate,
-            health: Health::new(status.clone()),
+            health: HealthReporter::new(status.clone()),
             status,
         }
     }

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::kernel::sockets;
-use crate::responder::Meter;
+use crate::responder::ResponderMeter;
 
 /// The responder's state as far as the gate needs it.
 #[derive(Clone)]
@@ -11,11 +11,11 @@ pub(super) struct ResponderView {
     /// The address families in which the responder has a socket, as bits of
     /// `Gate::responders`.
     pub families: u32,
-    meter: Meter,
+    meter: ResponderMeter,
 }
 
 impl ResponderView {
-    pub fn new(families: u32, meter: Meter) -> Self {
+    pub fn new(families: u32, meter: ResponderMeter) -> Self {
         Self { families, meter }
     }
 

@@ -1,5 +1,5 @@
-//! At the start, the daemon becomes the account of the configuration and gives
-//! up what it does not need.
+//! At the start, the daemon changes to the account of the configuration, and gives
+//! up the rights that it does not need.
 
 use std::path::Path;
 
@@ -71,8 +71,8 @@ fn limit_files(config: &Config) {
     if !config.fifo.as_os_str().is_empty() {
         writable.push(&fifo);
     }
-    // A daemon that stays root creates `pin_dir` later, so its nearest existing
-    // ancestor must be writable.
+    // A daemon that stays root creates `pin_dir` later, so the nearest existing
+    // directory above it must be writable.
     for directory in &mut writable {
         let nearest = directory.ancestors().find(|directory| directory.exists());
         *directory = nearest.unwrap_or(directory);

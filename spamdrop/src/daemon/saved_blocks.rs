@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use super::database;
 use super::disk::{Disk, take_finished};
 use super::health::Subject;
-use super::status::Health;
+use super::status::HealthReporter;
 use crate::clock;
 use crate::kernel::blocklist::Blocklist;
 use crate::kernel::blocklist::pins::{self, Pinned};
@@ -46,7 +46,7 @@ const LOCK_WAIT: Duration = Duration::from_millis(100);
 /// The files and pins of the blocks.
 #[derive(Clone)]
 pub(super) struct BlockPlaces {
-    /// The path of the file.
+    /// The path of the file with the saved blocks.
     pub file: PathBuf,
     /// The path of the database with the known senders.
     pub store: PathBuf,
@@ -86,7 +86,7 @@ impl BlockSaver {
 
     /// Restores the blocks. If that takes long or fails, it is left to
     /// [`BlockSaver::poll`].
-    pub async fn restore(&mut self, disk: &Disk, health: &Health, protected: &Protected) {
+    pub async fn restore(&mut self, disk: &Disk, health: &HealthReporter, protected: &Protected) {
         self.begin_restore(disk, protected);
         if let Some(under_way) = &mut self.under_way
             && let Ok(done) = timeout(RESTORED_WITHIN, under_way).await
@@ -98,7 +98,7 @@ impl BlockSaver {
 
     /// Takes the result of what is under way, and begins the next restore or
     /// save if one is due.
-    pub fn poll(&mut self, disk: &Disk, health: &Health, protected: &Protected) {
+    pub fn poll(&mut self, disk: &Disk, health: &HealthReporter, protected: &Protected) {
         if let Some(done) = take_finished(&mut self.under_way) {
             self.take(done, health);
         }
@@ -125,14 +125,14 @@ impl BlockSaver {
     }
 
     /// Takes the result of a restore or save; `None`: the disk thread died.
-    fn take(&mut self, done: Option<Result<Done>>, health: &Health) {
+    fn take(&mut self, done: Option<Result<Done>>, health: &HealthReporter) {
         let now = clock::instant();
         let rest = now.saturating_duration_since(self.begun) * REST;
         let done = done.unwrap_or_else(|| Err(Error::msg("the disk thread died")));
         match &done {
             Ok(Done::Restored(count)) => {
                 self.is_restored = true;
-                // The file still has the blocks as of the previous boot.
+                // Save at once: the file still has the blocks as of the previous boot.
                 self.due = now;
                 if *count > 0 {
                     log::info!("restored {count} blocks from before the reboot");
@@ -152,8 +152,8 @@ impl BlockSaver {
         health.report(Subject::SavedBlocks, failed, done.map(drop));
     }
 
-    /// Removes the file that a save may have created again after `detach` has removed
-    /// it, and its directory. Errors are ignored: the file does not exist, or the
+    /// Removes the file and its directory, which a save may have created again after
+    /// `detach` had removed them. Errors are ignored: the file does not exist, or the
     /// directory holds other files.
     pub async fn abandon(&mut self) {
         if let Some(under_way) = self.under_way.take() {

@@ -15,7 +15,7 @@ use super::saved_blocks::BlockPlaces;
 use super::sources::SourceSettings;
 use super::watch::WatchSettings;
 use crate::checks;
-use crate::config::{Admit, Answer, Config, Seal};
+use crate::config::{Admit, AnswerMode, Config, Seal};
 use crate::dnsbl::resolver::name_servers;
 use crate::install::FilterSettings;
 use crate::responder::host_name;
@@ -24,7 +24,7 @@ use spamdrop_core::log::MailServer;
 use spamdrop_core::release::ReleaseMode;
 
 /// The settings of all tasks.
-pub(super) struct Settings {
+pub(super) struct DaemonSettings {
     pub filter: FilterSettings,
     /// The path of the file with the saved blocks.
     pub saved_blocks: PathBuf,
@@ -38,7 +38,7 @@ pub(super) struct Settings {
     pub responder: Option<ResponderSettings>,
 }
 
-impl Settings {
+impl DaemonSettings {
     /// Derives the settings from the configuration.
     ///
     /// # Errors
@@ -90,7 +90,7 @@ impl Settings {
     }
 }
 
-impl Settings {
+impl DaemonSettings {
     /// The files and pins of the blocks.
     pub fn block_places(&self) -> BlockPlaces {
         BlockPlaces {
@@ -115,7 +115,7 @@ fn gate(config: &Config, slots: Slots) -> GateSettings {
             true => WhenFull::Refuses,
             false => WhenFull::Waits,
         },
-        // `lookups` reads the same file, and reports an error.
+        // If the zones come from this file, `lookups` reports the error.
         server: config.gathered_settings().ok().flatten(),
         lookups: lookups().map_err(|error: anyhow::Error| format!("{error:#}")),
         max_lookups_per_day: config.max_lookups_per_day,
@@ -125,7 +125,7 @@ fn gate(config: &Config, slots: Slots) -> GateSettings {
 }
 
 fn responder(config: &Config) -> Option<ResponderSettings> {
-    (config.answer == Answer::On).then(|| ResponderSettings {
+    (config.answer == AnswerMode::On).then(|| ResponderSettings {
         host: host_name(&config.courier_dir),
         syslog: config.syslog.clone(),
         program: config.courier_program(),

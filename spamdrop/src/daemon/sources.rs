@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use rustix::process::getuid;
 
-use crate::config::{Answer, Config};
+use crate::config::{AnswerMode, Config};
 use crate::directory::{self, Owned};
 use crate::tail::Tail;
 
@@ -85,7 +85,7 @@ impl SourceSettings {
 
 fn journal_matches(config: &Config) -> Result<Vec<String>> {
     let mut matches = config.journal_args()?;
-    if config.answer == Answer::On {
+    if config.answer == AnswerMode::On {
         matches.extend(own_entries(getuid().as_raw(), std::process::id()));
     }
     Ok(matches)

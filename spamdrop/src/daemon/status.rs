@@ -63,9 +63,9 @@ pub(super) struct WatchStatus {
 
 /// A task's handle to report problems.
 #[derive(Clone)]
-pub(super) struct Health(UnboundedSender<StatusMessage>);
+pub(super) struct HealthReporter(UnboundedSender<StatusMessage>);
 
-impl Health {
+impl HealthReporter {
     pub fn new(status: UnboundedSender<StatusMessage>) -> Self {
         Self(status)
     }

@@ -27,8 +27,8 @@ use super::interfaces::{AttachRefusals, describe};
 use super::release::ReleaseMessage;
 use super::saved_blocks::BlockSaver;
 use super::service_manager;
-use super::settings::Settings;
-use super::status::Health;
+use super::settings::DaemonSettings;
+use super::status::HealthReporter;
 use super::ticks::period;
 use super::watch::{WatchMessage, WatchReport};
 use super::{RunOptions, Signals, warn_of};
@@ -40,7 +40,7 @@ use crate::install;
 use crate::kernel::attach::Filter;
 use crate::kernel::blocklist::Blocklist;
 use crate::kernel::blocklist::pins::{self, Pinned};
-use crate::kernel::network::{Change, Changes};
+use crate::kernel::network::{NetworkChange, NetworkMonitor};
 use crate::kernel::packet_log::PacketLog;
 use crate::lock::{self, DaemonMark, WriteLock};
 use crate::protect::{self, ReadProtected};
@@ -65,14 +65,14 @@ const LOCK_RETRY: Duration = Duration::from_millis(20);
 /// How long the write lock may be held by another process until the start logs the
 /// holder, and until a reload fails.
 const LOCK_NAMED_AFTER: Duration = Duration::from_secs(1);
-/// How long a sweep waits for the write lock. Also how long an update of the
-/// protected addresses is retried before the holder of the lock is reported.
+/// How long a sweep, or the end of the packet log, waits for the write lock. Also how long
+/// an update of the protected addresses is retried before the lock's holder is reported.
 const SHORT_LOCK_WAIT: Duration = Duration::from_millis(100);
 
 pub(super) struct Supervisor {
     /// The configuration that is in force.
     config: Config,
-    settings: Settings,
+    settings: DaemonSettings,
     options: RunOptions,
     mark: Rc<DaemonMark>,
     blocklist: Blocklist,
@@ -110,7 +110,7 @@ pub(super) struct Supervisor {
     saver: BlockSaver,
     tasks: Tasks,
     inbox: UnboundedReceiver<WatchReport>,
-    health: Health,
+    health: HealthReporter,
 }
 
 impl Supervisor {
@@ -125,7 +125,7 @@ impl Supervisor {
         config: Config,
         mark: &mut Option<Rc<DaemonMark>>,
     ) -> Result<Self> {
-        let settings = Settings::new(&config)?;
+        let settings = DaemonSettings::new(&config)?;
         checks::ensure_no_overlap(&config)?;
         warn_of(checks::answer(&config).await?);
         let filter = &settings.filter;
@@ -149,8 +149,8 @@ impl Supervisor {
             log::warn!("{error:#}");
         }
         drop(lock);
-        // Drops the loaded filter, which takes tens of MiB, before the tasks
-        // allocate memory that lasts.
+        // This call drops the loaded filter, which takes tens of MiB, before the
+        // tasks allocate memory that lasts.
         let packets = open_packet_log(installed.filter, options.log_level)?;
         let (disk, mut disk_thread) = DiskThread::new();
         let started = disk_thread.ensure_started();
@@ -224,7 +224,7 @@ impl Supervisor {
         let mut packets = period(PACKETS_PERIOD);
         let mut retry = period(LOCK_RETRY);
         let mut soon = period(SOON);
-        let mut changes = Some(Changes::subscribe()?);
+        let mut changes = Some(NetworkMonitor::subscribe()?);
         loop {
             tokio::select! {
                 biased;
@@ -249,7 +249,7 @@ impl Supervisor {
                     // second at most.
                     Ok(change) => {
                         self.network_changed = true;
-                        self.interfaces_changed |= change == Change::Interfaces;
+                        self.interfaces_changed |= change == NetworkChange::Interfaces;
                     }
                     Err(error) => {
                         let text = format!("cannot follow the network's changes: {error}");
@@ -340,7 +340,7 @@ fn open_packet_log(mut filter: Filter, log_level: u8) -> Result<Option<PacketLog
     }
 }
 
-fn say_thread(health: &Health, started: io::Result<()>) {
+fn say_thread(health: &HealthReporter, started: io::Result<()>) {
     let failed = "cannot start the thread for disk work, so nothing is saved; trying again";
     health.report(Subject::DiskThread, failed, started.map_err(Into::into));
 }
@@ -372,7 +372,7 @@ async fn acquire_soon(run_dir: &Path) -> Result<WriteLock> {
 }
 
 /// Waits for the next change; for ever, if there is no subscription because it failed.
-async fn next_change(changes: &mut Option<Changes>) -> io::Result<Change> {
+async fn next_change(changes: &mut Option<NetworkMonitor>) -> io::Result<NetworkChange> {
     match changes {
         Some(changes) => changes.next().await,
         None => std::future::pending().await,

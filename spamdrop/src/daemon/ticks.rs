@@ -12,7 +12,7 @@ static START: OnceLock<Instant> = OnceLock::new();
 /// The end of the current period of this length.
 pub(super) fn next_tick(length: Duration) -> Instant {
     let start = *START.get_or_init(Instant::now);
-    // Read after the start, which another thread may have set meanwhile.
+    // Read `now` after `start`, which another thread may have set just before.
     let now = Instant::now();
     let passed = now.saturating_duration_since(start);
     let into = passed.as_nanos() % length.as_nanos().max(1);
@@ -20,8 +20,8 @@ pub(super) fn next_tick(length: Duration) -> Instant {
     now + Duration::from_nanos(u64::try_from(left).unwrap_or(u64::MAX))
 }
 
-/// An interval that ticks at once, then at the end of each period. A tick that
-/// is late by whole periods is skipped.
+/// An interval that ticks at once, then at the end of each period. If several ticks were
+/// missed, it ticks once for all of them.
 pub(super) fn period(length: Duration) -> Interval {
     let end = next_tick(length);
     let mut interval = interval_at(end.checked_sub(length).unwrap_or(end), length);

@@ -30,7 +30,7 @@ use super::health::Subject;
 use super::history::HistoryLog;
 use super::release::ReleaseMessage;
 use super::sources::SourceSettings;
-use super::status::{Health, StatusMessage, WatchStatus};
+use super::status::{HealthReporter, StatusMessage, WatchStatus};
 use super::ticks::period;
 use crate::clock;
 use crate::tail::{self, FileStatus, Tail};
@@ -91,8 +91,8 @@ pub(super) struct WatchSettings {
 pub(super) enum WatchReport {
     /// All logs have ended, and all their effects were carried out.
     LogsEnded,
-    /// This private address is a proxy's and must not be blocked; `None`: no
-    /// longer.
+    /// The private address of a proxy, which must not be blocked; `None`: there is no
+    /// proxy any more.
     Proxy(Option<IpAddr>),
 }
 
@@ -113,7 +113,7 @@ pub(super) struct WatchTask {
     store: EvidenceStore,
     disk: Disk,
     outputs: WatchOutputs,
-    health: Health,
+    health: HealthReporter,
     near_misses: NearMissHistory,
     clocks: LogClocks,
     /// The proxy's address, as last sent to the supervisor.
@@ -135,7 +135,7 @@ impl WatchTask {
         disk: Disk,
         outputs: WatchOutputs,
     ) -> Self {
-        let health = Health::new(outputs.status.clone());
+        let health = HealthReporter::new(outputs.status.clone());
         let splitting = Splitting::new(&settings, &scope, disk.clone());
         let (store, capacity) = (settings.store, settings.known_capacity);
         let mut engine = Engine::new(settings.engine, scope.protected);
@@ -296,7 +296,7 @@ impl WatchTask {
         }
         self.keep_positions();
         // Only standard input can come to an end.
-        let is_ended = |file: &FileStatus| file.state == tail::State::Ended;
+        let is_ended = |file: &FileStatus| file.state == tail::ReadState::Ended;
         if !self.has_ended && !self.blocker.is_waiting() && self.tail.files().all(is_ended) {
             self.has_ended = true;
             let _ = self.outputs.supervisor.send(WatchReport::LogsEnded);
@@ -339,7 +339,7 @@ impl WatchTask {
             }
             Some(None) => self.tail.forget_save(),
         }
-        // After a crash, the lines of waiting blocks must be read again.
+        // Save nothing while blocks wait: after a crash, their lines must be read again.
         if self.saving.is_none()
             && !self.blocker.is_waiting()
             && let Some(save) = self.tail.begin_save()

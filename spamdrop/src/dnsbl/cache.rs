@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use hashlink::LruCache;
 
-use super::lookup_answer::Answer;
+use super::lookup_answer::LookupAnswer;
 
 /// Maximum number of cached sources; the least recently used one is evicted.
 /// With texts of the maximum length, the cache takes about 30 MB.
@@ -13,7 +13,7 @@ const MAX: usize = 65_536;
 
 /// The answers by their source.
 pub(super) struct Cache {
-    answers: LruCache<IpAddr, (Answer, Instant)>,
+    answers: LruCache<IpAddr, (LookupAnswer, Instant)>,
 }
 
 impl Cache {
@@ -23,23 +23,23 @@ impl Cache {
         }
     }
 
-    pub(super) fn insert(&mut self, answer: Answer, now: Instant) {
+    pub(super) fn insert(&mut self, answer: LookupAnswer, now: Instant) {
         let until = now + answer.ttl;
         self.answers.insert(answer.addr, (answer, until));
     }
 
     /// The valid answer for a source, with its remaining lifetime.
-    pub(super) fn get(&mut self, addr: IpAddr, now: Instant) -> Option<Answer> {
+    pub(super) fn get(&mut self, addr: IpAddr, now: Instant) -> Option<LookupAnswer> {
         let (answer, until) = self.answers.get(&addr)?;
         let ttl = until.checked_duration_since(now)?;
-        (!ttl.is_zero()).then(|| Answer {
+        (!ttl.is_zero()).then(|| LookupAnswer {
             ttl,
             ..answer.clone()
         })
     }
 
     /// The last answer for a source, even if it has expired.
-    pub(super) fn last(&self, addr: IpAddr) -> Option<&Answer> {
+    pub(super) fn last(&self, addr: IpAddr) -> Option<&LookupAnswer> {
         self.answers.peek(&addr).map(|(answer, _)| answer)
     }
 
@@ -54,8 +54,8 @@ mod tests {
 
     use super::*;
 
-    fn answer(number: u32) -> Answer {
-        Answer {
+    fn answer(number: u32) -> LookupAnswer {
+        LookupAnswer {
             addr: IpAddr::V4(number.into()),
             standing: None,
             zone: 0,
@@ -70,7 +70,7 @@ mod tests {
         let one = answer(1);
         cache.insert(one.clone(), start);
         let after = |s| start + Duration::from_secs(s);
-        let left = |answer: Option<Answer>| answer.map(|answer| answer.ttl.as_secs());
+        let left = |answer: Option<LookupAnswer>| answer.map(|answer| answer.ttl.as_secs());
         assert_eq!(left(cache.get(one.addr, after(1))), Some(59));
         assert_eq!(left(cache.get(one.addr, after(60))), None);
         assert_eq!(cache.last(one.addr), Some(&one));

@@ -7,12 +7,12 @@ use std::time::Duration;
 use domain::base::Message;
 use domain::base::iana::Rtype;
 use spamdrop_common::gate::Standing;
-use spamdrop_core::dnsbl::decision::{Decision, Outcome, decide};
+use spamdrop_core::dnsbl::decision::{Outcome, ZoneDecision, decide};
 use spamdrop_core::dnsbl::host_name::is_generic;
-use spamdrop_core::dnsbl::refusal::Refusals;
+use spamdrop_core::dnsbl::refusal::RefusingZones;
 use spamdrop_core::dnsbl::reply_text::behind_code;
-use spamdrop_core::dnsbl::response::{Failure, Records};
-use spamdrop_core::dnsbl::rule::{Effect, Rule, Text};
+use spamdrop_core::dnsbl::response::{DnsRecords, QueryFailure};
+use spamdrop_core::dnsbl::rule::{Effect, RejectionText, Rule};
 use spamdrop_core::dnsbl::zone::{self, Distrust, Heard, Reply, Said, Trouble};
 use spamdrop_core::dnsbl::zone_test::TEST_ADDRESSES;
 use spamdrop_core::dnsbl::{LONGEST, SHORTEST};
@@ -38,7 +38,7 @@ pub struct Findings {
     /// own table decides.
     pub replies: Vec<Reply>,
     /// The decision that follows from the replies.
-    pub decision: Decision,
+    pub decision: ZoneDecision,
     /// The host's name; queried only if no zone lists the source.
     pub name: Option<HostName>,
 }
@@ -56,7 +56,7 @@ pub enum HostName {
     /// The address has no PTR record.
     Absent,
     /// The look-up failed.
-    Failed(Failure),
+    Failed(QueryFailure),
 }
 
 impl Findings {
@@ -89,16 +89,16 @@ impl Findings {
 /// The zones that are not queried.
 #[derive(Clone, Debug, Default)]
 pub struct Skipped {
-    /// Those that refuse to serve.
-    pub refusals: Refusals,
+    /// The zones that refuse to serve.
+    pub refusals: RefusingZones,
     /// By the index of each zone: why it did not pass its test, or `None` if it is
     /// trusted. A zone beyond the end is trusted.
     pub distrusts: Vec<Option<Distrust>>,
 }
 
 impl Skipped {
-    /// The reply to use instead of a query; `None`: the zone is to be queried. `index`:
-    /// that of the zone.
+    /// The reply to use instead of a query; `None`: the zone is to be queried. `index` is
+    /// the zone's index in the rules.
     fn reply(&self, index: usize, rule: &Rule) -> Option<Reply> {
         let paused = self.refusals.pause(&rule.zone, Instant::now().into_std());
         let distrust = self.distrusts.get(index).copied().flatten();
@@ -140,8 +140,8 @@ pub async fn inquire(
     }
 }
 
-fn by_table(outcome: Outcome) -> Decision {
-    Decision {
+fn by_table(outcome: Outcome) -> ZoneDecision {
+    ZoneDecision {
         outcome,
         ttl: LONGEST,
     }
@@ -149,9 +149,9 @@ fn by_table(outcome: Outcome) -> Decision {
 
 /// Shortens the lifetime of a decision if the name look-up failed, so that the
 /// name is looked up again soon.
-fn for_name(decision: Decision, name: Option<&HostName>) -> Decision {
+fn for_name(decision: ZoneDecision, name: Option<&HostName>) -> ZoneDecision {
     match name {
-        Some(HostName::Failed(_)) => Decision {
+        Some(HostName::Failed(_)) => ZoneDecision {
             ttl: decision.ttl.min(SHORTEST),
             ..decision
         },
@@ -170,8 +170,8 @@ pub async fn ask_zone(resolver: &Resolver, rule: &Rule, addr: IpAddr, wait: Dura
 }
 
 /// Asks a zone about the test addresses (RFC 5782 section 5). If it lists
-/// neither as an IPv4 address, it may have only IPv6 addresses, and is asked
-/// about both in their IPv6 form.
+/// neither as an IPv4 address, it may be a zone of IPv6 addresses only. Then it is
+/// asked about the IPv6 forms of both.
 pub async fn test_zone(resolver: &Resolver, rule: &Rule, wait: Duration) -> [Reply; 2] {
     let ask = |addr: Ipv4Addr| ask_zone(resolver, rule, addr.into(), wait);
     let [listed, unlisted] = TEST_ADDRESSES;
@@ -225,14 +225,19 @@ struct Asker<'a> {
     deadline: Instant,
 }
 
-type Read<T> = fn(&Message<[u8]>) -> Result<Records<T>, Failure>;
+type Read<T> = fn(&Message<[u8]>) -> Result<DnsRecords<T>, QueryFailure>;
 
 impl Asker<'_> {
-    async fn ask<T>(&self, name: &Name, kind: Rtype, read: Read<T>) -> Result<Records<T>, Failure> {
+    async fn ask<T>(
+        &self,
+        name: &Name,
+        kind: Rtype,
+        read: Read<T>,
+    ) -> Result<DnsRecords<T>, QueryFailure> {
         let answer = self.resolver.ask(name, kind, read);
         match timeout_at(self.deadline, answer).await {
             Ok(answer) => answer,
-            Err(_) => Err(Failure::TimedOut),
+            Err(_) => Err(QueryFailure::TimedOut),
         }
     }
 
@@ -273,7 +278,7 @@ impl Asker<'_> {
     /// Queries a zone by a name in it.
     async fn zone_by(&self, rule: &Rule, name: Option<Name>) -> Reply {
         let Some(name) = name else {
-            return Reply::failed(Failure::Broken);
+            return Reply::failed(QueryFailure::Broken);
         };
         let records = match self.ask(&name, Rtype::A, message::addresses4).await {
             Ok(records) => records,
@@ -291,7 +296,7 @@ impl Asker<'_> {
     }
 
     async fn words(&self, name: &Name, rule: &Rule) -> Said {
-        if rule.effect != Effect::Reject(Text::Record) {
+        if rule.effect != Effect::Reject(RejectionText::Record) {
             return zone::said(rule, self.addr, None);
         }
         match self.ask(name, Rtype::TXT, message::texts).await {

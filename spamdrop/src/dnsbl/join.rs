@@ -7,16 +7,16 @@ use std::task::Poll;
 /// Awaits all futures and returns their outputs in order. Meant for a few: each
 /// wake-up polls every pending future.
 pub async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
-    let mut states: Vec<State<F>> = futures
+    let mut states: Vec<MaybeDone<F>> = futures
         .into_iter()
-        .map(|future| State::Waiting(Box::pin(future)))
+        .map(|future| MaybeDone::Waiting(Box::pin(future)))
         .collect();
     poll_fn(|context| {
         let mut ready = true;
         for state in &mut states {
-            if let State::Waiting(future) = state {
+            if let MaybeDone::Waiting(future) = state {
                 match future.as_mut().poll(context) {
-                    Poll::Ready(output) => *state = State::Ready(output),
+                    Poll::Ready(output) => *state = MaybeDone::Ready(output),
                     Poll::Pending => ready = false,
                 }
             }
@@ -29,13 +29,13 @@ pub async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F:
     })
     .await;
     let outputs = states.into_iter().filter_map(|state| match state {
-        State::Ready(output) => Some(output),
-        State::Waiting(_) => None,
+        MaybeDone::Ready(output) => Some(output),
+        MaybeDone::Waiting(_) => None,
     });
     outputs.collect()
 }
 
-enum State<F: Future> {
+enum MaybeDone<F: Future> {
     Waiting(Pin<Box<F>>),
     Ready(F::Output),
 }

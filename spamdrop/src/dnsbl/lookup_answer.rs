@@ -11,7 +11,7 @@ use super::inquiry::Findings;
 
 /// The result for one source.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct LookupAnswer {
     /// The source.
     pub addr: IpAddr,
     /// The verdict; `None`: there is none, because a zone failed, was not queried or defers,
@@ -26,7 +26,7 @@ pub struct Answer {
     pub ttl: Duration,
 }
 
-impl Answer {
+impl LookupAnswer {
     /// `can_list`: whether a zone can reject. Without one, "unlisted" carries no
     /// information, so there is no verdict unless the host's name is confirmed.
     pub(super) fn new(addr: IpAddr, findings: &Findings, can_list: bool) -> Self {

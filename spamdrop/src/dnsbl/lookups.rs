@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use spamdrop_core::dnsbl::key::mask;
 use spamdrop_core::dnsbl::rate_limit::{RateLimit, Urgency};
-use spamdrop_core::dnsbl::refusal::Refusals;
+use spamdrop_core::dnsbl::refusal::RefusingZones;
 use spamdrop_core::dnsbl::rule::Rule;
 use spamdrop_core::dnsbl::zone_counts::{AnswerCounts, ZoneCounts};
 use spamdrop_core::dnsbl::zone_test::{ZoneTests, is_unanswered};
@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use super::Resolver;
 use super::cache::Cache;
 use super::inquiry::{Findings, Skipped, inquire};
-use super::lookup_answer::Answer;
+use super::lookup_answer::LookupAnswer;
 use super::zone_tester::ZoneTester;
 use spamdrop_core::nat64::canonical;
 
@@ -36,7 +36,7 @@ pub enum Asked {
     /// its answer.
     UnderWay,
     /// The answer is in the cache.
-    Known(Answer),
+    Known(LookupAnswer),
     /// A limit is reached. The source's next packet may repeat the request.
     TooMany,
     /// The first tests of the zones are under way. The source's next packet may
@@ -51,7 +51,7 @@ pub struct Lookups {
     resolver: Arc<Resolver>,
     cache: Arc<Mutex<Cache>>,
     rate_limit: RateLimit,
-    refusals: Refusals,
+    refusals: RefusingZones,
     tester: ZoneTester,
     counts: ZoneCounts,
     under_way: JoinSet<(IpAddr, Findings)>,
@@ -70,7 +70,7 @@ impl Lookups {
             resolver,
             cache: Arc::new(Mutex::new(Cache::new())),
             rate_limit: RateLimit::new(per_day),
-            refusals: Refusals::default(),
+            refusals: RefusingZones::default(),
             counts: ZoneCounts::default(),
             under_way: JoinSet::new(),
             sources: HashSet::new(),
@@ -113,7 +113,7 @@ impl Lookups {
 
     /// Waits for the next look-up to finish; waits for ever while none is
     /// running. Cancel safe.
-    pub async fn next(&mut self) -> Answer {
+    pub async fn next(&mut self) -> LookupAnswer {
         let (addr, findings) = match self.under_way.join_next().await {
             Some(Ok(inquired)) => inquired,
             Some(Err(error)) => match error.try_into_panic() {
@@ -131,7 +131,7 @@ impl Lookups {
         if findings.replies.iter().any(|reply| !is_unanswered(reply)) {
             self.tester.answered();
         }
-        let answer = Answer::new(addr, &findings, self.zones.can_list());
+        let answer = LookupAnswer::new(addr, &findings, self.zones.can_list());
         self.cached(|cache| cache.insert(answer.clone(), now));
         answer
     }
@@ -205,7 +205,7 @@ impl Lookups {
 
     /// The zones that refuse to serve.
     #[must_use]
-    pub fn refusals(&self) -> &Refusals {
+    pub fn refusals(&self) -> &RefusingZones {
         &self.refusals
     }
 
@@ -218,7 +218,7 @@ impl Lookups {
         self.tester
             .reconfigure(self.zones.rules(), Arc::clone(&self.resolver));
         self.rate_limit.set_per_day(per_day);
-        self.refusals = Refusals::default();
+        self.refusals = RefusingZones::default();
         self.forget();
     }
 }

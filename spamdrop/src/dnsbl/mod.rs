@@ -17,7 +17,7 @@ pub mod resolver;
 mod zone_tester;
 
 pub use join::join_all;
-pub use lookup_answer::Answer;
+pub use lookup_answer::LookupAnswer;
 pub use lookups::{Asked, Lookups};
 pub use resolver::Resolver;
 

@@ -12,11 +12,11 @@ const WHILE: Duration = Duration::from_secs(30);
 /// The state of one name server.
 #[derive(Debug, Default)]
 pub(super) struct NameServerHealth {
-    state: Mutex<State>,
+    state: Mutex<ServerState>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct State {
+struct ServerState {
     /// Unanswered queries since the last answer.
     unanswered: u32,
     /// The time until which the server is tried last.
@@ -40,7 +40,7 @@ impl NameServerHealth {
 
     /// Records an answer, whatever its content.
     pub fn answered(&self) {
-        self.with_state(|state| *state = State::default());
+        self.with_state(|state| *state = ServerState::default());
     }
 
     /// Records that a query was not answered in time.
@@ -53,7 +53,7 @@ impl NameServerHealth {
         });
     }
 
-    fn with_state<T>(&self, job: impl FnOnce(&mut State) -> T) -> T {
+    fn with_state<T>(&self, job: impl FnOnce(&mut ServerState) -> T) -> T {
         job(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -15,7 +15,7 @@ use domain::net::client::multi_stream;
 use domain::net::client::protocol::{TcpConnect, UdpConnect};
 use domain::net::client::request::{Error, RequestMessage, SendRequest as _};
 
-use spamdrop_core::dnsbl::response::Failure;
+use spamdrop_core::dnsbl::response::QueryFailure;
 
 use super::name_server_health::NameServerHealth;
 use super::question::Name;
@@ -99,10 +99,10 @@ impl Resolver {
         &self,
         name: &Name,
         kind: Rtype,
-        read: impl Fn(&Message<[u8]>) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
-        let question = question(name, kind).ok_or(Failure::Broken)?;
-        let mut failure = Failure::Unreachable;
+        read: impl Fn(&Message<[u8]>) -> Result<T, QueryFailure>,
+    ) -> Result<T, QueryFailure> {
+        let question = question(name, kind).ok_or(QueryFailure::Broken)?;
+        let mut failure = QueryFailure::Unreachable;
         for server in self.in_order().repeat(ROUNDS) {
             match server.ask(&question, &read).await {
                 Ok(answer) => return Ok(answer),
@@ -123,8 +123,8 @@ impl NameServer {
     async fn ask<T>(
         &self,
         question: &RequestMessage<Vec<u8>>,
-        read: &impl Fn(&Message<[u8]>) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
+        read: &impl Fn(&Message<[u8]>) -> Result<T, QueryFailure>,
+    ) -> Result<T, QueryFailure> {
         let mut request = self.connection().send_request(question.clone());
         match request.get_response().await {
             Ok(message) => {
@@ -176,11 +176,11 @@ fn is_silence(error: &Error) -> bool {
     matches!(error, Error::Dgram(error) if matches!(error.kind(), QueryErrorKind::Timeout))
 }
 
-fn why(error: &Error) -> Failure {
+fn why(error: &Error) -> QueryFailure {
     if is_silence(error) || matches!(error, Error::StreamReadTimeout) {
-        Failure::TimedOut
+        QueryFailure::TimedOut
     } else {
-        Failure::Unreachable
+        QueryFailure::Unreachable
     }
 }
 

@@ -4,7 +4,7 @@ use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use spamdrop_core::dnsbl::refusal::Refusals;
+use spamdrop_core::dnsbl::refusal::RefusingZones;
 use spamdrop_core::dnsbl::rule::Rule;
 use spamdrop_core::dnsbl::zone::{Distrust, Reply};
 use spamdrop_core::dnsbl::zone_test::ZoneTests;
@@ -88,7 +88,7 @@ impl ZoneTester {
 
     /// Records finished tests, and begins those that are due: all zones at
     /// first, then one after another. Call it once a second.
-    pub fn poll(&mut self, refusals: &mut Refusals) {
+    pub fn poll(&mut self, refusals: &mut RefusingZones) {
         self.has_begun = true;
         self.record(refusals);
         let now = Instant::now();
@@ -112,7 +112,7 @@ impl ZoneTester {
     }
 
     /// Records finished tests.
-    pub fn record(&mut self, refusals: &mut Refusals) {
+    pub fn record(&mut self, refusals: &mut RefusingZones) {
         let now = Instant::now();
         let rules: Vec<Rule> = self.tests.rules().cloned().collect();
         while let Some(finished) = self.under_way.try_join_next() {
@@ -127,7 +127,7 @@ impl ZoneTester {
         self.has_ended |= self.last.is_some() && self.under_way.is_empty();
     }
 
-    fn begin(&mut self, index: usize, rule: &Rule, refusals: &Refusals, now: Instant) {
+    fn begin(&mut self, index: usize, rule: &Rule, refusals: &RefusingZones, now: Instant) {
         if refusals.pause(&rule.zone, now).is_some() {
             return;
         }

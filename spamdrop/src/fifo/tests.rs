@@ -68,7 +68,7 @@ async fn what_writers_write_is_read_and_each_end_is_seen() {
     assert_eq!(fifo.read(&mut [0; 16]).unwrap(), Got::Nothing);
 }
 
-/// Each end reopens the FIFO; no write may fail or be lost during that.
+/// At each end, the reader reopens the FIFO. No write may fail or be lost meanwhile.
 #[tokio::test]
 async fn writers_that_come_and_go_lose_nothing() {
     const WRITERS: usize = 2000;

@@ -37,7 +37,7 @@ use load::load_into;
 /// Where in the network stack the filter runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Mode {
+pub enum AttachMode {
     /// In the driver; in the generic hook if the driver refuses it.
     #[default]
     Auto,
@@ -53,7 +53,7 @@ pub struct Plan {
     /// Sizes of the block maps.
     pub capacity: Capacity,
     /// Where the filter runs.
-    pub mode: Mode,
+    pub mode: AttachMode,
     /// The level of `--log-packets`. 0: no packet is logged, and logging costs
     /// nothing.
     pub log_level: u8,
@@ -63,7 +63,7 @@ pub struct Plan {
 pub struct Attachment {
     /// The loaded filter. Dropping it detaches nothing.
     pub filter: Filter,
-    /// The interfaces that have it, in the order of their names in the request.
+    /// The interfaces that have it, in the order of the request.
     pub attached: Vec<Attached>,
     /// The requested interfaces that do not have it, and why.
     pub refused: Vec<Refused>,
@@ -164,7 +164,12 @@ fn attach_all(
     Ok(attachment)
 }
 
-fn attach_one(pin_dir: &Path, filter: &mut Filter, name: &str, mode: Mode) -> Result<Attached> {
+fn attach_one(
+    pin_dir: &Path,
+    filter: &mut Filter,
+    name: &str,
+    mode: AttachMode,
+) -> Result<Attached> {
     let interface = existing(name)?;
     let program = program(filter, &interface)?;
     let pin = link_pin(pin_dir, name);
@@ -232,10 +237,10 @@ fn replace_others(pin_dir: &Path, filter: &mut Filter, attached: &[Attached]) ->
 
 /// Fails if native mode is wanted and the interface's link is generic, because
 /// a link keeps the mode in which it was made.
-fn ensure_mode(interface: &Interface, mode: Mode) -> Result<()> {
+fn ensure_mode(interface: &Interface, mode: AttachMode) -> Result<()> {
     let name = &interface.name;
     let generic = interface.xdp.is_some_and(|xdp| !xdp.native);
-    if mode == Mode::Native && generic {
+    if mode == AttachMode::Native && generic {
         anyhow::bail!(
             "the filter on {name} runs in generic mode; for native mode, run `spamdrop detach \
              {name}` first"
@@ -250,7 +255,8 @@ fn replace(program: BorrowedFd<'_>, pin: &Path) -> Result<()> {
 }
 
 /// Detaches the links that `is_wanted` does not select, and those whose
-/// interface is not the configured one any more. Each is logged.
+/// interface is not the configured one any more. Logs each interface that thereby
+/// loses the filter.
 ///
 /// # Errors
 ///
@@ -320,8 +326,8 @@ pub fn detach(lock: &WriteLock, pin_dir: &Path) -> Result<()> {
 /// removes the pin.
 fn unlink(pin: &Path) -> Result<()> {
     match bpf::detach_link(pin) {
-        // The link's interface or namespace is gone, or the link was not
-        // pinned.
+        // NOENT: no link was pinned. NOLINK: the link's interface or namespace is
+        // gone.
         Err(error)
             if !matches!(
                 Errno::from_io_error(&error),

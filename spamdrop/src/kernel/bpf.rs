@@ -34,11 +34,11 @@ pub fn for_each<K: Pod + Send, V: Pod + Send>(
     map: BorrowedFd<'_>,
     visit: impl FnMut(&[K], &[V]) -> io::Result<()>,
 ) -> io::Result<()> {
-    Reading::begin(map, 1)?.visit(visit)
+    MapReadAhead::begin(map, 1)?.visit(visit)
 }
 
 /// A map that is being read ahead by a thread, which ends when this is dropped.
-pub struct Reading<K, V> {
+pub struct MapReadAhead<K, V> {
     /// The first part, and whether it is the last one.
     first: (Batch<K, V>, bool),
     rest: Rest<K, V>,
@@ -50,11 +50,11 @@ enum Rest<K, V> {
         /// Takes batches that were visited, to be filled again.
         empty: Sender<Batch<K, V>>,
     },
-    /// There is no thread: [`Reading::visit`] reads the other parts.
-    Later(Reader),
+    /// There is no thread: [`MapReadAhead::visit`] reads the other parts.
+    Later(MapReader),
 }
 
-impl<K: Pod + Send, V: Pod + Send> Reading<K, V> {
+impl<K: Pod + Send, V: Pod + Send> MapReadAhead<K, V> {
     /// Begins to read. A thread reads at most `ahead` parts that are not visited yet. A map
     /// that fits into one part is read at once.
     ///
@@ -62,7 +62,7 @@ impl<K: Pod + Send, V: Pod + Send> Reading<K, V> {
     ///
     /// The kernel's error.
     pub fn begin(map: BorrowedFd<'_>, ahead: usize) -> io::Result<Self> {
-        let mut reader = Reader {
+        let mut reader = MapReader {
             map: map.try_clone_to_owned()?.into(),
             cursor: None,
         };
@@ -102,12 +102,12 @@ impl<K: Pod + Send, V: Pod + Send> Reading<K, V> {
 
 /// Reads a map, part by part.
 #[derive(Clone)]
-struct Reader {
+struct MapReader {
     map: Arc<OwnedFd>,
     cursor: Option<u32>,
 }
 
-impl Reader {
+impl MapReader {
     /// Reads the rest in a thread. Returns [`Rest::Later`] if none can be started.
     fn read_ahead<K: Pod + Send, V: Pod + Send>(self, parts: usize) -> Rest<K, V> {
         let (give, parts) = sync_channel(parts);
@@ -142,7 +142,7 @@ impl Reader {
             // SAFETY: keys and values have room for `count` elements of the sizes
             // that the map has (the callers' maps are checked when opened), and
             // the cursors are u32, as hash maps use.
-            let result = unsafe { call(Command::MapLookupBatch, &mut attr) };
+            let result = unsafe { call(BpfCommand::MapLookupBatch, &mut attr) };
             let is_last = match result {
                 Ok(_) => false,
                 Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => true,
@@ -221,7 +221,7 @@ fn update_part<K: Pod, V: Pod>(map: BorrowedFd<'_>, keys: &[K], values: &[V]) ->
         attr.keys = keys.as_ptr() as u64;
         attr.values = values.as_ptr() as u64;
         // SAFETY: the kernel reads `count` elements of each slice.
-        unsafe { call(Command::MapUpdateBatch, &mut attr) }?;
+        unsafe { call(BpfCommand::MapUpdateBatch, &mut attr) }?;
     }
     Ok(())
 }
@@ -238,7 +238,7 @@ pub fn delete<K: Pod>(map: BorrowedFd<'_>, keys: &[K]) -> io::Result<Vec<usize>>
         let mut attr = batch_attr(map, rest.len().min(BATCH));
         attr.keys = rest.as_ptr() as u64;
         // SAFETY: the kernel reads `count` keys of the slice.
-        let result = unsafe { call(Command::MapDeleteBatch, &mut attr) };
+        let result = unsafe { call(BpfCommand::MapDeleteBatch, &mut attr) };
         // The kernel stops at the first key without an entry, and tells its index.
         done += attr.count as usize;
         match result {
@@ -256,7 +256,7 @@ pub fn delete<K: Pod>(map: BorrowedFd<'_>, keys: &[K]) -> io::Result<Vec<usize>>
 /// The commands of `bpf(2)` that are used here: `enum bpf_cmd` of linux/bpf.h.
 #[derive(Clone, Copy)]
 #[repr(u32)]
-enum Command {
+enum BpfCommand {
     ObjPin = 6,
     ObjGet = 7,
     MapLookupBatch = 24,
@@ -308,7 +308,7 @@ fn zeroed<T: Pod>(len: usize) -> Vec<T> {
 ///
 /// `attr` must be the argument of `command`, and its pointers must be valid for
 /// the accesses that the command makes.
-unsafe fn call<A>(command: Command, attr: &mut A) -> io::Result<i64> {
+unsafe fn call<A>(command: BpfCommand, attr: &mut A) -> io::Result<i64> {
     // SAFETY: by this function's contract.
     let result = unsafe {
         libc::syscall(

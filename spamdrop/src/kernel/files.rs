@@ -100,7 +100,7 @@ mod tests {
 
     use super::*;
 
-    /// The limit is that of one thread here, so that it does not limit the
+    /// This test limits only a thread of its own, so that it does not limit the
     /// other tests.
     #[test]
     fn only_the_given_directories_change_and_only_installed_programs_run() {
@@ -124,7 +124,7 @@ mod tests {
             refused(fs::write(other.path().join("new"), ""));
             refused(fs::remove_file(&file));
             refused(symlink("x", other.path().join("link")));
-            // A link in the directory leads nowhere else either.
+            // A link in the directory gives no right to change its target elsewhere.
             symlink(&file, own.path().join("out")).unwrap();
             refused(fs::write(own.path().join("out"), "changed"));
             let program = own.path().join("renamed");

@@ -66,7 +66,7 @@ where
 
     let mut socket = Socket::new(protocol)?;
     socket.set_ext_ack(true)?;
-    // Otherwise, the kernel would repeat the request in front of its explanation.
+    // Without this, the kernel would repeat the request in front of its explanation.
     socket.set_cap_ack(true)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(words(&[header.clone(), cookie].concat()), None);
         assert_eq!(words(&header), None);
         assert_eq!(words(&[]), None);
-        // Truncated: longer than the buffer says.
+        // Truncated: the attribute's length is 60, but only 5 bytes are left.
         assert_eq!(words(&[header, vec![60, 0, 1, 0, 65]].concat()), None);
     }
 }

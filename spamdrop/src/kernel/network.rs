@@ -127,7 +127,7 @@ fn altnames(list: &[Prop]) -> Vec<String> {
     list.iter().filter_map(name).collect()
 }
 
-/// By `ARPHRD_*` of linux/if_arp.h. A loopback packet has an Ethernet header.
+/// The framing of a link type (`ARPHRD_*`). A loopback packet has an Ethernet header.
 fn framing(link_type: LinkLayerType) -> Framing {
     match link_type {
         LinkLayerType::Ether | LinkLayerType::Loopback => Framing::Ethernet,
@@ -189,7 +189,7 @@ fn attached(attributes: &[LinkXdp]) -> Option<Xdp> {
 /// The addresses that must never be blocked: the machine's own and its
 /// gateways'.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Addresses {
+pub struct MachineAddresses {
     /// Addresses of any interface.
     pub own: Vec<IpAddr>,
     /// Next hops of any route.
@@ -197,10 +197,10 @@ pub struct Addresses {
 }
 
 /// The own addresses and gateways of this network namespace, sorted.
-pub fn addresses() -> Result<Addresses> {
+pub fn addresses() -> Result<MachineAddresses> {
     let own = dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()));
     let routes = dump(RouteNetlinkMessage::GetRoute(RouteMessage::default()));
-    let mut found = Addresses::default();
+    let mut found = MachineAddresses::default();
     for message in own.context("cannot list the machine's addresses")? {
         if let RouteNetlinkMessage::NewAddress(address) = message {
             found.own.extend(own_address(&address));
@@ -343,13 +343,13 @@ fn dump(request: RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
 }
 
 /// Notifications of changes to interfaces, addresses and routes.
-pub struct Changes(TokioSocket);
+pub struct NetworkMonitor(TokioSocket);
 
 // RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR and
 // RTMGRP_IPV6_ROUTE of linux/rtnetlink.h.
 const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
 
-impl Changes {
+impl NetworkMonitor {
     /// Subscribes to changes. Changes before this call are not reported.
     pub fn subscribe() -> io::Result<Self> {
         let mut socket = TokioSocket::new(NETLINK_ROUTE)?;
@@ -363,11 +363,11 @@ impl Changes {
     ///
     /// The socket fails. An overflow is not an error but counts as a change of
     /// everything.
-    pub async fn next(&mut self) -> io::Result<Change> {
+    pub async fn next(&mut self) -> io::Result<NetworkChange> {
         match self.0.recv_from_full().await {
             Ok((datagram, _)) => Ok(change(&datagram)),
             Err(error) if Errno::from_io_error(&error) == Some(Errno::NOBUFS) => {
-                Ok(Change::Interfaces)
+                Ok(NetworkChange::Interfaces)
             }
             Err(error) => Err(error),
         }
@@ -376,7 +376,7 @@ impl Changes {
 
 /// The kind of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum NetworkChange {
     /// An interface, and possibly addresses and routes.
     Interfaces,
     /// Addresses or routes.
@@ -384,11 +384,11 @@ pub enum Change {
 }
 
 /// A datagram of notifications has one message, whose type is in its header.
-fn change(datagram: &[u8]) -> Change {
+fn change(datagram: &[u8]) -> NetworkChange {
     // RTM_NEWLINK and RTM_DELLINK of linux/rtnetlink.h.
     match NetlinkBuffer::new_checked(&datagram).map(|message| message.message_type()) {
-        Ok(16 | 17) | Err(_) => Change::Interfaces,
-        Ok(_) => Change::Addresses,
+        Ok(16 | 17) | Err(_) => NetworkChange::Interfaces,
+        Ok(_) => NetworkChange::Addresses,
     }
 }
 

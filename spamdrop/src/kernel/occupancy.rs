@@ -16,8 +16,8 @@ use spamdrop_core::gate::Occupancy;
 use super::sockets;
 use spamdrop_core::nat64::canonical;
 
-/// How long a handshake may take. One that takes longer counts as lost, as
-/// those of forged SYNs are.
+/// How long a handshake may take. A handshake that takes longer counts as lost, like
+/// that of a forged SYN.
 const HANDSHAKE: Duration = Duration::from_millis(400);
 /// How long the kernel waits for the answer to its first SYN-ACK.
 const FIRST_TIMEOUT: Duration = Duration::from_secs(1);

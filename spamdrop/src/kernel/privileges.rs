@@ -24,12 +24,12 @@ const NEEDED: [(CapabilitySet, &str); 3] = [
     (CapabilitySet::PERFMON, "CAP_PERFMON"),
 ];
 
-/// Descriptors that the responder may need; only root can raise the limit.
+/// Descriptors that the responder may need; only root can raise the hard limit.
 const DESCRIPTORS: u64 = 16_384;
 
 /// Changes to the account's user and groups, and drops all capabilities except
-/// `NEEDED`. If `terminates`, the process also keeps the capabilities to
-/// terminate other processes. Root also keeps the capability to read all files.
+/// `NEEDED`. If `terminates`, the process also keeps the capabilities to terminate
+/// other processes; if the account is root, the capability to read all files.
 ///
 /// From then on, no program that the process starts gains rights, the process
 /// writes no core dump and cannot be traced, and only the account can access its
@@ -79,7 +79,7 @@ fn wanted(account: &Account, terminates: bool) -> CapabilitySet {
         wanted |= owner::NEEDED.iter().map(|(one, _)| *one).collect();
     }
     if account.uid.is_root() {
-        // Logs often belong to a user or a group that root is not in.
+        // Logs often belong to another user, and root cannot read them without this.
         wanted |= CapabilitySet::DAC_READ_SEARCH;
     }
     wanted
@@ -105,7 +105,7 @@ fn raise_descriptor_limit() {
     }
 }
 
-/// Removes all other capabilities from the bounding set. Where this is not
+/// Removes all capabilities but `kept` from the bounding set. Where this is not
 /// allowed, `no_new_privs` alone keeps programs from gaining them.
 fn limit_bounding_set(kept: CapabilitySet) {
     for bit in 0..u64::BITS {

@@ -28,7 +28,8 @@ macro_rules! calls {
     };
 }
 
-/// Needed by the daemon, or by journalctl (systemd 252 to 259).
+/// The calls that are allowed with any arguments. The daemon, or journalctl of systemd 252 to
+/// 259, needs them.
 fn unconditional() -> Vec<Call> {
     calls![
         SYS_accept4 SYS_bind SYS_bpf SYS_brk SYS_capget SYS_clock_getres SYS_clock_gettime
@@ -53,7 +54,8 @@ fn unconditional() -> Vec<Call> {
     ]
 }
 
-/// Older forms of the calls in [`unconditional`], which newer architectures do not have.
+/// Calls that newer architectures do not have: older forms of those in [`unconditional`],
+/// and `arch_prctl`.
 #[cfg(target_arch = "x86_64")]
 fn of_this_machine() -> Vec<Call> {
     calls![
@@ -103,7 +105,7 @@ const PROCESS_CONTROLS: [i32; 8] = [
     libc::PR_SET_VMA,
 ];
 
-/// The flags by which clone(2) makes namespaces. It is allowed without them only.
+/// The flags by which clone(2) makes namespaces. clone(2) is allowed only without them.
 const NAMESPACES: i32 = libc::CLONE_NEWCGROUP
     | libc::CLONE_NEWIPC
     | libc::CLONE_NEWNET
@@ -189,7 +191,8 @@ fn program(
     let mut program: BpfProgram = SeccompFilter::new(calls, others, action, machine)?.try_into()?;
     for instruction in &mut program {
         if (instruction.code, instruction.k) == (RETURN, libc::SECCOMP_RET_KILL_PROCESS) {
-            // seccompiler kills on calls of another architecture, such as 32-bit ones.
+            // seccompiler would kill the process at a call of another architecture, such
+            // as a 32-bit one.
             instruction.k = libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned();
         }
     }

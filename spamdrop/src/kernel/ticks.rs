@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn ticks_of_every_length_are_counted() {
         for tick_ns in [10_000_000, 4_000_000, 3_333_333, 1_000_000, 833_333] {
-            // They begin five minutes before they overflow 32 bits.
+            // The kernel's count begins five minutes before it overflows 32 bits.
             for ticks in [5_000, (1 << 32) - 5_000, (1 << 32) + 5_000, 9 << 32] {
                 let user_ticks = ticks * u64::from(tick_ns) / USER_TICK_NS;
                 let behind = ticks - counted(user_ticks, tick_ns);

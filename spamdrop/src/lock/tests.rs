@@ -94,8 +94,8 @@ fn a_second_daemon_is_told_which_one_runs() {
     assert_eq!(daemon_pid(dir.path()), None);
 }
 
-/// An earlier `status` locked the file for a moment, and a daemon that started
-/// at that moment took it for another daemon.
+/// An earlier version of `status` locked the file for a moment. A daemon that started at
+/// that moment believed that another daemon was running.
 #[test]
 fn asking_for_the_daemon_takes_no_lock() {
     let dir = tempfile::tempdir().unwrap();
@@ -131,7 +131,8 @@ fn the_write_lock_tells_whether_another_process_had_it_since() {
     assert_eq!([was_ours(), was_ours()], [false, true]);
     let path = dir.path().join("lock");
     let ours = fs::read_to_string(&path).unwrap();
-    // The other begins as ours does, or could not write its own.
+    // Another process's text may contain ours, or be missing because that process could
+    // not write it.
     for other in [format!("1{ours}"), format!("{ours}more"), String::new()] {
         fs::write(&path, other).unwrap();
         assert_eq!([was_ours(), was_ours()], [false, true]);

@@ -129,7 +129,7 @@ impl OwnerStore {
         self.write(&changes, &now)
     }
 
-    /// For each of these live entries, the holds of all its owners at `now`.
+    /// For each entry in `live`, the holds of all its owners at `now`.
     ///
     /// # Errors
     ///
@@ -192,8 +192,8 @@ impl OwnerStore {
     }
 }
 
-/// For each of these live entries, the holds of all its owners at `now`. Without `store`,
-/// no holds are stored.
+/// For each entry in `live`, the holds of all its owners at `now`. Without `store`, they
+/// are derived from the entries alone.
 ///
 /// # Errors
 ///

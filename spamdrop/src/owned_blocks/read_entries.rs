@@ -42,7 +42,7 @@ impl ReadEntries {
         self.entries.insert(found.target, found.entry);
     }
 
-    /// Whether `is_such` is true of an entry that was added for one of these targets.
+    /// Whether `is_such` is true of an entry that was added for one of `targets`.
     pub fn any<'a>(
         &self,
         mut targets: impl Iterator<Item = &'a Target>,
@@ -52,9 +52,9 @@ impl ReadEntries {
             && targets.any(|target| self.entries.get(target).is_some_and(&is_such))
     }
 
-    /// Takes the live entries that have only these owners. Hits since they were read are
-    /// missing in them. Returns these entries, and the targets that must be looked up. A
-    /// target that was not added has no entry, so a target can be taken only once.
+    /// Takes the live entries that have no owner beside `owners`. Hits since they were read
+    /// are missing in them. Returns them, and the targets that must be looked up. A
+    /// target that was not added, or that was taken before, counts as having no entry.
     pub(super) fn take_own(
         &mut self,
         lock: &WriteLock,

@@ -57,7 +57,7 @@ pub struct AllowCheckResult {
 }
 
 impl Allowed {
-    /// A prefix without an end and a comment.
+    /// A prefix without an end or a comment.
     #[must_use]
     pub fn without_end(net: IpNet, by: &'static str) -> Self {
         Self {

@@ -11,7 +11,7 @@ use spamdrop_core::warning::Warning;
 pub struct Checked {
     /// The file that was read; `null`: there is none, and the defaults apply.
     pub config: Option<PathBuf>,
-    /// Unwise settings, in the order of the files.
+    /// Unwise settings, and problems that do not prevent the start.
     pub warnings: Vec<Warning>,
 }
 

@@ -95,7 +95,7 @@ impl LiveEntry {
         let time = human(self.expires_in);
         match self.hard_limit_in {
             Some(_) if self.is_final() => write!(text, "{time}, final"),
-            // The entry can be extended by less than one ttl.
+            // The hard limit is less than two ttls away.
             Some(limit) if limit < Duration::from_secs(self.ttl_s.into()) * 2 => {
                 write!(text, "{time}, at most {}", human(limit))
             }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 /// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     /// A number that only grows, until its source starts anew. The name ends in
     /// `_total`.
     Counter,
@@ -17,21 +17,21 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metric {
     name: &'static str,
-    kind: Kind,
+    kind: MetricKind,
     help: &'static str,
 }
 
 /// Describes a counter.
 #[must_use]
 pub const fn counter(name: &'static str, help: &'static str) -> Metric {
-    let kind = Kind::Counter;
+    let kind = MetricKind::Counter;
     Metric { name, kind, help }
 }
 
 /// Describes a gauge.
 #[must_use]
 pub const fn gauge(name: &'static str, help: &'static str) -> Metric {
-    let kind = Kind::Gauge;
+    let kind = MetricKind::Gauge;
     Metric { name, kind, help }
 }
 
@@ -76,8 +76,8 @@ pub fn metric(
         return Ok(());
     }
     let kind = match kind {
-        Kind::Counter => "counter",
-        Kind::Gauge => "gauge",
+        MetricKind::Counter => "counter",
+        MetricKind::Gauge => "gauge",
     };
     let help = help.replace('\\', r"\\").replace('\n', r"\n");
     writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}")?;

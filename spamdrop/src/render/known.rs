@@ -14,7 +14,7 @@ use spamdrop_core::time::UnixSeconds;
 /// A sender. `known list --json` prints an array of these, IPv4 first, by
 /// address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct KnownSender {
+pub struct SenderRow {
     /// A host, `"192.0.2.1"`, or the /64 of one, `"2001:db8::/64"`.
     #[serde(rename = "addr")]
     pub source: Target,
@@ -31,7 +31,7 @@ pub struct KnownSender {
     pub last_demoted_unix_s: Option<u64>,
 }
 
-impl KnownSender {
+impl SenderRow {
     /// The sender's standing at `now`; `None` if no evidence counts any more.
     #[must_use]
     pub fn new(source: Target, record: &Record, now: UnixSeconds) -> Option<Self> {
@@ -49,7 +49,7 @@ impl KnownSender {
     }
 }
 
-const COLUMNS: [Column<KnownSender>; 5] = [
+const COLUMNS: [Column<SenderRow>; 5] = [
     left("ADDRESS", |sender, text| write!(text, "{}", sender.source)),
     left("STATE", |sender, text| text.write_str(name(sender.state))),
     left("LAST MAIL", |sender, text| {
@@ -64,7 +64,7 @@ const COLUMNS: [Column<KnownSender>; 5] = [
 ];
 
 /// Writes senders as a table. Dates are in UTC.
-pub fn write_text(out: &mut impl Write, style: Style, senders: &[KnownSender]) -> io::Result<()> {
+pub fn write_text(out: &mut impl Write, style: Style, senders: &[SenderRow]) -> io::Result<()> {
     table::write(out, style, &COLUMNS, senders)
 }
 
@@ -92,8 +92,8 @@ mod tests {
     use super::*;
     use crate::render::json;
 
-    fn some() -> [KnownSender; 2] {
-        let known = KnownSender {
+    fn some() -> [SenderRow; 2] {
+        let known = SenderRow {
             source: "192.0.2.1".parse().unwrap(),
             state: SenderStanding::Known,
             last_accepted_unix_s: Some(1_795_392_000),
@@ -101,7 +101,7 @@ mod tests {
             known_until_unix_s: Some(1_795_392_000 + 35 * 86_400 - 1),
             last_demoted_unix_s: None,
         };
-        let by_hand = KnownSender {
+        let by_hand = SenderRow {
             source: "2001:db8::1".parse().unwrap(),
             state: SenderStanding::ByHand,
             last_accepted_unix_s: None,

@@ -87,7 +87,7 @@ mod tests {
             // The clocks go back at 3:00.
             ("2026-10-25T01:00:00", 2, false, "02:00 +01:00"),
             ("2026-10-24T12:00:00", 24, false, "10-25 11:00 +01:00"),
-            // Summer is over at the end, as at the start.
+            // Winter time holds at the start and at the end, and summer time in between.
             ("2026-01-01T00:00:00", 24 * 364, false, "12-31 00:00 +01:00"),
         ] {
             assert_eq!(within(start, hours, has_seconds), last, "{start}");

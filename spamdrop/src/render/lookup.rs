@@ -206,9 +206,9 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
     use crate::render::json;
-    use spamdrop_core::dnsbl::decision::Decision;
-    use spamdrop_core::dnsbl::response::Failure;
-    use spamdrop_core::dnsbl::rule::Text;
+    use spamdrop_core::dnsbl::decision::ZoneDecision;
+    use spamdrop_core::dnsbl::response::QueryFailure;
+    use spamdrop_core::dnsbl::rule::RejectionText;
     use spamdrop_core::dnsbl::zone::Trouble;
     use std::time::Duration;
 
@@ -236,7 +236,7 @@ mod tests {
         name: Option<HostName>,
     ) -> Findings {
         let ttl = Duration::from_secs(ttl_s);
-        let decision = Decision { outcome, ttl };
+        let decision = ZoneDecision { outcome, ttl };
         Findings {
             replies,
             decision,
@@ -248,7 +248,7 @@ mod tests {
     fn text_and_json() {
         let rules = [
             rule("w.example", Effect::Allow { by_text: false }),
-            rule("b.example", Effect::Reject(Text::Record)),
+            rule("b.example", Effect::Reject(RejectionText::Record)),
         ];
         let unsure = [rule("p.example", Effect::Unsure)];
         let bot = reply(Said::Yes("bot".into()), &[Ipv4Addr::new(127, 0, 0, 2)]);
@@ -256,7 +256,7 @@ mod tests {
         let listed = findings(Outcome::Listed(1), 300, replies, None);
         let name = HostName::Confirmed("mail.example.org".into());
         let unlisted = findings(Outcome::Unlisted, 300, vec![], Some(name));
-        let silent = reply(Said::Nothing(Trouble::Failed(Failure::TimedOut)), &[]);
+        let silent = reply(Said::Nothing(Trouble::Failed(QueryFailure::TimedOut)), &[]);
         let unknown = findings(Outcome::Unknown, 15, vec![silent], None);
         let [one, two] = ["192.0.2.1", "192.0.2.2"].map(|addr| addr.parse().unwrap());
         let looked_up = [

@@ -75,7 +75,7 @@ const STARVATION_SYNS: Metric = counter(
 /// The facts of one moment from which the metrics are made.
 #[derive(Clone, Copy, Debug)]
 pub struct Figures<'a> {
-    /// As `spamdrop status` shows it.
+    /// The status, as `spamdrop status` shows it.
     pub status: &'a Status,
     /// The filter's counters; `None` if nothing is attached.
     pub filter: Option<&'a FilterCounters>,
@@ -191,8 +191,8 @@ fn write_filter(out: &mut impl Write, filter: &FilterCounters) -> io::Result<()>
     };
     let refused = gate.refused.iter().enumerate();
     let refused = refused.map(|(class, &number)| syns(number, &class.to_string(), "refused"));
-    // The filter has a counter of admitted SYNs. A difference of two counters could
-    // fall, because they are not read at the same instant; a counter must not.
+    // Use the filter's own counter of admitted SYNs. A difference of two counters could
+    // fall, because they are not read at the same instant, and a metric that counts must not.
     let admitted = syns(gate.admitted, "all", "admitted");
     metric(out, SYNS, [admitted].into_iter().chain(refused))?;
     metric(out, KNOWN_SYNS, [MetricValue::new(gate.known_or_allowed)])?;

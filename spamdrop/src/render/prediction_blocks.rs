@@ -11,7 +11,7 @@ use super::table::{Column, Style, left, right};
 use spamdrop_core::engine::PredictedBlock;
 use spamdrop_core::time::unix_seconds;
 
-/// The most entries of a list that are shown without `--all`.
+/// Maximum number of entries of a list that are shown without `--all`.
 pub(super) const SHOWN: usize = 20;
 
 /// How the text is shown.

@@ -90,7 +90,8 @@ mod tests {
         (String::from_utf8(out).unwrap(), left_out)
     }
 
-    /// 2³² - 300 × 250 = 4294892296, and 9,990 s × 250 = 2497500.
+    /// The counter begins at 2³² - 300 × 250 = 4294892296. At the last packet, 9,990 s after
+    /// the clock began, it has grown by 9,990 × 250 = 2497500.
     #[test]
     fn lines_as_the_kernel_writes_them() {
         let entries = ["192.0.2.1", "192.0.2.0/24", "2001:db8::1"].map(|target| LiveEntry {

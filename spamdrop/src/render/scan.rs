@@ -76,7 +76,7 @@ pub struct Scanned {
 /// Near misses of one kind. JSON contains only their number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NearMisses {
-    /// Their number.
+    /// Number of near misses.
     pub count: u64,
     /// The near misses to show: the line's number, and the line, escaped.
     pub shown: Vec<(u64, String)>,

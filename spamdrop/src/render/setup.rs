@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use spamdrop_core::escape::escape;
-use spamdrop_core::setup::{ConfigChange, Proposal, Step};
+use spamdrop_core::setup::{ChangedLine, Proposal, Step};
 
 /// Writes the changes, each with its reason, and the keys that stay as they are or have
 /// to be set by hand.
@@ -12,7 +12,7 @@ pub fn write_text(
     out: &mut impl Write,
     path: &Path,
     proposals: &[Proposal],
-    changes: &[ConfigChange],
+    changes: &[ChangedLine],
 ) -> io::Result<()> {
     let path = escape(path.as_os_str().as_encoded_bytes());
     match changes.is_empty() {

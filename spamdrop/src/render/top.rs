@@ -203,8 +203,8 @@ impl TopSnapshot {
         }
     }
 
-    /// The title of the list of sources. It says how many entries there are, of which
-    /// the list shows the top ones, and whether only those that match `filter`.
+    /// The title of the list of sources. It says how many entries there are, and whether the
+    /// list shows the top ones or, of these, only the matches of `filter`.
     #[must_use]
     pub fn describe_sources(&self, filter: &SourceFilter) -> String {
         let Some((maps, ago)) = self.status.maps.zip(self.entries_read) else {

@@ -17,9 +17,9 @@ use super::{local, wrap};
 
 /// The width of the names of the figures, and the gap behind them.
 const INDENT: usize = 14;
-/// The most lines of the course.
+/// Maximum number of rows of the course.
 const LINES: u64 = 24;
-/// The most waits that are named.
+/// Maximum number of waits that are named.
 const WAITS: usize = 10;
 
 /// A wave and its course. `report WAVE --json` prints one.

@@ -22,7 +22,7 @@ pub struct WaveReport {
     pub recording: bool,
     /// The start of the period, in seconds since 1970.
     pub since_unix_s: u64,
-    /// Its end.
+    /// The end of the period, in seconds since 1970.
     pub until_unix_s: u64,
     /// Whether the command line gives the end; otherwise the period ends now.
     #[serde(skip)]

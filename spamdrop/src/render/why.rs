@@ -9,11 +9,11 @@ use serde::{Serialize, Serializer};
 use spamdrop_common::counter::Reason;
 use spamdrop_common::settings::Refresh;
 use spamdrop_core::history::EndedBlock;
-use spamdrop_core::next_syn::{Change, Fate, StrangerClass};
+use spamdrop_core::next_syn::{CommandEffect, Fate, StrangerClass};
 
 use super::allowed::as_text;
 use super::history::HistoryRow;
-use super::known::KnownSender;
+use super::known::SenderRow;
 use super::lookup::LookedUp;
 use super::show::AddressDetail;
 
@@ -30,13 +30,13 @@ pub struct Explanation<'a> {
     /// The fate of its next connection to port 25 now; `null`: unknown.
     pub next: Option<NextConnection>,
     /// Commands that would change this fate, with their effects.
-    pub changes: Vec<Change>,
+    pub changes: Vec<CommandEffect>,
     /// The entries that cover it, as `show --json` prints them; `null`: unknown.
     pub block: Option<AddressDetail>,
     /// The prefix that is never blocked and contains it; `null`: none.
     pub allowed: Option<AllowedBy>,
     /// The evidence for it as a sender, as in `known list --json`; `null`: none.
-    pub known: Option<KnownSender>,
+    pub known: Option<SenderRow>,
     /// Its place at the gate; `null`: unknown.
     pub gate: Option<GatePlace>,
     /// The answers of the zones, as in `lookup --json`; `null`: they were not

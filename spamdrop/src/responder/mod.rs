@@ -12,8 +12,8 @@ mod shared;
 mod syslog;
 
 pub use listener::{listen, make_room};
-pub use server::{Meter, Server};
-pub use shared::{Counts, Limits, Setting, Texts};
+pub use server::{ResponderMeter, Server};
+pub use shared::{Limits, ResponderCounts, Setting, Texts};
 
 use std::fs;
 use std::path::Path;

@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use super::session::Session;
-use super::shared::{Counts, Setting, Shared};
+use super::shared::{ResponderCounts, Setting, Shared};
 use super::syslog::Severity;
 use spamdrop_core::courier::log_line;
 
@@ -63,14 +63,14 @@ impl Server {
 
     /// The counters of this server.
     #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> ResponderCounts {
         self.shared.counts()
     }
 
     /// A handle to the counters that another task can hold.
     #[must_use]
-    pub fn meter(&self) -> Meter {
-        Meter {
+    pub fn meter(&self) -> ResponderMeter {
+        ResponderMeter {
             ports: self.ports.clone(),
             shared: Arc::clone(&self.shared),
         }
@@ -98,12 +98,12 @@ impl Drop for Server {
 /// A handle to the counters of a server, which stays valid after the server has
 /// ended.
 #[derive(Clone)]
-pub struct Meter {
+pub struct ResponderMeter {
     ports: Vec<u16>,
     shared: Arc<Shared>,
 }
 
-impl Meter {
+impl ResponderMeter {
     /// As [`Server::ports`].
     #[must_use]
     pub fn ports(&self) -> &[u16] {
@@ -112,7 +112,7 @@ impl Meter {
 
     /// As [`Server::counts`].
     #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> ResponderCounts {
         self.shared.counts()
     }
 }
@@ -149,8 +149,8 @@ fn serve(
     stopped: watch::Receiver<bool>,
 ) {
     let Some(permit) = shared.permit(peer.ip()) else {
-        // If the reply does not fit into the buffer of a new socket, it is not
-        // worth waiting.
+        // The reply fits into the buffer of a new socket. If it ever does not, the peer
+        // gets none, because the responder must not wait for room.
         let _ = stream.try_write(b"421 Too many connections.\r\n");
         return;
     };

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::shared::{Limits, Permit};
 use super::syslog::Severity;
 use spamdrop_core::nat64::canonical;
-use spamdrop_core::smtp::{Dialogue, Output, Parties};
+use spamdrop_core::smtp::{Dialogue, DialogueOutput, Parties};
 
 /// Bytes per read; most commands fit.
 const PORTION: usize = 256;
@@ -25,7 +25,7 @@ pub(super) struct Session {
     dialogue: Dialogue,
     /// Bytes that were read but not answered yet.
     heard: Vec<u8>,
-    out: Output,
+    out: DialogueOutput,
 }
 
 /// Why a session ended.
@@ -48,7 +48,7 @@ impl Session {
             peer,
             dialogue: Dialogue::default(),
             heard: Vec::new(),
-            out: Output::default(),
+            out: DialogueOutput::default(),
         }
     }
 
@@ -133,7 +133,7 @@ impl Session {
 
     /// Lets the dialogue produce output, logs its lines, and sends as much of
     /// its replies as possible without waiting.
-    fn speak(&mut self, say: impl FnOnce(&mut Dialogue, &Parties<'_>, &mut Output)) {
+    fn speak(&mut self, say: impl FnOnce(&mut Dialogue, &Parties<'_>, &mut DialogueOutput)) {
         let shared = &self.permit.shared;
         let text = || (shared.setting.texts)(canonical(self.peer.ip()));
         let parties = Parties {

@@ -60,7 +60,7 @@ pub struct Setting {
 
 /// The responder's counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct ResponderCounts {
     /// Current connections.
     pub connections: usize,
     /// Current connections whose dialogue is complete. They cost little: they
@@ -80,13 +80,13 @@ pub struct Counts {
 pub(super) struct Shared {
     pub setting: Setting,
     syslog: Syslog,
-    state: Mutex<State>,
+    state: Mutex<SharedState>,
 }
 
 #[derive(Default)]
-struct State {
+struct SharedState {
     sources: HashMap<Target, usize>,
-    counts: Counts,
+    counts: ResponderCounts,
 }
 
 /// The right to hold a connection. The connection is counted until the permit is dropped.
@@ -109,7 +109,7 @@ impl Shared {
         self.syslog.write(severity, message);
     }
 
-    pub fn count(&self, change: impl FnOnce(&mut Counts)) {
+    pub fn count(&self, change: impl FnOnce(&mut ResponderCounts)) {
         change(&mut self.state().counts);
     }
 
@@ -118,7 +118,7 @@ impl Shared {
         let limits = self.setting.limits;
         let source = Target::from(addr);
         let mut state = self.state();
-        let State { sources, counts } = &mut *state;
+        let SharedState { sources, counts } = &mut *state;
         let of_source = sources.entry(source).or_default();
         if counts.connections >= limits.connections || *of_source >= limits.per_source {
             counts.limited += 1;
@@ -149,14 +149,14 @@ impl Shared {
         }
     }
 
-    pub fn counts(&self) -> Counts {
-        Counts {
+    pub fn counts(&self) -> ResponderCounts {
+        ResponderCounts {
             lost_lines: self.syslog.lost(),
             ..self.state().counts
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SharedState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

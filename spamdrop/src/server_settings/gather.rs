@@ -1,5 +1,5 @@
-//! Gathers the settings: with the server's tools, or from its files where there
-//! is no tool.
+//! Gathers the settings of a mail server: with its own tools, or from its files where
+//! there is no tool.
 
 use std::cell::RefCell;
 use std::fs;
@@ -27,7 +27,8 @@ pub struct Places {
     pub postfix_dir: PathBuf,
     /// The names of the program `exim`; the first that exists is used.
     pub exim: Vec<String>,
-    /// Exim's configuration, if there is no program; the first that exists.
+    /// The paths of Exim's configuration. If there is no program, the first that exists
+    /// is read.
     pub exim_files: Vec<PathBuf>,
 }
 

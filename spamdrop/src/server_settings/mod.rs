@@ -117,8 +117,8 @@ fn replace(run_dir: &Path, text: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// The first of the server's files that was changed since the settings were
-/// read. A file that cannot be looked at counts as unchanged.
+/// The first of the server's files that was changed, made or removed since the settings
+/// were read. A file that exists, but cannot be looked at, counts as unchanged.
 #[must_use]
 pub fn changed(settings: &SettingsFile) -> Option<&str> {
     let mut files = settings.files();

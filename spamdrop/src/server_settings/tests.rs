@@ -27,7 +27,7 @@ impl Machine {
         path
     }
 
-    /// Without programs.
+    /// Places in this directory. There is no program until a test writes one.
     fn places(&self) -> Places {
         Places {
             postconf: self.path("postconf").display().to_string(),

@@ -1,4 +1,4 @@
-//! An SQLite file that the daemon and the verbs share.
+//! An SQLite file that the daemon and the commands share.
 //!
 //! Each process opens it for a short transaction. SQLite admits one writer at a
 //! time, and rolls back what a crash has left half written.
@@ -142,10 +142,10 @@ pub fn connect(path: &Path, wait: Duration) -> Result<Connection> {
     db.busy_timeout(wait)?;
     // The schema of a foreign file must not run functions.
     db.pragma_update(None, "trusted_schema", false)?;
-    // Syncs the directory after the deletion of the journal. Otherwise a power cut may
-    // bring the journal back, and SQLite would undo the last transaction.
+    // EXTRA syncs the directory after the deletion of the journal. Otherwise, a power cut
+    // may bring the journal back, and SQLite would undo the last transaction.
     db.pragma_update(None, "synchronous", "EXTRA")?;
-    // Otherwise deleted addresses stay in the file until their place is used again.
+    // Without this, deleted addresses stay in the file until their place is used again.
     db.pragma_update(None, "secure_delete", true)?;
     // SQLite's temporary files stay in memory, because the daemon can make files in its
     // own directories only.

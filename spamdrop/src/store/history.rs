@@ -110,7 +110,7 @@ impl Store {
         self.0.read(|db| rows::newest(db, most))
     }
 
-    /// The SYNs that the gate refused and whose sources were not recorded.
+    /// The number of SYNs that the gate refused and whose sources were not recorded.
     ///
     /// # Errors
     ///

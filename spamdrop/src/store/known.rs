@@ -63,10 +63,10 @@ impl Store {
     }
 
     /// Merges new evidence into the records. A demotion is stored only for a
-    /// source with good evidence. If there are more than `capacity` records, an
-    /// eighth of them is deleted in this order: those that no longer count, the
-    /// demoted, the unproven, the known; each kind oldest first. Records added
-    /// by hand are never deleted.
+    /// source with good evidence. If there are more than `capacity` records, some
+    /// are deleted, until seven eighths of `capacity` are left, in this order: those
+    /// that no longer count, the demoted, the unproven, the known; each kind oldest
+    /// first. Records added by hand are never deleted.
     ///
     /// # Errors
     ///

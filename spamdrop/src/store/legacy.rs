@@ -42,7 +42,8 @@ pub(super) fn files(path: &Path) -> [PathBuf; 2] {
 ///
 /// # Errors
 ///
-/// `known.db` cannot be read, or the new file cannot be written.
+/// One of the old files cannot be read, except for a damaged `waves.db`; or the new
+/// file cannot be written.
 pub(super) fn take_over(database: &mut Database, wait: Duration) -> Result<()> {
     let [known_path, waves_path] = files(database.path());
     let known = LegacyFile::open(&known_path, KNOWN, wait, senders)?;

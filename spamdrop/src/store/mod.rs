@@ -31,17 +31,17 @@ pub const FILE: &str = "spamdrop.db";
 /// How long the daemon waits for another process's transaction. It is short
 /// because the daemon has logs to read; it tries again later.
 pub const DAEMON_WAIT: Duration = Duration::from_millis(100);
-/// How long a verb that only shows something waits for another process's transaction.
-/// It is short, because the rest of its output does not need the database.
+/// How long a command that only shows something waits for another process's transaction.
+/// It is short, because the rest of the output does not need the database.
 pub const STATUS_WAIT: Duration = Duration::from_millis(100);
-/// How long any other verb waits for another process's transaction.
+/// How long any other command waits for another process's transaction.
 pub const VERB_WAIT: Duration = Duration::from_secs(5);
 
 /// The remedy for a damaged file.
 const REMEDY: &str = "move it away; `spamdrop learn` fills a new one";
 
 const SCHEMA: Schema = Schema {
-    // `SDdb`
+    // `SDdb` in ASCII.
     application_id: 0x5344_6462,
     version: 4,
     tables: &[

@@ -44,8 +44,8 @@ CREATE TABLE holds (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX holds_by_end ON holds (boot, ends);";
 
-/// Stores a hold, unless the stored one was decided on later. With `?9`, the later of
-/// both ends is stored, if they are of the same boot.
+/// Stores a hold, unless the stored one was decided on later. If `?9` is true and both
+/// are of the same boot, the later of both ends is stored.
 const WRITE: &str = "
 INSERT INTO holds VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
 ON CONFLICT (target, bit) DO UPDATE SET
@@ -71,7 +71,7 @@ pub enum HoldChangeKind {
     All,
     /// Only the stored holds of the owners in [`HoldChange::holds`].
     Some,
-    /// As `Some`, but a stored hold with a later end stays.
+    /// As `Some`, but a stored end that is later stays.
     Renewal,
 }
 

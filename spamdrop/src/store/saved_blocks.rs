@@ -1,7 +1,7 @@
 //! The file of saved blocks: entries, the reasons for them, and the counters, as
 //! they were at the last save.
 //!
-//! It is a file of its own, because a damaged one can be renamed and made anew
+//! It is a file of its own, so that it can be renamed and made anew if it is damaged,
 //! without a loss of the known senders, which are in [`super::Store`].
 
 mod changes;
@@ -28,7 +28,7 @@ use super::database::{Database, Schema};
 pub const FILE: &str = "blocks.db";
 
 const SCHEMA: Schema = Schema {
-    // `SDbl`
+    // `SDbl` in ASCII.
     application_id: 0x5344_626c,
     version: 1,
     tables: &[rows::TABLES],
@@ -41,7 +41,7 @@ const SCHEMA: Schema = Schema {
 pub struct Blocks {
     /// The entries, in no order.
     pub entries: Vec<SavedEntry>,
-    /// The reasons for them, in no order.
+    /// The reasons for the entries, in no order.
     pub origins: Vec<(IpAddr, SavedOrigin)>,
     /// The counters, by name.
     pub counters: Vec<(String, u64)>,

@@ -23,7 +23,7 @@ const KNOWN1: &str = "
     INSERT INTO known VALUES (x'00000000000000000000ffffc0000201', 200009, 200008, 200007, 100006, 200010, 5, 11);
     PRAGMA application_id = 0x53446b67;
     PRAGMA user_version = 1;";
-/// The known senders of two old files.
+/// The table of known senders of `known.db` version 2, and of the first `spamdrop.db`.
 macro_rules! known_with_deliveries {
     () => {
         "
@@ -37,7 +37,7 @@ macro_rules! known_with_deliveries {
     };
 }
 
-/// The tables of waves of two old files.
+/// The tables of waves of `waves.db`, and of the first `spamdrop.db`.
 macro_rules! wave_tables {
     () => {
         "
@@ -98,7 +98,7 @@ const DATABASE2: &str = concat!(
     PRAGMA application_id = 0x53446462; PRAGMA user_version = 2;"
 );
 
-/// The tables that version 3 added to those of version 2. It had no owners.
+/// The tables that version 3 added to those of version 2. Version 3 had no owners.
 const DATABASE3: &str = "
     CREATE TABLE history (
         id INTEGER PRIMARY KEY, kind TEXT NOT NULL, began INTEGER NOT NULL,
@@ -225,8 +225,8 @@ fn old_waves_are_taken_over() {
     assert!(!open(&path).last_wave().unwrap().unwrap().ongoing);
 }
 
-/// This happens after a crash between the commit and the removal, or if an
-/// older spamdrop ran in between.
+/// The old files are there again after a crash between the commit and their removal,
+/// or if an older spamdrop has run.
 #[test]
 fn old_files_are_taken_over_again_without_harm() {
     let (dir, path) = home();

@@ -10,7 +10,7 @@ use rustix::fs::OFlags;
 use super::head::{Head, MAX};
 use super::id::Id;
 use super::trace::WINDOW;
-use crate::unpack::{Format, MAGIC, Unpacked};
+use crate::unpack::{Compression, MAGIC, Unpacked};
 
 /// An open log.
 pub(super) enum Content {
@@ -51,8 +51,8 @@ impl Content {
         };
         let mut magic = [0; MAGIC];
         let count = file.read_at(&mut magic, 0)?;
-        let content = match Format::recognize(&magic[..count]) {
-            Format::Plain => Self::Plain(file),
+        let content = match Compression::recognize(&magic[..count]) {
+            Compression::Plain => Self::Plain(file),
             format => Self::Packed(Box::new(Packed::open(format, file)?)),
         };
         Ok((content, id))
@@ -115,7 +115,7 @@ impl Content {
 }
 
 impl Packed {
-    fn open(format: Format, file: File) -> io::Result<Self> {
+    fn open(format: Compression, file: File) -> io::Result<Self> {
         let mut text = format.unpack(file)?;
         let mut start = Vec::new();
         text.by_ref().take(MAX as u64).read_to_end(&mut start)?;

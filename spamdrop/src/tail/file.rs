@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use log::info;
 use memchr::memrchr;
 
-use super::Line;
+use super::LogLine;
 use super::content::Content;
 use super::head::{Head, MAX};
 use super::id::Id;
 use super::positions::Position;
-use super::search::{Known, Place, Search, Seen};
+use super::search::{KnownLines, ResumePoint, Search, SearchedFile};
 use super::split::{MAX_LINE, Splitter};
 use super::status::FileStatus;
 use super::trace::{LEAST, Mark, Trace, mark};
@@ -21,7 +21,7 @@ use super::trace::{LEAST, Mark, Trace, mark};
 pub(super) enum Progress {
     /// Bytes read.
     Bytes(usize),
-    /// Bytes searched for the place to read from.
+    /// Bytes read before the place to read from is reached; they deliver no line.
     Searched(usize),
     /// The file is a copy, and the place to read from is found.
     Found,
@@ -42,7 +42,7 @@ pub(super) struct OpenFile {
     is_unknown: bool,
     search: Option<Search>,
     /// Size and first bytes of the file, as the search last saw them.
-    seen: Seen,
+    seen: SearchedFile,
     /// Bytes that were in the file before this run.
     backlog: u64,
     /// As [`Position::copy`].
@@ -68,7 +68,7 @@ impl OpenFile {
         // A compressed file does not grow, so all its lines are backlog.
         let backlog = if content.is_packed() { u64::MAX } else { 0 };
         Self {
-            seen: Seen::default(),
+            seen: SearchedFile::default(),
             content,
             id,
             head: Head::EMPTY,
@@ -145,7 +145,7 @@ impl OpenFile {
     }
 
     /// Whether this is a copy of `other` without further lines. A compressed file is
-    /// assumed to be one if both begin with the same bytes.
+    /// assumed to be such a copy if both files begin with the same bytes.
     pub fn is_part_of(&self, other: &Self) -> bool {
         match self.is_packed() {
             true => self.begins_as(other),
@@ -207,7 +207,7 @@ impl OpenFile {
     /// compressed file can be read only once, so it is not searched.
     pub fn suspect(&mut self) {
         self.is_unknown = !self.is_packed();
-        self.seen = Seen::from_content(&self.content).unwrap_or_default();
+        self.seen = SearchedFile::from_content(&self.content).unwrap_or_default();
     }
 
     /// As [`OpenFile::suspect`], for a copy of a file that was read up to
@@ -231,7 +231,7 @@ impl OpenFile {
     }
 
     /// Starts the search for the known lines.
-    pub fn recognize(&mut self, known: Known) {
+    pub fn recognize(&mut self, known: KnownLines) {
         self.is_unknown = false;
         self.search = Some(known)
             .filter(|known| !known.is_empty())
@@ -275,7 +275,7 @@ impl OpenFile {
         self.lines = Splitter::from_offset(0);
         self.trace = Trace::default();
         self.search = None;
-        self.seen = Seen::default();
+        self.seen = SearchedFile::default();
         self.is_unknown = false;
         self.backlog = 0;
         self.copy = false;
@@ -289,7 +289,7 @@ impl OpenFile {
         now: Instant,
         buffer: &mut [u8],
         status: &mut FileStatus,
-        on_line: &mut dyn FnMut(Line<'_>),
+        on_line: &mut dyn FnMut(LogLine<'_>),
     ) -> io::Result<Progress> {
         if let Some(progress) = self.search(now, buffer, &status.path)? {
             return Ok(progress);
@@ -299,8 +299,8 @@ impl OpenFile {
         }
         let offset = self.lines.position();
         let count = self.content.read_at(buffer, offset)?;
-        // This is checked after the read: if it holds, the bytes were not
-        // written after a truncation.
+        // Check after the read: if the file was truncated before the read, the bytes are
+        // new, and `offset` is not their place.
         if !self.is_packed() && self.is_replaced(offset)? {
             return Ok(Progress::Replaced);
         }
@@ -346,11 +346,11 @@ impl OpenFile {
         }
         let start = self.content.start(MAX)?;
         let place = search.place(now, &start);
-        if place == Place::Pending {
+        if place == ResumePoint::Pending {
             return Ok(Some(Progress::End));
         }
         self.search = None;
-        let Place::Behind(offset) = place else {
+        let ResumePoint::Behind(offset) = place else {
             info!(target: "spamdrop::tail", "{}: reading a new file", path.display());
             return Ok(None);
         };
@@ -364,7 +364,7 @@ impl OpenFile {
         Ok(Some(Progress::Found))
     }
 
-    /// Skips what was read of a compressed file before; `None` if nothing is left of it.
+    /// Reads past the known part of a compressed file; `None`: no known part is left.
     fn skip(&mut self, buffer: &mut [u8]) -> io::Result<Option<Progress>> {
         let wanted = self.lines.position();
         let Some(at) = self.content.next().filter(|at| *at < wanted) else {
@@ -390,7 +390,7 @@ impl OpenFile {
 
     /// Delivers the unfinished line. If the file is a copy, or continued in one, the
     /// line is discarded, because it continues in the other file.
-    pub fn finish(&mut self, status: &mut FileStatus, on_line: &mut dyn FnMut(Line<'_>)) {
+    pub fn finish(&mut self, status: &mut FileStatus, on_line: &mut dyn FnMut(LogLine<'_>)) {
         if !self.copy {
             self.lines
                 .finish(&mut status.deliver(self.backlog, on_line));

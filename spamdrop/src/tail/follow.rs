@@ -8,19 +8,19 @@ use std::time::{Duration, Instant};
 
 use log::{info, warn};
 
-use super::Line;
+use super::LogLine;
 use super::file::{OpenFile, Progress};
 use super::id::Id;
 use super::positions::Position;
 use super::rotated::rotated;
-use super::search::Known;
-use super::status::{FileStatus, State};
+use super::search::KnownLines;
+use super::status::{FileStatus, ReadState};
 use super::trace::LEAST;
 
 /// How long a file that is no longer at its path stays open after it last grew:
 /// its writers may still hold it.
 pub(super) const HOLD: Duration = Duration::from_secs(5);
-/// Maximum number of files per path that stay open only for late writers.
+/// Maximum number of open files per path, with those that wait for late writers.
 const HELD: usize = 16;
 /// Maximum number of closed files per path that are remembered.
 const LEFT: usize = 16;
@@ -131,7 +131,7 @@ impl Follower {
         &mut self,
         now: Instant,
         buffer: &mut [u8],
-        on_line: &mut dyn FnMut(Line<'_>),
+        on_line: &mut dyn FnMut(LogLine<'_>),
     ) -> usize {
         let mut i = 0;
         while i < self.open.len() {
@@ -140,7 +140,7 @@ impl Follower {
             self.recognize(i);
             let result = self.open[i].read(now, buffer, &mut self.status, on_line);
             if attached && result.is_ok() {
-                self.status.set(State::Reading);
+                self.status.set(ReadState::Reading);
             }
             match result {
                 Ok(Progress::Bytes(count)) => {
@@ -153,7 +153,7 @@ impl Follower {
                     self.open[i].finish(&mut self.status, on_line);
                     self.leave(i, true);
                 }
-                // A newer file may be a copy of this one, so it is not read yet.
+                // A newer file may be a copy of this one, so no newer file is read yet.
                 Ok(Progress::End) if self.open[i].is_undecided() => return 0,
                 Ok(Progress::End) => i += 1,
                 Ok(Progress::Replaced) => self.restart(i),
@@ -193,7 +193,7 @@ impl Follower {
             self.from_end = false;
         }
         let resumed = self.resume_latest(&mut file);
-        // If nothing was read of the file, its copy from before a truncation is unread.
+        // If nothing was read of the file, it may have been truncated, and its copy unread.
         let earlier = self.rotated(resumed && file.position().is_telling());
         if !first && !resumed {
             self.status.rotations += 1;
@@ -206,10 +206,10 @@ impl Follower {
     }
 
     /// Looks up the names that rotation gives, such as `PATH.1`. Returns the files to read,
-    /// oldest first: those that were read in part, each from its last position, and those
-    /// newer than the newest file that was read, which appeared and vanished between two
-    /// checks. If none of them was read, their age is unknown and all are skipped. `known`:
-    /// whether the file now at the path was read before, so that unread ones are older.
+    /// oldest first: each file that was read in part, from its last position on, and each
+    /// file newer than the newest one that was read: it came and went between two checks. If
+    /// no rotated file was read, the age of all is unknown, and they are skipped. `known`:
+    /// whether the file now at the path was read before, so that any unread file is older.
     fn rotated(&mut self, mut known: bool) -> Vec<OpenFile> {
         if self.open.is_empty() && self.left.is_empty() {
             return Vec::new();
@@ -239,8 +239,8 @@ impl Follower {
             if found.iter().any(is_same) {
                 continue;
             }
-            // The inode number of a remembered file has been reused, so this
-            // file is newer.
+            // If the inode number of a remembered file has been reused, this file is
+            // newer than that one.
             let is_newer = self.left.iter().any(|left| left.id == file.id());
             match self.relation(&mut file) {
                 Relation::Read => known = true,
@@ -273,8 +273,8 @@ impl Follower {
         if self.open.iter().any(is_open) || self.left.iter().any(is_done) {
             return Relation::Read;
         }
-        // The file may be a copy of an open one that was read to its end. It may
-        // have replaced the original, and may grow.
+        // The file may be a copy of an open one that was read to its end. Such a copy
+        // may have replaced its original, and may grow.
         if let Some(original) = self.open.iter().find(|open| file.is_part_of(open)) {
             file.resume(&original.position());
             return Relation::Known;
@@ -350,7 +350,7 @@ impl Follower {
         if !self.open[i].is_unknown() {
             return;
         }
-        let mut known = Known::default();
+        let mut known = KnownLines::default();
         self.left.iter().for_each(|left| known.add(left));
         let others = self.open.iter().enumerate().filter(|(n, _)| *n != i);
         let others = others.map(|(_, file)| file.position());
@@ -387,7 +387,7 @@ impl Follower {
         // A file that appears later is read from its beginning. One that exists
         // but cannot be opened is still read from its end.
         self.from_end &= error.kind() == io::ErrorKind::PermissionDenied;
-        self.status.set(State::Missing(match error.kind() {
+        self.status.set(ReadState::Missing(match error.kind() {
             io::ErrorKind::NotFound => "it does not exist".into(),
             io::ErrorKind::PermissionDenied => "permission denied".into(),
             _ => error.to_string(),

@@ -13,8 +13,8 @@ const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
 const PRIME: u64 = 0x0100_0000_01b3;
 
 /// The hash of the first bytes of a file, as far as they were read, at most
-/// 256. An inode number is reused as soon as its file is deleted, and a
-/// truncated file keeps it; the first bytes change in both cases.
+/// 256. An inode number may be reused when its file is deleted, and a truncated
+/// file keeps its number; the first bytes change in both cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Head {
     /// Number of bytes covered.

@@ -15,17 +15,17 @@ use log::warn;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use super::Line;
+use super::LogLine;
 use super::ahead::Taken;
 use super::split::{Piece, Splitter};
-use super::status::{FileStatus, State};
+use super::status::{FileStatus, ReadState};
 
 mod child;
 mod entry;
 mod matches;
 
-use child::Reader;
-pub use entry::{Entry, Unfit};
+use child::Journalctl;
+pub use entry::{JournalEntry, Unfit};
 pub use matches::Matches;
 
 /// The name of this source, where other sources have a path.
@@ -42,7 +42,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// The read position in the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Place {
+pub(super) struct JournalPosition {
     /// Receipt time of the last entry that was read, in microseconds since
     /// 1970. Reading continues from this time if there is no cursor, or if the
     /// cursor's entry is gone.
@@ -53,7 +53,7 @@ pub(super) struct Place {
     matches: Vec<String>,
 }
 
-impl Place {
+impl JournalPosition {
     /// The end of the journal. It is stored as a time, so that entries written
     /// before journalctl is ready are found.
     fn from_time(now: SystemTime, matches: &[String]) -> Self {
@@ -130,7 +130,7 @@ pub(super) struct Journal {
     program: OsString,
     matches: Vec<String>,
     wake: Arc<Notify>,
-    reader: Option<Reader>,
+    reader: Option<Journalctl>,
     history: History,
     started: Option<Instant>,
     retry: Option<Instant>,
@@ -142,14 +142,14 @@ pub(super) struct Journal {
 /// Whether the journal has been asked for an entry of the last seven days.
 enum History {
     Unasked,
-    Asked(Reader),
+    Asked(Journalctl),
     Known,
 }
 
 /// Converts entries to lines.
 struct Taker {
-    place: Place,
-    /// Whether the next entry must be that of the cursor.
+    place: JournalPosition,
+    /// Whether the next entry should be that of the cursor, which was read before.
     resuming: bool,
     status: FileStatus,
 }
@@ -161,12 +161,12 @@ impl Journal {
     pub fn new(
         program: impl Into<OsString>,
         matches: Vec<String>,
-        place: Option<Place>,
+        place: Option<JournalPosition>,
         now: SystemTime,
         wake: Arc<Notify>,
     ) -> Self {
         let place = place.map_or_else(
-            || Place::from_time(now, &matches),
+            || JournalPosition::from_time(now, &matches),
             |place| place.with_matches(&matches),
         );
         Self {
@@ -196,7 +196,7 @@ impl Journal {
     }
 
     /// The position to save.
-    pub fn place(&self) -> &Place {
+    pub fn place(&self) -> &JournalPosition {
         &self.taker.place
     }
 
@@ -206,7 +206,7 @@ impl Journal {
         &mut self,
         now: Instant,
         budget: usize,
-        on_line: &mut dyn FnMut(Line<'_>),
+        on_line: &mut dyn FnMut(LogLine<'_>),
     ) -> usize {
         if self.reader.is_none() && self.retry.is_none_or(|retry| now >= retry) {
             self.start(now);
@@ -236,7 +236,7 @@ impl Journal {
             .started
             .is_some_and(|at| now.saturating_duration_since(at) >= SETTLED)
         {
-            status.set(State::Reading);
+            status.set(ReadState::Reading);
         }
         count
     }
@@ -251,7 +251,7 @@ impl Journal {
         self.taker.resuming = place.cursor.is_some();
         self.entries = Splitter::new(0, MAX_ENTRY);
         self.started = Some(now);
-        match Reader::spawn(&self.program, args, Arc::clone(&self.wake)) {
+        match Journalctl::spawn(&self.program, args, Arc::clone(&self.wake)) {
             Ok(reader) => self.reader = Some(reader),
             Err(error) => self.failed(now, &format!("cannot start journalctl: {error}")),
         }
@@ -264,7 +264,7 @@ impl Journal {
             History::Unasked => {
                 let matches = self.matches.iter().map(String::as_str);
                 let args = RECENT.into_iter().chain(matches);
-                let asked = Reader::spawn(&self.program, args, Arc::clone(&self.wake));
+                let asked = Journalctl::spawn(&self.program, args, Arc::clone(&self.wake));
                 // An error is reported by the reader of the entries.
                 self.history = asked.map_or(History::Known, History::Asked);
                 return;
@@ -306,17 +306,17 @@ impl Journal {
         }
         self.retry = Some(now + self.pause);
         self.pause = (self.pause * 2).min(MAX_PAUSE);
-        self.taker.status.set(State::Missing(reason.into()));
+        self.taker.status.set(ReadState::Missing(reason.into()));
     }
 }
 
 impl Taker {
-    fn take(&mut self, piece: Piece<'_>, on_line: &mut dyn FnMut(Line<'_>)) {
+    fn take(&mut self, piece: Piece<'_>, on_line: &mut dyn FnMut(LogLine<'_>)) {
         let Piece::Line { bytes, start, .. } = piece else {
             self.status.overlong += 1;
             return;
         };
-        let Some(entry) = Entry::parse(bytes) else {
+        let Some(entry) = JournalEntry::parse(bytes) else {
             self.status.unfit += 1;
             return;
         };
@@ -327,12 +327,12 @@ impl Taker {
         if known {
             return;
         }
-        self.status.set(State::Reading);
+        self.status.set(ReadState::Reading);
         match entry.line {
             Ok(line) => {
                 self.status.lines += 1;
                 self.status.is_empty = false;
-                on_line(Line {
+                on_line(LogLine {
                     bytes: &line,
                     path: &self.status.path,
                     offset: start,

@@ -61,14 +61,14 @@ mod wake;
 use follow::Follower;
 pub use id::other_kind;
 use journal::Journal;
-pub use journal::{Entry, Matches, Unfit, has_recent_entry};
+pub use journal::{JournalEntry, Matches, Unfit, has_recent_entry};
 use pipe::Pipe;
 pub use positions::Positions;
 use saving::Saving;
 pub use several::named_by;
 use several::{Several, wildcard};
 pub use split::{MAX_LINE, Piece, Splitter};
-pub use status::{FileStatus, State};
+pub use status::{FileStatus, ReadState};
 use wake::Wake;
 
 /// Bytes per read.
@@ -76,7 +76,7 @@ const CHUNK: usize = 64 << 10;
 
 /// A complete line of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Line<'a> {
+pub struct LogLine<'a> {
     /// The line without its newline or CR LF, at most [`MAX_LINE`] bytes. The
     /// bytes may have any value.
     pub bytes: &'a [u8],
@@ -179,9 +179,9 @@ impl Tail {
         self
     }
 
-    /// Resolves when a source may have changed, at most 100 times a second in
-    /// the long run, or never if inotify is not available. Cancel safe. Needs a
-    /// tokio runtime with I/O and time.
+    /// Resolves when a source may have changed: for files at most 100 times a second in
+    /// the long run, and never without inotify. Cancel safe. Needs a tokio runtime with
+    /// I/O and time.
     pub async fn changed(&mut self) {
         let files = self.sources.iter().flat_map(Source::files);
         self.wake.wait(files.map(Follower::path)).await;
@@ -190,7 +190,12 @@ impl Tail {
     /// Reads at most `budget` bytes, in turn from every source, and delivers
     /// the completed lines. Returns whether the budget ran out, so that more
     /// may be available. `now` decides when a rotated file is closed.
-    pub fn poll(&mut self, now: Instant, budget: usize, on_line: &mut dyn FnMut(Line<'_>)) -> bool {
+    pub fn poll(
+        &mut self,
+        now: Instant,
+        budget: usize,
+        on_line: &mut dyn FnMut(LogLine<'_>),
+    ) -> bool {
         self.sources.iter_mut().for_each(|source| source.look(now));
         let more = self.read(now, budget, on_line);
         self.sources.iter_mut().for_each(Source::measure);
@@ -254,7 +259,7 @@ impl Tail {
         positions
     }
 
-    fn read(&mut self, now: Instant, budget: usize, on_line: &mut dyn FnMut(Line<'_>)) -> bool {
+    fn read(&mut self, now: Instant, budget: usize, on_line: &mut dyn FnMut(LogLine<'_>)) -> bool {
         let mut left = budget;
         // Number of consecutive sources without data.
         let mut idle = 0;

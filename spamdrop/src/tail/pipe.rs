@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::Line;
+use super::LogLine;
 use super::ahead::{ReadAhead, Taken};
 use super::split::Splitter;
-use super::status::{FileStatus, State};
+use super::status::{FileStatus, ReadState};
 
 /// A stream that is read from its start to its end.
 pub(super) struct Pipe {
@@ -38,7 +38,7 @@ impl Pipe {
 
     /// Reads at most `budget` bytes; returns the number of bytes, 0 if there
     /// are none.
-    pub fn read(&mut self, budget: usize, on_line: &mut dyn FnMut(Line<'_>)) -> usize {
+    pub fn read(&mut self, budget: usize, on_line: &mut dyn FnMut(LogLine<'_>)) -> usize {
         let count = match self.input.take(budget) {
             Taken::Bytes(bytes) => {
                 self.lines.feed(bytes, &mut self.status.deliver(0, on_line));
@@ -47,7 +47,7 @@ impl Pipe {
             Taken::Nothing => 0,
             Taken::End => {
                 self.lines.finish(&mut self.status.deliver(0, on_line));
-                self.status.set(State::Ended);
+                self.status.set(ReadState::Ended);
                 0
             }
         };

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::head::Head;
 use super::id::Id;
-use super::journal::Place;
+use super::journal::JournalPosition;
 use super::trace::Trace;
 use crate::durable;
 use spamdrop_core::silence::Silence;
@@ -25,7 +25,8 @@ pub(super) struct Position {
     pub head: Head,
     /// Offset of the first line that was not delivered.
     pub offset: u64,
-    /// Whether the file is a copy that copytruncate made of another file.
+    /// Whether the file is a copy of another one, or a copy continues it. Its unfinished
+    /// line then goes on in the other file.
     #[serde(default)]
     pub copy: bool,
     /// The last lines that were read.
@@ -65,7 +66,7 @@ pub struct Positions {
     version: u32,
     paths: BTreeMap<String, PathFiles>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) journal: Option<Place>,
+    pub(super) journal: Option<JournalPosition>,
     /// The silences of each source, by its path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     silences: BTreeMap<String, Silence>,
@@ -157,7 +158,7 @@ impl Positions {
         self.paths.extend(others.paths);
     }
 
-    /// Forgets all paths but these.
+    /// Forgets every path that is not in `paths`.
     pub(super) fn retain(&mut self, paths: &[PathBuf]) {
         let keys: Vec<String> = paths.iter().map(|path| key(path)).collect();
         self.paths.retain(|path, _| keys.contains(path));

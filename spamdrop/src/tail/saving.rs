@@ -23,8 +23,8 @@ impl Saving {
         &self.path
     }
 
-    /// Returns a function that writes these positions; `None` if they have not
-    /// changed.
+    /// Returns a function that writes `positions`; `None` if they have not changed since
+    /// the last call.
     pub fn begin(
         &mut self,
         positions: Positions,

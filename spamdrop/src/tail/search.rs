@@ -23,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(4);
 /// The lines that were read from other files of a path, or from the same file
 /// before a truncation.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct KnownLines {
     pairs: HashSet<u64>,
     lines: HashSet<u64>,
     /// The marks of the last lines.
@@ -33,7 +33,7 @@ pub(super) struct Known {
     heads: Vec<(Head, u64)>,
 }
 
-impl Known {
+impl KnownLines {
     pub fn add(&mut self, position: &Position) {
         self.pairs
             .extend(position.trace.marks().map(|mark| mark.pair));
@@ -53,12 +53,12 @@ impl Known {
 /// The size and the first bytes of a file that is searched. If the size shrinks or the
 /// bytes change, the file was truncated, however much it has grown since.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct SearchedFile {
     size: u64,
     head: Head,
 }
 
-impl Seen {
+impl SearchedFile {
     pub fn from_content(content: &Content) -> io::Result<Self> {
         Ok(Self {
             size: content.size(),
@@ -81,7 +81,7 @@ impl Seen {
 /// A search in a file.
 #[derive(Debug)]
 pub(super) struct Search {
-    known: Known,
+    known: KnownLines,
     trace: Trace,
     /// Offset of the next byte to search.
     offset: u64,
@@ -101,7 +101,7 @@ pub(super) struct Search {
 
 /// The result of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum ResumePoint {
     /// The place is not known yet.
     Pending,
     /// All lines of the file are new.
@@ -111,7 +111,7 @@ pub(super) enum Place {
 }
 
 impl Search {
-    pub fn new(known: Known) -> Self {
+    pub fn new(known: KnownLines) -> Self {
         Self {
             known,
             trace: Trace::default(),
@@ -169,7 +169,7 @@ impl Search {
     }
 
     /// The result at the current end of the file, which begins with `start`.
-    pub fn place(&mut self, now: Instant, start: &[u8]) -> Place {
+    pub fn place(&mut self, now: Instant, start: &[u8]) -> ResumePoint {
         let began = *self.began.get_or_insert(now);
         let grew = *self.grew.get_or_insert(now);
         let is_settled = now.saturating_duration_since(grew) >= SETTLED
@@ -180,13 +180,13 @@ impl Search {
             false => self.lead,
         };
         match (found, old) {
-            _ if self.offset == 0 => Place::Pending,
-            (Some(found), _) if self.is_complete => Place::Behind(found),
-            (None, None) => Place::Start,
-            _ if !is_settled => Place::Pending,
-            (Some(found), _) => Place::Behind(found),
+            _ if self.offset == 0 => ResumePoint::Pending,
+            (Some(found), _) if self.is_complete => ResumePoint::Behind(found),
+            (None, None) => ResumePoint::Start,
+            _ if !is_settled => ResumePoint::Pending,
+            (Some(found), _) => ResumePoint::Behind(found),
             // The file is an older state of one that was read, as from a backup.
-            (None, Some(read)) => Place::Behind(read.min(self.offset)),
+            (None, Some(read)) => ResumePoint::Behind(read.min(self.offset)),
         }
     }
 }

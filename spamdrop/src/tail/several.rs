@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use spamdrop_core::wildcard::Wildcard;
 
-use super::Line;
+use super::LogLine;
 use super::follow::{Follower, HOLD};
 use super::positions::Positions;
 use super::rotated::{directory_of, listed};
-use super::status::{FileStatus, State};
+use super::status::{FileStatus, ReadState};
 
 /// Maximum number of logs of one wildcard. Those that were written last are
 /// read.
@@ -138,7 +138,7 @@ impl Several {
         &mut self,
         now: Instant,
         buffer: &mut [u8],
-        on_line: &mut dyn FnMut(Line<'_>),
+        on_line: &mut dyn FnMut(LogLine<'_>),
     ) -> usize {
         for _ in 0..self.members.len() {
             self.turn = (self.turn + 1) % self.members.len();
@@ -159,12 +159,12 @@ impl Several {
     }
 
     fn describe(&mut self, error: Option<io::Error>) {
-        let is_read = |log: &Follower| log.status().state == State::Reading;
+        let is_read = |log: &Follower| log.status().state == ReadState::Reading;
         let first = self.logs().next().map(|log| log.status().state.clone());
         let state = match error {
-            Some(error) => State::Missing(error.to_string()),
-            None if self.logs().any(is_read) => State::Reading,
-            None => first.unwrap_or(State::Missing("no file matches".into())),
+            Some(error) => ReadState::Missing(error.to_string()),
+            None if self.logs().any(is_read) => ReadState::Reading,
+            None => first.unwrap_or(ReadState::Missing("no file matches".into())),
         };
         self.status.set(state);
     }

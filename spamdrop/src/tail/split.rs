@@ -17,11 +17,11 @@ pub enum Piece<'a> {
         /// Offset of the next line.
         end: u64,
     },
-    /// A line that is too long; reported once, as soon as its length is known.
+    /// A line that is too long; reported once, as soon as it exceeds the limit.
     Overlong,
     /// Lines without a wanted sequence, see [`Splitter::feed_wanted`].
     Skipped {
-        /// Their number.
+        /// The number of these lines.
         lines: u64,
     },
 }

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use log::{info, warn};
 
-use super::Line;
+use super::LogLine;
 use super::split::Piece;
 use spamdrop_core::silence::Silence;
 
 /// Whether a source is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum ReadState {
     /// The source is being read.
     Reading,
     /// The source cannot be read, for this reason; it is retried.
@@ -21,7 +21,7 @@ pub enum State {
     Ended,
 }
 
-impl fmt::Display for State {
+impl fmt::Display for ReadState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Reading => f.write_str("reading"),
@@ -39,7 +39,7 @@ pub struct FileStatus {
     /// Whether its lines cannot be forged by a local user.
     pub trusted: bool,
     /// Whether the source is being read.
-    pub state: State,
+    pub state: ReadState,
     /// Lines delivered.
     pub lines: u64,
     /// Lines longer than [`super::MAX_LINE`], which were skipped.
@@ -69,7 +69,7 @@ impl FileStatus {
         Self {
             path: path.to_owned(),
             trusted: false,
-            state: State::Reading,
+            state: ReadState::Reading,
             lines: 0,
             overlong: 0,
             unfit: 0,
@@ -93,7 +93,7 @@ impl FileStatus {
     /// Adds time during which the source was watched. Time during which it could not be
     /// read does not count as silence.
     pub(super) fn watch(&mut self, elapsed_s: u64) {
-        if self.state == State::Reading {
+        if self.state == ReadState::Reading {
             self.silence
                 .watch(elapsed_s, self.lines > self.counted_lines);
             self.counted_lines = self.lines;
@@ -128,13 +128,13 @@ impl FileStatus {
     }
 
     /// Changes the state, and logs the change.
-    pub(super) fn set(&mut self, state: State) {
+    pub(super) fn set(&mut self, state: ReadState) {
         if self.state == state {
             return;
         }
         let path = self.path.display();
         match &state {
-            State::Missing(reason) => {
+            ReadState::Missing(reason) => {
                 warn!(target: "spamdrop::tail", "cannot read {path}: {reason}; trying again");
             }
             state => info!(target: "spamdrop::tail", "{path}: {state}"),
@@ -147,12 +147,12 @@ impl FileStatus {
     pub(super) fn deliver(
         &mut self,
         backlog: u64,
-        on_line: &mut dyn FnMut(Line<'_>),
+        on_line: &mut dyn FnMut(LogLine<'_>),
     ) -> impl FnMut(Piece<'_>) {
         move |piece| match piece {
             Piece::Line { bytes, start, end } => {
                 self.lines += 1;
-                on_line(Line {
+                on_line(LogLine {
                     bytes,
                     path: &self.path,
                     offset: start,

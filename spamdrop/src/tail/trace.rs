@@ -29,7 +29,7 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    /// Whether both may be of the same line.
+    /// Whether both marks may be of the same line.
     pub fn is_like(self, other: Self) -> bool {
         self.pair == other.pair || (self.line == other.line && self.line != 0)
     }
@@ -210,8 +210,8 @@ mod tests {
         assert_eq!(mark(&[b'x'; WINDOW]), None);
     }
 
-    /// Marks are saved: another hash would not recognize those of an older
-    /// release.
+    /// Marks are saved. With another hash, those that an older release has saved would not
+    /// be recognized.
     #[test]
     fn the_hash_is_fixed() {
         assert_eq!(mark(&[b'x'; LEAST - 1]), None);

@@ -49,8 +49,8 @@ enum Queue {
 }
 
 impl Wake {
-    /// Resolves when something may have changed at one of the paths, or on
-    /// standard input. Cancel safe.
+    /// Resolves when something may have changed at one of the paths, on standard input or
+    /// in the journal. Cancel safe.
     pub async fn wait(&mut self, paths: impl Iterator<Item = &Path>) {
         if self.refresh(Instant::now(), paths) {
             return;

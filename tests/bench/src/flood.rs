@@ -1,5 +1,5 @@
-//! The capacity of the defence: the SYN flood in which strangers no longer get
-//! through, with the gate on and beside the kernel's own SYN cookies.
+//! The highest rate of a SYN flood at which strangers still get through: with the gate
+//! on, and with the kernel's SYN cookies alone.
 
 use std::fs;
 use std::net::IpAddr;
@@ -26,7 +26,7 @@ const RATES: [u32; 8] = [
 ];
 /// Number of strangers at each rate.
 const STRANGERS: u8 = 12;
-/// A flood keeps strangers out if one of them waits longer.
+/// Maximum wait for the banner: a flood keeps strangers out if one of them waits longer.
 const LONGEST: Duration = Duration::from_secs(5);
 const ARRIVALS: Arrivals = Arrivals {
     apart: Duration::from_millis(250),
@@ -34,12 +34,13 @@ const ARRIVALS: Arrivals = Arrivals {
 };
 /// Time from the start of a flood to the first stranger.
 const HEAD_START: Duration = Duration::from_secs(2);
-/// As `dest` sees it: what the kernel does without spamdrop, and with it.
+/// Values of `admit`, each with the name of the defence: where the gate only observes,
+/// the kernel's SYN cookies are the only one.
 const MODES: [(&str, &str); 2] = [("observe", "SYN cookies alone"), ("on", "spamdrop")];
 
-/// Raises the rate of a flood until a stranger waits longer than 5 s, for each
-/// mode in turn. The figure is the highest rate at which none did. One core
-/// makes the SYNs and handles them.
+/// For each mode in turn, raises the rate of a flood until a stranger waits longer than
+/// [`LONGEST`], or until less than half of the rate is reached. The figure is the rate
+/// before that. One core makes the SYNs and handles them.
 ///
 /// # Errors
 ///
@@ -84,7 +85,7 @@ fn attack(cores: Cores, mode: &str, rate: u32) -> Result<(f64, Vec<Option<Durati
     let mac = SERVER_MAC.map(|byte| format!("{byte:02x}")).join(":");
     site.server
         .exec(["ip", "link", "set", "eth0", "address", &mac])?;
-    // It makes the route back to the forged addresses.
+    // Only for the route that it adds on the server: the generator sends the SYNs.
     Forger::new(&site)?;
     let daemon = site.run_logging("info", &[])?;
     let interface = site.world.run(|| {

@@ -20,23 +20,24 @@ use crate::packets::say;
 use crate::sample::Sample;
 use crate::table::{Bar, Case, Unit};
 
-/// Number of connections; both ends are this process's, which may have 20,000
-/// files open on common machines.
+/// Number of connections. This process has both ends of each open, and on common
+/// machines the limit of open files is at least 20,000.
 const CONNECTIONS: usize = 9_500;
 const SMTP: u16 = 25;
 const OTHER: u16 = 8_080;
 /// Many slots, so that the connections take less than a third of them.
 const SETTINGS: &str = "admit = \"observe\"\nslots = 40000\n";
-/// Time from the last connection to the begin of a measurement: the daemon
-/// looks more often for ten seconds after it started.
+/// Wait before each measurement, so that the daemon no longer works on its start or on new
+/// connections.
 const SETTLE: Duration = Duration::from_secs(12);
 const READY_WITHIN: Duration = Duration::from_secs(20);
-/// The longest share of a core, in percent, and the most wake-ups a second.
+/// Maximum share of a core, in percent.
 const CPU: Bar = Bar::AtMost(0.2);
+/// Maximum number of wake-ups per second.
 const WAKES: Bar = Bar::AtMost(8.0);
 
-/// The use of a process so far: CPU time in seconds, and how often it has
-/// waited.
+/// CPU time of a process in seconds, and how often its threads have waited: so far, or
+/// per second.
 #[derive(Clone, Copy)]
 struct Usage {
     cpu: f64,
@@ -140,7 +141,7 @@ fn start_fail2ban(host: &Host) -> Result<Daemon> {
     fail2ban::start(host, Path::new("/run/mail.log"))
 }
 
-/// The usage per second, from a while after now.
+/// Waits for [`SETTLE`], and then measures the usage per second over `length`.
 fn measure(daemon: &Daemon, length: Duration) -> Result<Usage> {
     sleep(SETTLE);
     let (start, before) = (Instant::now(), usage(daemon.pid())?);
@@ -152,7 +153,7 @@ fn measure(daemon: &Daemon, length: Duration) -> Result<Usage> {
     })
 }
 
-/// The sum over all threads.
+/// The usage of a process so far, summed over its threads.
 fn usage(pid: u32) -> Result<Usage> {
     let mut sum = Usage {
         cpu: 0.0,
@@ -173,7 +174,7 @@ fn usage(pid: u32) -> Result<Usage> {
     Ok(sum)
 }
 
-/// Raises the limit of open files as far as it may be.
+/// Raises this process's limit of open files to the maximum that it may set.
 fn open_many_files() -> Result<()> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -184,13 +185,13 @@ fn open_many_files() -> Result<()> {
 }
 
 fn listen(host: &Host, port: u16) -> Result<TcpListener> {
-    // Not on all addresses: another one is for the crowd.
+    // Not on all addresses, because `connect` listens on 127.0.0.2.
     host.run(move || TcpListener::bind((Ipv4Addr::LOCALHOST, port)))
         .with_context(|| format!("cannot listen on port {port}"))
 }
 
-/// Connections to a port of the host, accepted. Their end leaves no sockets in
-/// TIME_WAIT, which would be in the next measurement.
+/// Opens [`CONNECTIONS`] connections to a port of the host, and accepts them. They end
+/// with a reset, so that none is in TIME_WAIT during the next measurement.
 fn connect(host: &Host, port: u16) -> Result<Vec<[TcpStream; 2]>> {
     host.run(move || -> Result<Vec<[TcpStream; 2]>> {
         let address = (Ipv4Addr::new(127, 0, 0, 2), port);

@@ -57,15 +57,15 @@ struct Delays {
     missed: usize,
 }
 
-/// Maximum pause between two log lines. It is random, so that lines do not
+/// Maximum pause between two log lines. Each pause is random, so that the lines do not
 /// synchronize with spamdrop's wake-ups.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Maximum pause for fail2ban, which polls for bans less often the longer it
 /// was idle.
 const LONG_PAUSE: Duration = Duration::from_secs(1);
-/// Required delays in seconds: median and 99th percentile when idle, and 99th
-/// percentile under load.
+/// Required delays without load, in seconds: the median and the 99th percentile.
 const IDLE: (Bar, Bar) = (Bar::AtMost(1e-3), Bar::AtMost(5e-3));
+/// Required 99th percentile of the delays under load, in seconds.
 const LOADED: Bar = Bar::AtMost(0.25);
 
 /// Measures both contenders in turn.
@@ -163,7 +163,7 @@ impl Contender {
         let first = trial.delay(knock::LONGEST)?;
         first
             .with_context(|| daemon.output())
-            .context("it drops nothing")?;
+            .context("no SYN is dropped after the first line")?;
         trial.repeat(self, effort, &mut outcome.idle)?;
         let load = Load::start(&site.path("mail.log"))?;
         trial.repeat(self, effort, &mut outcome.loaded)?;

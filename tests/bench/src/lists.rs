@@ -67,7 +67,7 @@ impl Spamdrop {
     pub fn new(capacity4: u32) -> Result<Self> {
         let host = Host::new("spamdrop")?;
         host.exec("ip link add eth0 type veth peer name eth1".split(' '))?;
-        // A tmpfs can be written to by everybody, and `run` refuses that.
+        // Everybody may write to a new tmpfs, and `spamdrop run` refuses such a directory.
         host.exec(["chmod", "755", "/run"])?;
         for interface in ["eth0", "eth1"] {
             host.exec(["ip", "link", "set", interface, "up"])?;
@@ -155,7 +155,7 @@ pub fn write(host: &Host, path: &'static str, text: String) -> Result<()> {
         .with_context(|| format!("cannot write {path}"))
 }
 
-/// Generates `number` different addresses in 16.0.0.0/6, in no order.
+/// Generates `number` different addresses in 16.0.0.0/6, not sorted.
 pub fn addresses(number: u32) -> impl Iterator<Item = Ipv4Addr> {
     // An odd factor maps the lower 26 bits one to one.
     (0..number).map(|index| (0x1000_0000 | index.wrapping_mul(0x9e37_79b1) & 0x03ff_ffff).into())

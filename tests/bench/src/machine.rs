@@ -14,7 +14,7 @@ use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_setaffinity};
 pub struct Cores {
     /// The core that generates packets.
     pub generator: usize,
-    /// The core that drops them.
+    /// The core that handles the packets.
     pub receiver: usize,
 }
 

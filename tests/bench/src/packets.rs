@@ -29,9 +29,9 @@ pub struct Thoroughness {
     pub rounds: usize,
     /// Duration of each measurement.
     pub length: Duration,
-    /// Whether to omit the largest list.
+    /// Whether to omit the largest list, and to have fewer rounds in some cases.
     pub quick: bool,
-    /// Whether to slow the filter down.
+    /// Whether to add look-ups to each packet of spamdrop.
     pub slow: bool,
 }
 
@@ -78,8 +78,8 @@ pub fn cases(cores: Cores, thoroughness: Thoroughness) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-/// The map capacity for this number of sources: the default, or else twice the
-/// number, since an LRU map that is nearly full evicts entries early.
+/// The map capacity for this number of sources: at least twice the number, since an LRU
+/// map that is nearly full evicts entries early, and at least the default.
 pub fn capacity(sources: u32) -> u32 {
     const DEFAULT: u32 = 262_144;
     DEFAULT.max(sources.saturating_mul(2).next_power_of_two())

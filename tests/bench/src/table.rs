@@ -24,7 +24,7 @@ pub enum Unit {
     Mebibytes,
     /// Instructions.
     Instructions,
-    /// Hundredths.
+    /// Percent.
     Percent,
     /// Events per second.
     PerSecond,

@@ -9,7 +9,7 @@ use spamdrop_lab::wave::{Mode, Scale, table};
 
 use crate::packets::say;
 
-/// The seed of the order in which peers arrive.
+/// The seed that determines the senders of the wave and the times of their connections.
 const SEED: u64 = 1;
 
 /// Runs the same wave in each mode, and writes a table.
@@ -32,7 +32,7 @@ pub fn show(quick: bool, out: &mut impl Write) -> Result<()> {
     let Scale { length, drain, .. } = scale;
     writeln!(
         out,
-        "\nSeconds; never: not within the {} s of the wave and {} s after it.",
+        "\nTimes are in seconds. \"never\": not within the {} s of the wave and {} s after it.",
         length.as_secs(),
         drain.as_secs()
     )?;

@@ -28,7 +28,7 @@ pub struct WavePlan {
     pub start_unix_s: u64,
     pub length_s: u32,
     pub slots: u32,
-    /// The size of everything, 1 for a small server.
+    /// Factor for the numbers of SYNs; 1 for a small server.
     pub scale: u32,
     pub observed: bool,
     pub responder: bool,
@@ -148,7 +148,8 @@ pub fn week() -> Vec<Snapshot> {
     (1..=30).map(&mut plan).collect()
 }
 
-/// A wave of a day against a great server, and one beyond all numbers.
+/// A wave of 25 hours against a large server, and one with numbers as large as they can
+/// be.
 pub fn huge() -> Vec<Snapshot> {
     let mut great = wave(WavePlan {
         number: 1,
@@ -159,7 +160,7 @@ pub fn huge() -> Vec<Snapshot> {
         observed: false,
         responder: true,
     });
-    // As the recorder thins a long wave.
+    // The recorder, too, keeps fewer points of a long wave.
     great.points.retain(|point| point.at_s % 32 == 0);
     great.wave.longest_wait_s = Some(5_400.0);
     great.wave.waits.push(WantedWait {

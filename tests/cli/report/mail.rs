@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
 
-/// The example unit, with another `sendmail`.
+/// Runs the script of the example unit, with `cat` in place of `sendmail`.
 #[test]
 fn the_daily_report_is_mailed_also_where_nothing_is_protected() {
     let home = Home::new("");

@@ -7,9 +7,10 @@ use super::*;
 
 /// The pictures of the guide.
 const GUIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/pictures");
-/// The directory for the pages of all cases, for `cargo xtask pictures`.
+/// The variable with the directory to which the pages of all cases are written, for
+/// `cargo xtask pictures`.
 const PAGES: &str = "SPAMDROP_PAGES";
-/// Set to write the pictures of the guide.
+/// The variable that is set if the pictures of the guide are to be written.
 const WRITE: &str = "SPAMDROP_WRITE_PICTURES";
 
 fn report(home: &Home, args: &[&str]) -> String {

@@ -10,7 +10,7 @@ use aya::TestRun as _;
 use aya::programs::{TestRunAttrs, TestRunOptions, Xdp};
 use ipnet::IpNet;
 use spamdrop::clock;
-use spamdrop::kernel::attach::{self, Mode, Plan};
+use spamdrop::kernel::attach::{self, AttachMode, Plan};
 use spamdrop::kernel::blocklist::pins::{self, Capacity};
 use spamdrop::kernel::blocklist::{Blocklist, SweptEntries};
 use spamdrop::lock::WriteLock;
@@ -64,7 +64,7 @@ impl Filter {
         let host = Host::new("filter").unwrap();
         let plan = Plan {
             capacity: CAPACITY,
-            mode: Mode::Auto,
+            mode: AttachMode::Auto,
             log_level: 0,
         };
         let (loaded, list) = host.run(move || {
@@ -138,8 +138,8 @@ impl Filter {
         self.list.put_all(&self.turn, entries).unwrap();
     }
 
-    /// The entry of an address, live or not; with the length 128, that of an
-    /// IPv6 address without its /64.
+    /// The entry of an address or prefix, live or not. With the length 128, `target` is a
+    /// single IPv6 address, not its /64.
     #[must_use]
     pub fn entry(&self, target: &str) -> Entry {
         let target: Target = target.parse().unwrap();
@@ -222,7 +222,7 @@ pub fn ago(age_s: u64) -> MonotonicNs {
     now.minus(age)
 }
 
-/// The reason whose counter has increased, which must be exactly one.
+/// The reason whose counter has increased. Exactly one counter must have, by one.
 fn counted(before: &Counters, after: &Counters) -> Reason {
     let changed: Vec<Reason> = Reason::ALL
         .iter()

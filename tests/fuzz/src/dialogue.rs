@@ -6,9 +6,9 @@ use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
 use spamdrop::config::Config;
-use spamdrop_core::event::Kind;
+use spamdrop_core::event::EventKind;
 use spamdrop_core::log::{Parsed, Parser};
-use spamdrop_core::smtp::{Dialogue, Output, Parties};
+use spamdrop_core::smtp::{Dialogue, DialogueOutput, Parties};
 
 use crate::portions::Portions;
 
@@ -60,7 +60,7 @@ fn talk(portions: &[&[u8]], text: &str) -> Said {
     };
     let mut said = Said::default();
     let mut dialogue = Dialogue::default();
-    let mut out = Output::default();
+    let mut out = DialogueOutput::default();
     for portion in portions {
         let mut rest = *portion;
         while !rest.is_empty() {
@@ -115,7 +115,7 @@ fn logged(message: &[u8]) {
     match parser.parse(&line, now) {
         Parsed::Event(event) => {
             assert_eq!(event.addr, IpAddr::from(PEER));
-            assert!(matches!(event.kind, Kind::Rejected { .. }));
+            assert!(matches!(event.kind, EventKind::Rejected { .. }));
         }
         _ => panic!("{}", message.escape_ascii()),
     }

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use spamdrop_core::owners::EntryOwner;
-use spamdrop_core::recent::{Command, Commands};
+use spamdrop_core::recent::{Commands, FifoCommand};
 
 use crate::portions::Portions;
 
@@ -29,7 +29,7 @@ pub fn check(data: &[u8]) {
 
 /// The command of each piece of the stream; `None` for a piece that is no
 /// command.
-fn expected(stream: &[u8]) -> Vec<Option<Command>> {
+fn expected(stream: &[u8]) -> Vec<Option<FifoCommand>> {
     let mut starts = vec![0];
     for (at, byte) in stream.iter().enumerate() {
         let begun = starts.last().map_or(&[][..], |start| &stream[*start..at]);
@@ -56,10 +56,10 @@ fn expected(stream: &[u8]) -> Vec<Option<Command>> {
         .filter(|(piece, _)| piece.len() > LONGEST || !piece.trim_ascii().is_empty())
         .map(|(piece, is_line)| {
             let command = (piece.len() <= LONGEST).then(|| command(piece.trim_ascii()))?;
-            let needs_line = |it: &Command| match it {
-                Command::Add(_, seconds) => seconds.is_some(),
-                Command::Owned(..) => true,
-                Command::Remove(_) | Command::Flush => false,
+            let needs_line = |it: &FifoCommand| match it {
+                FifoCommand::Add(_, seconds) => seconds.is_some(),
+                FifoCommand::Owned(..) => true,
+                FifoCommand::Remove(_) | FifoCommand::Flush => false,
             };
             command.filter(|it| is_line || !needs_line(it))
         })
@@ -82,7 +82,7 @@ fn is_in_owner(begun: &[u8]) -> bool {
     begun.len() <= LONGEST && words >= least && !begun.last().is_some_and(u8::is_ascii_whitespace)
 }
 
-/// The owner that is written in full in the last word.
+/// The owner whose kind and name are in the last word.
 fn owner(word: &str) -> Option<EntryOwner> {
     let owner: EntryOwner = word.parse().ok()?;
     if let EntryOwner::Unnamed(_) = owner {
@@ -91,7 +91,7 @@ fn owner(word: &str) -> Option<EntryOwner> {
     (word == "fifo" || word.contains(':')).then_some(owner)
 }
 
-fn command(piece: &[u8]) -> Option<Command> {
+fn command(piece: &[u8]) -> Option<FifoCommand> {
     let text = String::from_utf8(piece.to_vec()).ok()?;
     let words: Vec<&str> = text.split(|it: char| it.is_ascii_whitespace()).collect();
     let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
@@ -107,17 +107,17 @@ fn command(piece: &[u8]) -> Option<Command> {
                 return None;
             }
             return Some(match owner(last)? {
-                EntryOwner::Fifo => Command::Add(addr, Some(seconds)),
-                owner => Command::Owned(addr, Some(seconds), owner),
+                EntryOwner::Fifo => FifoCommand::Add(addr, Some(seconds)),
+                owner => FifoCommand::Owned(addr, Some(seconds), owner),
             });
         }
         (Some(b'-'), [addr, last]) => {
-            return Some(Command::Owned(address(&addr[1..])?, None, owner(last)?));
+            return Some(FifoCommand::Owned(address(&addr[1..])?, None, owner(last)?));
         }
         _ => {}
     }
     if text == "clear" || text.trim_matches('/').is_empty() {
-        return Some(Command::Flush);
+        return Some(FifoCommand::Flush);
     }
     let unsigned = text.trim_start_matches(['+', '-']);
     let (addr, seconds) = match unsigned.split_once(|it: char| it.is_ascii_whitespace()) {
@@ -133,7 +133,7 @@ fn command(piece: &[u8]) -> Option<Command> {
     };
     let addr = addr.parse::<IpAddr>().ok()?.to_canonical();
     Some(match text.starts_with('-') {
-        true => Command::Remove(addr),
-        false => Command::Add(addr, seconds),
+        true => FifoCommand::Remove(addr),
+        false => FifoCommand::Add(addr, seconds),
     })
 }

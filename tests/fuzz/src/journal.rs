@@ -1,8 +1,8 @@
-//! An entry of the journal: its line has the entry's own header, so that the
-//! fields that the writer chooses imitate no other.
+//! An entry of the journal: the header of its line is made of the entry's own fields.
+//! Fields that the entry's writer chooses cannot imitate another header.
 
 use serde_json::Value;
-use spamdrop::tail::{Entry, MAX_LINE};
+use spamdrop::tail::{JournalEntry, MAX_LINE};
 
 /// Takes the bytes as journalctl's output.
 ///
@@ -10,7 +10,7 @@ use spamdrop::tail::{Entry, MAX_LINE};
 ///
 /// If a property does not hold.
 pub fn check(data: &[u8]) {
-    let Some(entry) = Entry::parse(data) else {
+    let Some(entry) = JournalEntry::parse(data) else {
         return;
     };
     let Ok(line) = entry.line else {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use memchr::memmem;
 use spamdrop::config::Config;
-use spamdrop_core::event::{Event, Kind};
+use spamdrop_core::event::{Event, EventKind};
 use spamdrop_core::log::Parsed;
 use spamdrop_core::nat64::canonical;
 
@@ -93,7 +93,7 @@ fn stands_in(addr: IpAddr, line: &[u8]) -> bool {
 
 fn check_message(event: &Event<'_>, message: &[u8]) {
     match (&*event.rule, &event.kind) {
-        ("courier-511", Kind::Rejected { text }) => {
+        ("courier-511", EventKind::Rejected { text }) => {
             let rest = message.strip_prefix(b"error,relay=").expect("a rejection");
             let relay = rest.split(|byte| *byte == b',').next();
             assert!(is(event.addr, relay.unwrap_or_default()), "{event:?}");
@@ -106,13 +106,13 @@ fn check_message(event: &Event<'_>, message: &[u8]) {
             // A line that ends in the peer's own command contains this field.
             assert!(memmem::find(before, b",cmd: ").is_none(), "{event:?}");
         }
-        ("courier-newmsg", Kind::Accepted) => {
+        ("courier-newmsg", EventKind::Accepted) => {
             assert!(message.starts_with(b"newmsg,id="), "{event:?}");
             let inner = message.strip_suffix(b"])").expect("a peer at the end");
             let relay = inner.rsplit(|byte| *byte == b'[').next();
             assert!(is(event.addr, relay.unwrap_or_default()), "{event:?}");
         }
-        ("courier-delivered", Kind::Delivered) => {
+        ("courier-delivered", EventKind::Delivered) => {
             assert!(message.starts_with(b"id="), "{event:?}");
             let reply = memmem::find(message, b">: ");
             assert!(reply.is_none(), "{event:?}");

@@ -53,8 +53,8 @@ pub fn check(data: &[u8]) {
     check_allowlist(&String::from_utf8_lossy(data));
 }
 
-/// It blocks the address or the prefix, from now on and not for longer than a list may
-/// say.
+/// Checks that the entry blocks its address or prefix, from the start on and not for
+/// longer than a list may say.
 fn check_entry(entry: &ListEntry) {
     let net = entry.target.net();
     assert_eq!(net.trunc(), net, "{entry:?}");
@@ -63,8 +63,8 @@ fn check_entry(entry: &ListEntry) {
     assert!((START..=end).contains(&entry.entry.expires), "{entry:?}");
 }
 
-/// A list is read as it was written, also after an entry has been added whose
-/// end and comment are of the data.
+/// Checks that an allowlist is read as it was written, also after an entry has been added
+/// with an end and a comment from the data.
 fn check_allowlist(text: &str) {
     let now = UnixSeconds::new(1_796_000_000);
     let Ok(mut list) = Allowlist::parse("allow", text, now) else {

@@ -30,7 +30,8 @@ pub(crate) fn check(settings: &ServerSettings, server: MailServer, text: &str) {
         );
     }
     for table in &settings.tables {
-        // A server without zones exempts these clients from those of ours.
+        // If the server has no zones, its table exempts clients from the zones of
+        // spamdrop's configuration.
         let is_used = table.first < table.end || rules == 0;
         assert!(is_used && table.end <= rules, "{table:?}");
     }
@@ -41,7 +42,7 @@ pub(crate) fn check(settings: &ServerSettings, server: MailServer, text: &str) {
             assert_eq!(skipped.len(), rules);
         }
     }
-    // The daemon reads what root writes.
+    // The daemon reads the settings that root has written as JSON.
     let json = serde_json::to_string(settings).expect("settings have a JSON form");
     let again: ServerSettings = serde_json::from_str(&json).expect("it is read again");
     assert_eq!(again, *settings);

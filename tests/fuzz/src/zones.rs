@@ -4,9 +4,9 @@
 use std::net::IpAddr;
 
 use spamdrop::dnsbl::question::in_zone;
-use spamdrop_core::courier::esmtpd::Settings;
+use spamdrop_core::courier::esmtpd::EsmtpdSettings;
 use spamdrop_core::courier::smtpaccess::Access;
-use spamdrop_core::dnsbl::rule::{Effect, Rule, Text};
+use spamdrop_core::dnsbl::rule::{Effect, RejectionText, Rule};
 use spamdrop_core::dnsbl::zone::{Said, said};
 
 /// Takes the bytes as an option, as a zone of the configuration, as Courier's
@@ -36,7 +36,7 @@ pub fn check(data: &[u8]) {
     }
     for script in [data, &[b"BLACKLISTS='", data, b"'"].concat()] {
         let split = |text: &[u8]| shlex::bytes::Shlex::new(text).collect();
-        let settings = Settings::parse(script, split);
+        let settings = EsmtpdSettings::parse(script, split);
         settings.rules().iter().for_each(check_rule);
     }
     let mut access = Access::default();
@@ -69,7 +69,7 @@ fn check_rule(rule: &Rule) {
         assert!(text.len() <= 200);
         assert!(text.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
     }
-    if let Effect::Reject(Text::Own(text)) = &rule.effect {
+    if let Effect::Reject(RejectionText::Own(text)) = &rule.effect {
         let text = text.trim_ascii_start().as_bytes();
         let digits = text.iter().take_while(|byte| byte.is_ascii_digit());
         assert!(digits.count() != 3 || text[0] != b'4', "{rule:?}");

@@ -1,6 +1,6 @@
 //! A wave against a real mail server with few slots: listed senders come again
-//! and again, and each stranger comes once; both are more than the slots. A
-//! known sender measures its wait for the banner.
+//! and again, and each stranger comes once. There are more listed senders than slots, and
+//! more strangers at a time. A known sender measures its wait for the banner.
 
 use std::fmt::{self, Display};
 use std::io::{self, ErrorKind};
@@ -21,9 +21,9 @@ pub const LISTED: &str = "100.66.0.0/16";
 /// of its own.
 const STRANGERS: usize = 16;
 const LENGTH: Duration = Duration::from_secs(30);
-/// Pause between the commands of a sender, and between the known sender's
-/// sessions.
+/// Pause before each command of a listed sender or a stranger.
 const PAUSE: Duration = Duration::from_millis(400);
+/// Pause between the sessions of the known sender.
 const KNOWN_PAUSE: Duration = Duration::from_millis(500);
 
 /// The effect of the wave on a site.
@@ -31,12 +31,12 @@ const KNOWN_PAUSE: Duration = Duration::from_millis(500);
 pub struct Outcome {
     /// The known sender's waits for the banner, in seconds.
     pub waits: Vec<f64>,
-    /// Number of the known sender's connections that were refused, or not
-    /// served in the time of the wave.
+    /// Number of the known sender's connections that failed, or got no banner within the
+    /// length of a wave.
     pub unserved: usize,
-    /// Number of strangers whose mail was accepted.
+    /// Number of strangers whose recipient was accepted. They send no message.
     pub strangers: usize,
-    /// Number of 5xx replies that listed senders received.
+    /// Number of sessions of listed senders whose recipient was rejected with a 5xx.
     pub rejected: usize,
 }
 
@@ -56,7 +56,7 @@ impl Display for Outcome {
         write!(
             out,
             "{} banners, median {:.2} s, longest {longest:.2} s; {} not served; \
-             {} strangers delivered, {} replies 5xx",
+             {} strangers accepted, {} replies 5xx",
             self.waits.len(),
             self.median(),
             self.unserved,
@@ -102,8 +102,8 @@ pub fn wave<S: Sync>(site: &Site<S>, known: &str) -> Outcome {
     outcome
 }
 
-/// Runs a session, and returns the code of the reply to RCPT. An accepted
-/// sender waits before it quits, so that it holds its slot longer.
+/// Runs a session up to RCPT, and returns the code of the reply to RCPT. A sender whose
+/// recipient is accepted waits before QUIT, so that it holds its slot longer.
 fn session<S>(site: &Site<S>, source: &str, end: Instant) -> io::Result<u16> {
     let mut client = connect(site, source, end)?;
     if let Err(error) = read_banner(&mut client) {
@@ -130,7 +130,7 @@ fn known_sessions<S>(site: &Site<S>, source: &str, end: Instant) -> Outcome {
     let mut outcome = Outcome::default();
     while Instant::now() < end {
         let start = Instant::now();
-        // A session that begins just before the end has its time as well.
+        // A session that begins just before the end of the wave may wait as long as others.
         let banner = connect(site, source, start + LENGTH).and_then(|mut client| {
             read_banner(&mut client)?;
             let wait = start.elapsed();

@@ -36,8 +36,8 @@ impl Courier {
         Ok(Self(Stage::start(host, directory, &script, options)?))
     }
 
-    /// The words before a command that runs it on the server's machine, with its
-    /// files and its `/dev/log`.
+    /// The words to put before a command, so that it runs with the files and the
+    /// `/dev/log` of the server.
     #[must_use]
     pub fn entrance(&self) -> Vec<String> {
         self.0.entrance()
@@ -49,7 +49,7 @@ impl Courier {
     ///
     /// `/proc` cannot be read.
     pub fn sessions(&self) -> Result<usize> {
-        // couriertcpd is a child of init and forks for each session.
+        // couriertcpd is a child of the process `init`, and forks for each session.
         let mut sessions = 0;
         for pid in children(self.0.init)? {
             if comm(pid) == "couriertcpd" {
@@ -68,7 +68,7 @@ impl Courier {
         delivered(host)
     }
 
-    /// The error output of Courier and its companions.
+    /// The output of Courier, rbldnsd and rsyslogd.
     #[must_use]
     pub fn output(&self) -> String {
         self.0.daemon.output()

@@ -1,9 +1,9 @@
-//! Debian's mail servers, with rbldnsd as their DNS blocklist and rsyslog for
-//! their log.
+//! Debian's mail servers, with rbldnsd as their DNS blocklist, and rsyslog or
+//! journald for their log.
 //!
 //! The packages are unpacked into the target directory, not installed, because
 //! installing them would remove the machine's own mail server. `cargo xtask
-//! setup` unpacks them.
+//! setup --tests` unpacks them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,16 +21,16 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 /// The settings that a test may change.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Courier's `TARPIT`: whether it sleeps 8 s or more before each 5xx. On in
-    /// Debian's configuration, off here. The other servers have none.
+    /// Courier's `TARPIT`: whether it sleeps 8 s or more before each 5xx. The default
+    /// is off; in Debian's configuration, it is on. Postfix and Exim have no tarpit.
     pub tarpit: bool,
     /// Number of simultaneous sessions: Courier's `MAXDAEMONS`, the process
     /// limit of Postfix's `smtpd`, or `postscreen_pre_queue_limit`, or Exim's
     /// `smtp_accept_max`. 40 in Debian's configuration of Courier.
     pub slots: u16,
-    /// How long Postfix's `postscreen` waits for a client's blocklist result and
-    /// for what it says before the greeting, in seconds. 6 in Postfix's
-    /// configuration.
+    /// Postfix's `postscreen_greet_wait`, in seconds: how long `postscreen` waits for
+    /// the blocklist's answer, and for a client that talks before the greeting. 6 in
+    /// Postfix's configuration.
     pub greet_wait: u8,
     /// The listed IPv4 addresses and prefixes.
     pub listed4: Vec<String>,
@@ -41,8 +41,8 @@ pub struct Options {
     pub answer: (String, String),
     /// Whether Postfix or Exim is set to offer AUTH on port 25.
     pub auth: bool,
-    /// Whether the server logs to journald, from the unit that Debian starts it
-    /// in, and not to rsyslog.
+    /// Whether the server logs to journald instead of rsyslog. It is then in a control
+    /// group with the name of the unit in which Debian starts it.
     pub journal: bool,
     /// Whether the server has the configuration that its package installs. It
     /// asks no blocklist then, and has the package's number of slots.
@@ -80,7 +80,8 @@ pub enum Software {
 }
 
 impl Software {
-    /// Its name in `servers`, and that of its packages' tree.
+    /// The server's name in the setting `servers`, which is also the name of the
+    /// directory of its unpacked packages.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -89,7 +90,8 @@ impl Software {
         }
     }
 
-    /// The unit in which Debian starts it: Debian 13, or 12 with postscreen.
+    /// The unit in which Debian starts the server. Debian 12 and 13 name that of Postfix
+    /// differently; here, smtpd has the name of Debian 13, and postscreen that of 12.
     fn unit(self) -> &'static str {
         match self {
             Self::Postfix => "postfix.service",
@@ -155,8 +157,8 @@ impl Packaged {
         })
     }
 
-    /// The words before a command that runs it on the server's machine, with its
-    /// files and its `/dev/log`.
+    /// The words to put before a command, so that it runs with the files and the
+    /// `/dev/log` of the server.
     #[must_use]
     pub fn entrance(&self) -> Vec<String> {
         self.stage.entrance()
@@ -174,8 +176,8 @@ impl Packaged {
         }
     }
 
-    /// The number of sessions, by what the server knows: Exim has a process for
-    /// each, and Postfix logs the start and the end of each.
+    /// The number of sessions. Exim has a process for each session, and Postfix logs the
+    /// start and the end of each.
     ///
     /// # Errors
     ///
@@ -184,7 +186,7 @@ impl Packaged {
         if self.software != Software::Exim {
             return Ok(open_sessions(&self.log(host)?));
         }
-        // Its oldest process accepts the connections.
+        // The oldest process of Exim accepts the connections.
         let mut processes = children(self.stage.init)?.into_iter();
         let daemon = processes.find(|pid| comm(*pid) == "exim4");
         Ok(children(daemon.context("Exim does not run")?)?.len())
@@ -199,15 +201,15 @@ impl Packaged {
         delivered(host)
     }
 
-    /// The error output of the server and its companions.
+    /// The output of the server, rbldnsd and rsyslogd.
     #[must_use]
     pub fn output(&self) -> String {
         self.stage.daemon.output()
     }
 }
 
-/// The sessions of postscreen and smtpd that the log shows to be open. A session
-/// that postscreen hands over is one of smtpd.
+/// The number of sessions of postscreen and smtpd that have started and not ended,
+/// according to the log. A session that postscreen passes to smtpd ends and starts again.
 fn open_sessions(log: &str) -> usize {
     const STARTS: [&str; 2] = [": CONNECT from ", ": connect from "];
     const ENDS: [&str; 4] = [
@@ -223,28 +225,29 @@ fn open_sessions(log: &str) -> usize {
     count(&STARTS).saturating_sub(count(&ENDS))
 }
 
-/// Starts a mail server in its namespaces.
+/// A shell script that starts a mail server, and its settings.
 pub(crate) struct Script<'a> {
     pub text: &'a str,
-    /// The server's unit.
+    /// The unit in which Debian starts the server.
     pub unit: &'a str,
-    /// The settings of the script, beside those that [`Options`] gives. `SERVER`
-    /// is the server's own tree, or empty.
+    /// Environment variables of the script, in addition to those from [`Options`].
+    /// `SERVER` is the directory of the server's packages if they are unpacked apart,
+    /// or else empty.
     pub env: &'a [(&'a str, &'a Path)],
 }
 
 /// The processes of a mail server, its blocklist and its syslog.
 pub(crate) struct Stage {
     pub daemon: Daemon,
-    /// The process with id 1 of their namespace.
+    /// The process that has id 1 in their namespace, by its id on the machine.
     pub init: u32,
-    /// Dropped after the processes that are in its units.
+    /// The last field, so that it is dropped after the processes in its units have ended.
     journald: Option<Journald>,
 }
 
 impl Stage {
-    /// Runs the script in namespaces of its own until it reports that the server
-    /// listens.
+    /// Starts the script in namespaces of its own. Returns when it reports that the
+    /// server listens.
     pub fn start(
         host: &Host,
         directory: &Path,
@@ -294,8 +297,9 @@ impl Stage {
         })
     }
 
-    /// The words before a command that runs it in the mount namespace. The
-    /// command keeps its process id, and sees all processes.
+    /// The words to put before a command, so that it runs in the server's mount
+    /// namespace. It has the process id with which the words were started, and its
+    /// `/proc` shows all processes of the machine.
     pub fn entrance(&self) -> Vec<String> {
         let init = self.init.to_string();
         let words = [
@@ -315,7 +319,7 @@ impl Stage {
     }
 }
 
-/// Changes the blocklist of a running server, within about a second.
+/// Writes the blocklist. A running rbldnsd reads it within about a second.
 ///
 /// # Errors
 ///
@@ -334,7 +338,8 @@ fn write_zones(options: &Options) -> Result<()> {
         let zone = format!(":{address}:{text}\n{}\n", listed.join("\n"));
         fs::write(directory.join(name), zone)?;
     }
-    // Courier looks up the domain of each sender.
+    // The zones `friend.example` and `zombie.example`: Courier looks up the domain of
+    // each sender's mail address.
     fs::write(directory.join("names"), "@ A 192.0.2.1\n")?;
     Ok(())
 }

@@ -25,9 +25,9 @@ dbpurgeage = 1d
 allowipv6 = auto
 ";
 
-/// Starts fail2ban on `host` with one jail, and returns when that has started.
-/// `files` are further files of the configuration, with their texts; `database` is
-/// the value of `dbfile`.
+/// Starts fail2ban on `host` with the jail `name`, and returns when the jail has started.
+/// `jail` is the text of `jail.conf`, `database` the value of `dbfile`, and `files` are
+/// the names and texts of further configuration files.
 ///
 /// # Errors
 ///
@@ -43,7 +43,7 @@ pub fn start(
     let tree = debian_tree()?;
     let layers = format!("lowerdir={TREE}/usr:/usr");
     host.exec(["mkdir", TREE, CONFIG])?;
-    // Bound to a path without characters that are separators in mount options.
+    // The path of the bind mount has no character that separates mount options.
     host.exec(["mount", "--bind", &tree.to_string_lossy(), TREE])?;
     host.exec(["mount", "-t", "overlay", "overlay", "/usr", "-o", &layers])?;
     let server = format!("{SERVER}dbfile = {database}\n");
@@ -60,7 +60,7 @@ pub fn start(
     Ok(daemon)
 }
 
-/// Writes the files beside links to the stock ones.
+/// Writes `files`, and links to the package's own actions and filters.
 fn configure(files: &[(&'static str, String)]) -> Result<()> {
     let (config, stock) = (Path::new(CONFIG), Path::new(TREE).join("etc/fail2ban"));
     for directory in ["action.d", "filter.d"] {

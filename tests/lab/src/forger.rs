@@ -14,7 +14,7 @@ const NOWHERE: &str = "198.18.0.0/15";
 const NOWHERE6: &str = "2001:db8:bad::/48";
 const FIRST: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 0);
 const FIRST6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xbad, 0, 0, 0, 0, 1);
-/// The number of forged addresses.
+/// The number of unused IPv4 addresses. There are half as many IPv6 addresses.
 pub const ADDRESSES: u32 = 1 << 17;
 /// IPPROTO_RAW: a sent packet begins with its IP header.
 const RAW: i32 = 255;
@@ -82,7 +82,7 @@ pub struct Forger {
 }
 
 impl Forger {
-    /// Prepares the IPv4 route and the sockets.
+    /// Creates the sockets, and on the server the route to the unused IPv4 addresses.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ impl Forger {
         })
     }
 
-    /// As [`Forger::new`], with the route of [`Forger::address6`].
+    /// As [`Forger::new`], also with the route to the unused IPv6 addresses.
     ///
     /// # Errors
     ///
@@ -109,13 +109,13 @@ impl Forger {
         Self::new(site)
     }
 
-    /// One of the unused addresses.
+    /// The unused IPv4 address with this number, modulo [`ADDRESSES`].
     #[must_use]
     pub fn address(number: u32) -> Ipv4Addr {
         Ipv4Addr::from_bits(FIRST.to_bits() + number % ADDRESSES)
     }
 
-    /// One of the unused IPv6 addresses, each in a /64 of its own.
+    /// The unused IPv6 address with this number, modulo 65,536. Each has a /64 of its own.
     #[must_use]
     pub fn address6(number: u32) -> Ipv6Addr {
         let net = u128::from(number % ADDRESSES % (1 << 16)) << 64;
@@ -137,7 +137,7 @@ impl Forger {
         socket.send_to(&syn.packet(), &dest.into()).map(drop)
     }
 
-    /// Sends one SYN.
+    /// Sends a SYN to [`SERVER4`].
     ///
     /// # Errors
     ///
@@ -146,7 +146,7 @@ impl Forger {
         self.syn_to(SERVER4, source, port, ttl)
     }
 
-    /// Sends one SYN to another address.
+    /// Sends a SYN to `dest`.
     ///
     /// # Errors
     ///

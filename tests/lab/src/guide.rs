@@ -15,7 +15,7 @@ pub struct Page {
     pub text: String,
 }
 
-/// A part of a page, in order.
+/// A part of a page that a test uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
     /// `<!-- test: … -->`: a direction to the test.
@@ -65,11 +65,11 @@ fn page(path: PathBuf) -> Result<Page> {
 }
 
 impl Page {
-    /// Parses the page into its blocks and directions.
+    /// Parses the page into its blocks and directions, in their order.
     ///
     /// # Errors
     ///
-    /// A block does not end.
+    /// A block or a direction does not end.
     pub fn parts(&self) -> Result<Vec<Part>> {
         let mut parts = Vec::new();
         let mut lines = self.text.lines().zip(1..);
@@ -102,7 +102,7 @@ impl Page {
         Ok(parts)
     }
 
-    /// The text of the page without its blocks, to find code in its sentences.
+    /// The text of the page without its code blocks.
     #[must_use]
     pub fn prose(&self) -> String {
         let mut inside = false;

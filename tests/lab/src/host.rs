@@ -116,8 +116,8 @@ impl Host {
     ///
     /// The process could not be started.
     pub fn spawn(&self, command: &mut Command) -> Result<Child> {
-        // The kernel kills the child with the thread that forks it, so the
-        // command is moved to the host's thread and back.
+        // The kernel kills the child when the thread that forked it ends. That must be
+        // the host's thread, so the command is moved there and back.
         let mut travelling = std::mem::replace(command, Command::new(""));
         let (returned, child) = self.run(move || {
             let child = travelling.spawn();
@@ -182,8 +182,8 @@ fn enter() -> Result<()> {
     for (kind, target) in [("sysfs", "/sys"), ("bpf", "/sys/fs/bpf"), ("tmpfs", "/run")] {
         mount_new(kind, Path::new(target))?;
     }
-    // A tentative address can neither be bound nor answer neighbour
-    // solicitations.
+    // Duplicate address detection is off: until it has ended, an address can neither be
+    // bound nor answer neighbour solicitations.
     let dad = "/proc/sys/net/ipv6/conf/default/accept_dad";
     fs::write(dad, "0").with_context(|| format!("write {dad}"))?;
     Ok(())

@@ -4,11 +4,12 @@ use std::fs;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// The table is in a guest where the repository is not, so it is in the
-/// program.
+/// The page is compiled into the tests, because they also run in virtual machines that
+/// do not have the repository.
 const PAGE: &str = include_str!("../../../spamdrop/docs/interfaces.md");
 
-/// The header of the table; its second and third column are for kernels.
+/// The header of the table; the second and the third column are each for one range of
+/// kernel versions.
 const HEADER: &str =
     "| interface | Linux 6.1 | Linux 6.12 and newer | packets of a blocked sender |";
 
@@ -17,7 +18,8 @@ const HEADER: &str =
 pub struct Row {
     /// The kind of interface.
     pub interface: String,
-    /// How it is attached by each kernel: `native`, `generic` or `refused`.
+    /// How the filter is attached, for each of the two ranges of kernel versions:
+    /// `native`, `generic` or `refused`.
     attached: [String; 2],
     /// The fate of a blocked sender's packets: `dropped` or `passed`.
     pub fate: String,
@@ -27,7 +29,7 @@ pub struct Row {
 ///
 /// # Errors
 ///
-/// The guide has no such row, or another one.
+/// The guide has no row `interface` or no column for this kernel, or it says otherwise.
 pub fn ensure_true(interface: &str, attached: &str, fate: &str) -> Result<()> {
     let rows = rows()?;
     let row = rows.iter().find(|row| row.interface == interface);
@@ -46,7 +48,7 @@ pub fn ensure_true(interface: &str, attached: &str, fate: &str) -> Result<()> {
 ///
 /// # Errors
 ///
-/// There is no such table, or a row has another number of columns.
+/// The guide has no such table, or a row does not have four cells.
 pub fn rows() -> Result<Vec<Row>> {
     let after = PAGE.split_once(HEADER);
     let (_, table) = after.with_context(|| format!("interfaces.md has no `{HEADER}`"))?;
@@ -69,12 +71,12 @@ fn row(line: &str) -> Result<Row> {
     })
 }
 
-/// The link types, such as `PPP`, in the row of the guide's other table that
-/// says with what their packets begin.
+/// The link types, such as `PPP`, in the first cell of a row of the guide's table of
+/// link types. It is the row whose second cell starts with `begin_with`.
 ///
 /// # Errors
 ///
-/// There is no such row.
+/// The guide has no such row.
 pub fn link_types(begin_with: &str) -> Result<Vec<String>> {
     let mut rows = PAGE.lines().filter_map(|line| {
         let (types, begin) = line.strip_prefix('|')?.split_once('|')?;

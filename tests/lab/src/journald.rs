@@ -68,8 +68,8 @@ impl Journald {
     ///
     /// journald is not installed (package systemd), or did not start.
     pub fn start(host: &Host) -> Result<Self> {
-        // The journal belongs to this group where systemd-tmpfiles has made its
-        // directory.
+        // On a real machine, systemd-tmpfiles makes the journal's directory, which belongs
+        // to this group.
         let group = ["install", "-d", "-g", "systemd-journal", "-m", "2755"];
         host.exec(group.into_iter().chain([JOURNAL]))?;
         let root = host.run(|| -> Result<File> {
@@ -107,8 +107,9 @@ impl Journald {
     ///
     /// The program could not be started, or could not be moved into its unit.
     pub fn logger(&self, host: &Host, sender: Sender<'_>) -> Result<Logger> {
-        // The user is changed last: only root can move a process, and the
-        // change removes the tie to the host's thread.
+        // The process moves to its unit before its user changes, because only root can
+        // move it. The change also clears the signal that it would get at the end of the
+        // host's thread, so setpriv sets that signal again.
         let script = "[ -z \"$1\" ] || echo $$ > \"$1\" || exit 1; \
                       exec setpriv --reuid \"$2\" --clear-groups --pdeathsig KILL -- \
                       logger --socket \"$3\" --priority \"mail.$4\" --tag \"$5\"";
@@ -125,8 +126,8 @@ impl Journald {
         Ok(Logger { child })
     }
 
-    /// Creates a unit, and returns the file that moves a process into it, which
-    /// only the host has.
+    /// Creates a unit, and returns the path of the file that moves a process into it.
+    /// The path is valid on the host only.
     pub(crate) fn processes_of(&self, unit: &str) -> Result<PathBuf> {
         Ok(self.slice.unit(unit)?.join("cgroup.procs"))
     }
@@ -198,7 +199,7 @@ impl Slice {
         Ok([CGROUPS, &self.name, unit].iter().collect())
     }
 
-    /// The path, valid on any thread independently of its mounts.
+    /// The path of the slice, which is valid on any thread, whatever its mounts are.
     fn path(&self) -> PathBuf {
         let root = self.root.as_raw_fd();
         format!("/proc/self/fd/{root}/{}", self.name).into()

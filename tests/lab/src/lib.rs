@@ -2,9 +2,9 @@
 //! network namespaces, a miniature SMTP server that answers and logs like
 //! Courier 1.0.16, SMTP clients, and crafted Ethernet frames.
 //!
-//! Needs root and Linux. Nothing has a name in the file system and no process
-//! outlives its parent, so nothing is left even after SIGKILL. The exception is
-//! empty control groups, if [`journald`] was used.
+//! Needs root and Linux. The namespaces have no name in the file system and no process
+//! outlives its parent, so no namespace and no process is left even after SIGKILL. Only
+//! temporary directories can be left, and empty control groups if [`journald`] was used.
 
 #![deny(unsafe_code)]
 
@@ -63,7 +63,7 @@ pub fn debian_tree() -> Result<PathBuf> {
     debian_tree_of("tree")
 }
 
-/// As [`debian_tree`], the directory of packages that have one of their own,
+/// The directory of packages that are unpacked apart from those of [`debian_tree`],
 /// such as `postfix` and `prometheus`.
 ///
 /// # Errors

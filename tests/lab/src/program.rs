@@ -13,7 +13,7 @@ pub struct Size {
     pub stack: u32,
 }
 
-/// The filter on Linux 6.18. Update it when a change of the
+/// The size of the filter on Linux 6.18. Update the numbers when a change of the
 /// filter justifies a larger size.
 pub const RECORDED: Size = Size {
     instructions: 20_468,
@@ -32,8 +32,7 @@ impl Size {
 }
 
 /// Determines the stack use of a loaded program: the lowest address below the
-/// frame pointer (r10) in its code. bpftool identifies programs by the kernel's
-/// program ids.
+/// frame pointer (r10) in its code. `program_id` is the program's id in the kernel.
 ///
 /// # Errors
 ///

@@ -15,11 +15,11 @@ use crate::wait::until;
 
 /// An address that the blocklist of [`sane`] contains.
 pub const ZOMBIE: &str = "100.64.66.1";
-/// An IPv6 address that it contains.
+/// An IPv6 address that the blocklist of [`sane`] contains.
 pub const ZOMBIE6: &str = "2001:db8:64:66::1";
-/// An address that it does not contain.
+/// An address that the blocklist of [`sane`] does not contain.
 pub const CLEAN: &str = "100.64.1.1";
-/// An IPv6 address that it does not contain.
+/// An IPv6 address that the blocklist of [`sane`] does not contain.
 pub const CLEAN6: &str = "2001:db8:64:1::1";
 /// The sender of unwanted mail.
 pub const SPAMMER: &str = "spam@zombie.example";
@@ -30,16 +30,16 @@ pub const GRACE: Duration = Duration::from_secs(3);
 /// A SYN without an answer for this long was dropped. The time includes a
 /// retransmission.
 pub const SILENCE: Duration = Duration::from_millis(1500);
-/// How long what is due at once may take on a busy machine.
+/// Time limit for an event that is due at once, on a busy machine.
 pub const SOON: Duration = Duration::from_secs(2);
 
-/// A server that tells how many clients it serves.
+/// A mail server whose sessions can be counted.
 pub trait Sessions {
-    /// The number of its sessions on `host`.
+    /// The number of the server's sessions; `host` is the server's host.
     ///
     /// # Errors
     ///
-    /// They cannot be counted.
+    /// The sessions cannot be counted.
     fn count(&self, host: &Host) -> Result<usize>;
 }
 
@@ -59,18 +59,18 @@ impl Sessions for Packaged {
 #[must_use]
 pub fn sane() -> Options {
     Options {
-        // And the test entry of RFC 5782.
+        // 127.0.0.2 is the test entry of RFC 5782.
         listed4: vec!["100.64.66.0/24".into(), "127.0.0.2".into()],
         listed6: vec!["2001:db8:64:66::/63".into()],
         ..Options::default()
     }
 }
 
-/// Runs a session up to MAIL.
+/// Runs a session up to MAIL, and returns its open connection.
 ///
 /// # Errors
 ///
-/// The server refuses something.
+/// The server refuses a command.
 pub fn greeted<S>(site: &Site<S>, source: &str, sender: &str) -> Result<Client> {
     let mut client = site.connect(source)?;
     expect(client.read_reply()?.code, 220)?;
@@ -83,7 +83,7 @@ pub fn greeted<S>(site: &Site<S>, source: &str, sender: &str) -> Result<Client> 
 ///
 /// # Errors
 ///
-/// The server refuses something.
+/// The server refuses a command.
 pub fn send<S>(site: &Site<S>, source: &str, sender: &str, recipient: &str) -> Result<()> {
     let mut client = greeted(site, source, sender)?;
     expect(client.rcpt(recipient)?.code, 250)?;
@@ -95,7 +95,7 @@ pub fn send<S>(site: &Site<S>, source: &str, sender: &str, recipient: &str) -> R
 ///
 /// # Errors
 ///
-/// The server refuses something.
+/// The server refuses a command.
 pub fn deliver<S>(site: &Site<S>, source: &str) -> Result<()> {
     send(site, source, "a@friend.example", RECIPIENT)
 }
@@ -105,21 +105,21 @@ fn expect(code: u16, expected: u16) -> Result<()> {
     Ok(())
 }
 
-/// The blocked sources.
+/// The entries, as `spamdrop list --json` shows them.
 ///
 /// # Errors
 ///
-/// spamdrop does not list them.
+/// The command fails.
 pub fn entries<S>(site: &Site<S>) -> Result<Vec<Value>> {
     let list = site.spamdrop(&["list", "--json"])?;
     Ok(serde_json::from_str(&list)?)
 }
 
-/// Waits [`SOON`] until an entry is `open` or `sealed`.
+/// Waits at most [`SOON`] until the entry of `addr` has the `state`: `open` or `sealed`.
 ///
 /// # Errors
 ///
-/// It is not in that state in time.
+/// The entry does not have that state in time.
 pub fn wait_for_state<S>(site: &Site<S>, addr: &str, state: &str) -> Result<()> {
     until(&format!("{addr} to be {state}"), SOON, || {
         let output = site.output(&["show", addr, "--json"], b"")?;
@@ -134,7 +134,7 @@ pub fn wait_for_state<S>(site: &Site<S>, addr: &str, state: &str) -> Result<()> 
 ///
 /// # Errors
 ///
-/// It has another number at the end; the error names it.
+/// The server has another number after the time `within`; the error names that number.
 pub fn wait_for_sessions<S: Sessions>(
     site: &Site<S>,
     number: usize,
@@ -147,12 +147,12 @@ pub fn wait_for_sessions<S: Sessions>(
     .with_context(|| format!("the server has {:?}", count()))
 }
 
-/// Checks that a rejected client which says QUIT hears 221, that its source is
-/// refused before and after, and that it holds no session.
+/// Checks that a rejected client receives 221 for QUIT and then holds no session, and
+/// that a new connection of its source is dropped before and after QUIT.
 ///
 /// # Errors
 ///
-/// Names what is different.
+/// Names the check that failed.
 pub fn polite<S: Sessions>(site: &Site<S>, source: &str, mut client: Client) -> Result<()> {
     wait_for_state(site, source, "open")?;
     ensure!(
@@ -170,16 +170,16 @@ pub fn polite<S: Sessions>(site: &Site<S>, source: &str, mut client: Client) -> 
     Ok(())
 }
 
-/// Checks that a rejected client which says nothing more loses its connection
-/// after the grace, not before, and that its source is refused.
+/// Checks that a rejected client that sends nothing more loses its connection
+/// after the grace, not before, and that a new connection of its source is dropped.
 ///
 /// # Errors
 ///
-/// Names what is different.
+/// Names the check that failed.
 pub fn rude<S: Sessions>(site: &Site<S>, source: &str, mut client: Client) -> Result<()> {
     let offence = Instant::now();
-    // The log, by which sessions are counted, may have its lines later than the client
-    // its reply, but not so much later.
+    // First wait for the reset: Postfix's sessions are counted in its log, which may get
+    // the lines of a session later than the client gets its reply.
     client.expect_reset(GRACE + SOON)?;
     let (early, after) = (GRACE - Duration::from_millis(100), offence.elapsed());
     wait_for_sessions(

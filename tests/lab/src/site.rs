@@ -1,4 +1,4 @@
-//! A mail server that runs spamdrop, and a host from which all clients connect.
+//! The host of a mail server and spamdrop, and a host from which all clients connect.
 
 mod container;
 mod real;
@@ -30,7 +30,7 @@ pub const SERVER4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 25);
 pub const SERVER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x25, 0, 0, 0, 0, 0x25);
 /// The addresses of the server's interface.
 pub const SERVER_ADDRESSES: [&str; 2] = ["198.51.100.25/24", "2001:db8:25::25/64"];
-/// The addresses of the other end. The world reaches the server through it.
+/// The addresses of the world's interface, which is connected to the server's.
 pub const WORLD_ADDRESSES: [&str; 2] = ["198.51.100.1/24", "2001:db8:25::1/64"];
 /// The client addresses: any address of this prefix can connect.
 pub const WORLD4: &str = "100.64.0.0/10";
@@ -54,14 +54,14 @@ pub struct Site<S = Smtpd> {
     pub world: Host,
     /// The server's interface that is to have the filter.
     interface: String,
-    /// The account of the daemon; empty: the default.
+    /// The account of the daemon; if it is empty, spamdrop's default.
     user: &'static str,
     /// The server if it is not Courier.
     software: Option<Software>,
-    /// The line of the configuration that names the source, if it is not
-    /// `mail.log`.
+    /// The line of the configuration that says where the log is, if it is not
+    /// in `mail.log`.
     source: Option<&'static str>,
-    /// The words before a command on the server's machine.
+    /// The words to put before a command, so that it sees the server's files.
     entrance: Vec<String>,
     dir: TempDir,
     spamdrop: PathBuf,
@@ -78,9 +78,9 @@ impl Site {
         Self::build(spamdrop, smtpd(change))
     }
 
-    /// Builds the site with the server in a container: its host has a private
-    /// address, and the returned host between it and the clients forwards port
-    /// 25 of [`SERVER4`] to it (DNAT).
+    /// Builds the site with the server in a container, whose host has a private
+    /// address. The returned host is the router between the container and the
+    /// clients; it forwards port 25 of [`SERVER4`] to the container (DNAT).
     ///
     /// # Errors
     ///
@@ -103,7 +103,7 @@ impl Site {
 }
 
 impl Site<TcpListener> {
-    /// Builds the site with a server that accepts no connection.
+    /// Builds the site with a server that listens, but never calls `accept()`.
     ///
     /// # Errors
     ///
@@ -113,8 +113,8 @@ impl Site<TcpListener> {
     }
 
     /// Builds the site on two hosts whose interfaces have their addresses
-    /// already, [`SERVER_ADDRESSES`] and [`WORLD_ADDRESSES`], with a server
-    /// that accepts no connection. The filter is for `interface`.
+    /// already, [`SERVER_ADDRESSES`] and [`WORLD_ADDRESSES`]. The server is that
+    /// of [`Site::with_listener`]. The filter is for `interface`.
     ///
     /// # Errors
     ///
@@ -148,7 +148,7 @@ impl<S> Site<S> {
         Self::route(server, world, spamdrop, serve)
     }
 
-    /// Gives the world its addresses; both hosts have an interface already.
+    /// Gives the world the client addresses; both hosts have an interface already.
     fn route(
         server: Host,
         world: Host,
@@ -167,7 +167,7 @@ impl<S> Site<S> {
         serve: impl FnOnce(&Host, &Path) -> Result<S>,
     ) -> Result<Self> {
         let dir = tempfile::tempdir()?;
-        // The daemon's account reads the logs in it.
+        // The daemon's account reads the log in this directory.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
         fs::write(dir.path().join("mail.log"), "")?;
         let site = Self {
@@ -193,7 +193,7 @@ impl<S> Site<S> {
     }
 
     /// Writes spamdrop's configuration: the settings that the site needs, and
-    /// `more`. Without a Courier that tells the number of slots, it is 40.
+    /// `more`. The number of slots is 40, unless the server's settings or `more` tell it.
     ///
     /// # Errors
     ///
@@ -202,7 +202,7 @@ impl<S> Site<S> {
         let path = |name| self.path(name).display().to_string();
         let tells_slots = self.path("courier/esmtpd").exists() || more.contains("slots");
         let slots = match self.software {
-            // Its slots are in the settings that root has written.
+            // `spamdrop settings --write` has written its number of slots.
             Some(software) => format!("servers = [{:?}]\n", software.name()),
             None if tells_slots => String::new(),
             None => "slots = 40\n".to_owned(),
@@ -261,7 +261,7 @@ impl<S> Site<S> {
         Ok(daemon)
     }
 
-    /// The words of a spamdrop command, as the host starts it.
+    /// The program and the arguments with which the host starts a spamdrop command.
     fn words(&self, args: &[&str]) -> Vec<OsString> {
         let mut words: Vec<OsString> = self.entrance.iter().map(Into::into).collect();
         words.extend([self.spamdrop.clone().into(), "--config".into()]);
@@ -359,7 +359,7 @@ impl<S> Site<S> {
             .with_context(|| format!("connect from {source}"))
     }
 
-    /// Sends SYNs from a client address. Returns whether they get no answer for
+    /// Sends SYNs from a client address. Returns whether they get no answer within
     /// `wait`.
     ///
     /// # Errors

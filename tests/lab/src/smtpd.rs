@@ -35,8 +35,8 @@ pub struct Options {
     #[arg(long, default_value_t = Self::BACKLOG)]
     pub backlog: u16,
     /// Delay before the first 5xx of a session is logged and sent, as Courier's
-    /// `TARPIT` (8 s there). Each further 5xx waits twice as long, up to 16
-    /// times.
+    /// `TARPIT` (8 s there). Each further 5xx waits twice as long as the one before,
+    /// at most 16 times the first delay.
     #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "0")]
     pub tarpit: Duration,
     /// Delay of a session before its banner, as for DNS look-ups.
@@ -53,7 +53,7 @@ pub struct Options {
 /// A syslog time stamp, in local time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Stamp {
-    /// `2026-11-23T08:50:54.615769+00:00`, the default in Debian 12.
+    /// `2026-11-23T08:50:54.615769+00:00`, rsyslog's default in Debian 12.
     Rfc3339,
     /// `Nov  3 08:50:54`.
     Bsd,
@@ -103,8 +103,8 @@ impl Options {
 }
 
 impl Smtpd {
-    /// Starts the server at `binary`, see [`binary`](crate::binary). Returns
-    /// when it listens.
+    /// Starts the program `binary`, whose path [`binary`](crate::binary) finds.
+    /// Returns when it listens.
     ///
     /// # Errors
     ///
@@ -151,7 +151,7 @@ impl Smtpd {
         Ok(self.session_pids()?.len())
     }
 
-    /// The server's error output.
+    /// The server's standard output and standard error.
     #[must_use]
     pub fn output(&self) -> String {
         self.daemon.output()

@@ -1,4 +1,5 @@
-//! Clean senders that connect one after the other, and how long each waits.
+//! Unlisted senders that connect at equal intervals, and how long each waits for its
+//! banner.
 
 use std::net::IpAddr;
 use std::thread::{self, scope};
@@ -10,9 +11,9 @@ use crate::site::{Site, dest};
 /// How senders connect.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrivals {
-    /// Time between two senders.
+    /// Time from the `connect()` of one sender to that of the next one.
     pub apart: Duration,
-    /// How long each tries.
+    /// How long each sender waits for the connection, and then for the banner.
     pub timeout: Duration,
 }
 
@@ -52,7 +53,7 @@ fn banner<S>(site: &Site<S>, source: IpAddr, timeout: Duration) -> Option<Durati
     Some(wait)
 }
 
-/// Formats the times in seconds.
+/// Formats the waits in seconds, `None` as `never`.
 #[must_use]
 pub fn seconds(waits: &[Option<Duration>]) -> String {
     let texts = waits.iter().map(|wait| match wait {

@@ -1,4 +1,4 @@
-//! A real terminal, of tmux.
+//! A terminal of tmux, in which a program runs.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,15 +8,15 @@ use anyhow::{Context as _, Result};
 use crate::host::Host;
 use crate::wait::until;
 
-/// A server of tmux with one terminal. Dropping it ends both.
+/// A tmux server with one terminal. Dropping it ends both.
 pub struct Tmux<'a> {
     host: &'a Host,
     socket: PathBuf,
 }
 
 impl<'a> Tmux<'a> {
-    /// Opens a terminal of a width and a height, and starts a program in it. The
-    /// server listens on `socket`.
+    /// Opens a terminal of `width` columns and `height` lines, and starts in it the
+    /// program whose name and arguments are `words`. The server listens on `socket`.
     ///
     /// # Errors
     ///
@@ -53,11 +53,11 @@ impl<'a> Tmux<'a> {
         self.ask(&["capture-pane", "-p"])
     }
 
-    /// Waits for a screen, and returns it.
+    /// Waits until `wanted` accepts the text on the screen, and returns that text.
     ///
     /// # Errors
     ///
-    /// It does not come within `timeout`; the error contains the last screen.
+    /// `wanted` accepts none within `timeout`; the error contains `what` and the last text.
     pub fn wait_for(
         &self,
         what: &str,
@@ -72,7 +72,7 @@ impl<'a> Tmux<'a> {
         screen.with_context(|| format!("the screen:\n{last}"))
     }
 
-    /// The process that runs in the terminal.
+    /// The id of the process that runs in the terminal.
     ///
     /// # Errors
     ///

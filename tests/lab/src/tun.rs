@@ -18,7 +18,7 @@ const IFF_NO_PI: libc::c_short = 0x1000;
 /// IFNAMSIZ, of which the last byte is 0.
 const NAME_SIZE: usize = 16;
 
-/// The first header of a packet in the file.
+/// The kind of a device: with which header each packet in the file begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The IP header, whatever the link type is.

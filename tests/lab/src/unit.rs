@@ -3,12 +3,12 @@
 use anyhow::{Context as _, Result};
 
 /// The script that a unit of spamdrop/dist gives to `sh -c`, as systemd passes
-/// it on: continued lines are joined, and specifiers and escapes are replaced.
-/// `instance` is that of a template, and the host's name is `host`.
+/// it on: continued lines are joined, and specifiers and escapes are replaced:
+/// `%i` of a template unit by `instance`, and `%H`, the host's name, by `host`.
 ///
 /// # Errors
 ///
-/// The unit starts something else.
+/// The unit does not start `/bin/sh` with a script in single quotes.
 pub fn script(unit: &str, instance: &str) -> Result<String> {
     let joined = unit.replace("\\\n", " ");
     let start = joined
@@ -16,11 +16,11 @@ pub fn script(unit: &str, instance: &str) -> Result<String> {
         .find_map(|line| line.strip_prefix("ExecStart=/bin/sh -"));
     let (_, quoted) = start
         .and_then(|start| start.split_once(' '))
-        .context("no shell")?;
+        .context("the unit starts no /bin/sh")?;
     let script = quoted
         .strip_prefix('\'')
         .and_then(|it| it.strip_suffix('\''));
-    let mut script = script.context("no quotes")?.to_owned();
+    let mut script = script.context("the script is not in quotes")?.to_owned();
     for (from, to) in [
         ("\\n", "\n"),
         ("%i", instance),

@@ -48,7 +48,7 @@ use population::LISTED;
 
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
-/// A site and its future clients.
+/// A site, and the clients that will connect to it.
 pub struct Wave {
     /// The server, the clients' host, and spamdrop's files.
     pub site: Site,
@@ -60,8 +60,8 @@ pub struct Wave {
 }
 
 impl Wave {
-    /// Prepares a wave: starts the server and spamdrop, and imports the known
-    /// senders. `spamdrop` is the path of the program.
+    /// Prepares a wave: starts the server, imports the known senders, and starts the
+    /// daemon. `spamdrop` is the path of the program.
     ///
     /// # Errors
     ///

@@ -118,8 +118,8 @@ fn directory(path: &str) -> Vec<String> {
         .collect()
 }
 
-/// The test process's own mounts at the mount points that a host replaces, and
-/// its interfaces.
+/// The test process's own mounts at /sys and /run, which a host mounts anew for itself,
+/// and the test process's interfaces.
 fn surroundings() -> [Vec<String>; 2] {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
     let mounts = mounts.lines().filter(|line| {

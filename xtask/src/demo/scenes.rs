@@ -24,13 +24,13 @@ const DUMP: [&str; 5] = [
     "pinned",
     "/sys/fs/bpf/spamdrop/v4/blocked4",
 ];
-/// The key in bpftool's notation.
+/// The key of [`POLITE`] in the map, in bpftool's notation.
 const POLITE_KEY: &str = "100,64,0,66";
-/// How much earlier than its ttl a block may end: the filter skips stores that
-/// would move the expiry by less.
+/// A block may end by this much earlier than one ttl after the last packet: the
+/// filter does not store a new expiry that is later by less than this.
 const SLACK: Duration = Duration::from_secs(1);
-/// Tolerance between the times of two kernel clocks and two processes: when one
-/// shows 3 s, another shows 2.99.
+/// Tolerance for times of different clocks and processes: when one measures 3 s,
+/// another may measure 2.99 s.
 const TOLERANCE: Duration = Duration::from_millis(200);
 
 /// Runs all steps.
@@ -172,8 +172,8 @@ fn knocking(story: &mut Story, stage: &Stage) -> Result<()> {
         let gone = || Ok(stage.entry(KNOCKER)?.is_none().then_some(()));
         until("the block to end", TTL + SOON, gone)?;
         let silent = last_knock.elapsed();
-        // The filter's clock may be a tick behind; a SYN sent now would extend
-        // the block.
+        // The filter's clock may be a tick behind. A SYN that is sent at once could
+        // still match the entry, and would extend it.
         std::thread::sleep(Duration::from_millis(20));
         ensure!(silent + SLACK + TOLERANCE > TTL, "after {}", human(silent));
         Ok(format!("{} after its last knock", human(silent)))
@@ -217,8 +217,8 @@ fn instruments(story: &mut Story, stage: &Stage) -> Result<()> {
     })
 }
 
-/// Checks that all listed entries are in the dump, which may also contain
-/// expired ones.
+/// Checks that the dump has every entry of `spamdrop list`, with the same hits. The
+/// dump may also have expired entries.
 fn same_entries(stage: &Stage, dump: &str) -> Result<String> {
     let dump: Value = serde_json::from_str(dump).context("no type information in the map")?;
     let list = stage.json("list")?;

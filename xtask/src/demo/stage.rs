@@ -16,7 +16,7 @@ const LISTED: &str = "100.64.0.64/26";
 /// Time limit for steps that normally take milliseconds, on a busy machine.
 pub const SOON: Duration = Duration::from_secs(5);
 /// A SYN that is not answered for this long was dropped. The time is shorter
-/// than the kernel's first retransmission.
+/// than the 1 s after which the kernel repeats a SYN.
 pub const SILENCE: Duration = Duration::from_millis(800);
 const OUTPUT_LINES: usize = 20;
 

@@ -89,7 +89,7 @@ fn glibc(program: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether a symbol is of a newer glibc, as in `(GLIBC_2.38) strtol`.
+/// Whether a symbol is of a glibc newer than [`GLIBC`], as in `(GLIBC_2.38) strtol`.
 fn is_newer(line: &str) -> bool {
     let version = line.split_once("GLIBC_").map(|(_, rest)| rest);
     let version =

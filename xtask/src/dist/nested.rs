@@ -13,8 +13,8 @@ use crate::command::{output, run};
 /// `directory/target`. Then removes `target`, and returns `directory/spamdrop.deb`.
 /// `cargo` is a command that runs cargo; arguments are added to it.
 ///
-/// The directory must not lie in cargo's target directory. All builds there share the
-/// objects of the filter, and cargo would use those of another version as up to date.
+/// The directory must not lie in cargo's target directory: all builds there share the
+/// objects of the filter, and cargo would take those of another version for up to date.
 ///
 /// # Errors
 ///

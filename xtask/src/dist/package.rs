@@ -100,12 +100,12 @@ impl Package {
         crates::embed(&program)
     }
 
-    /// Returns the directory of the source tree. No Debian package is built from it.
+    /// Returns the directory of the source tree, of which the tarball is made.
     pub fn into_tree(self) -> PathBuf {
         self.tree
     }
 
-    /// Gives the package another version, which must be higher.
+    /// Replaces the version in the first line of the package's changelog.
     ///
     /// # Errors
     ///

@@ -20,7 +20,7 @@ const NOBODY: u32 = 65534;
 /// The profile of cargo with which whole builds are compared.
 const PROFILE: &str = "dev";
 
-/// The environment of the second build, as a shell sees it.
+/// The second build, as a shell command: with another umask and another environment.
 const ELSEWHERE: &str = "umask 0077 && \
     export TZ=Pacific/Kiritimati LANG=C LC_ALL=C HOME=/nonexistent USER=somebody && \
     exec dpkg-buildpackage --build=binary --no-sign";
@@ -34,7 +34,8 @@ pub fn compare(built: &Built, first: &Path) -> Result<()> {
     let directory = tempfile::Builder::new()
         .prefix("spamdrop-dist-")
         .tempdir()?;
-    // Outside of the target directory, which `nobody` may be unable to enter.
+    // The directory is outside of the target directory, which `nobody` may be unable to
+    // enter.
     let directory = directory.path().join("with a longer name").join("package");
     let second = build_elsewhere(built, &directory)?;
     ensure_equal(first, &second)
@@ -58,7 +59,8 @@ pub fn compare_whole() -> Result<()> {
     let elsewhere = elsewhere.path().join("with a longer name");
     let home = elsewhere.join("cargo");
     fs::create_dir_all(&home)?;
-    // A copy and no symbolic link, because the compiler would resolve a link.
+    // The registry is copied: the compiler would resolve a symbolic link, and name the
+    // first build's path.
     let registry = cargo_home()?.join("registry");
     run(Command::new("cp").arg("-r").arg(registry).arg(&home))?;
     let mut other = cargo([]);
@@ -81,8 +83,8 @@ fn ensure_equal(first: &Path, second: &Path) -> Result<()> {
 
 fn build_elsewhere(built: &Built, directory: &Path) -> Result<PathBuf> {
     let package = Package::new(built, directory)?.compressed_fast();
-    // The files get another time. It must not matter, because dpkg-deb replaces times
-    // after the changelog's by that of the changelog.
+    // The files get a time in the future. The package must be the same, because dpkg-deb
+    // replaces each time that is later than the changelog's by the changelog's.
     let tree = directory.join("tree");
     let mut touch = Command::new("find");
     touch

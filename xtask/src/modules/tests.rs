@@ -126,6 +126,19 @@ fn a_circle_of_files_is_found_also_through_what_they_share() {
 }
 
 #[test]
+fn a_type_name_is_unique_in_all_crates() {
+    let (root, graph) = house(&[
+        ("low/lib.rs", "mod ground;"),
+        ("low/ground.rs", "struct Same;\nstruct Other;"),
+        ("high/lib.rs", "mod sky;"),
+        ("high/sky.rs", "\nenum Same {}\nfn f() { struct Other; }"),
+    ]);
+    let found = repeated_types(&graph).join("\n");
+    let found = found.replace(&format!("{}/", root.path().display()), "");
+    assert_eq!(found, "Same: low/ground.rs:1 high/sky.rs:2");
+}
+
+#[test]
 fn a_lower_crate_names_no_higher_one_and_every_module_has_a_layer() {
     let (_root, graph) = house(&[
         ("low/lib.rs", "mod ground;"),

@@ -1,5 +1,5 @@
-// Finds what a reader would complain about, and leaves it as the text
-// of the page around it.
+// Finds what a reader of this page would complain about, and writes it to the parent
+// page, whose frame shows this page.
 const findings = [];
 const root = document.documentElement;
 if (root.scrollWidth > root.clientWidth) {
@@ -50,8 +50,8 @@ const colourOf = (element, kind) => {
 for (const picture of pictures) {
   for (const element of picture.querySelectorAll("text, path:not(.background, .grid)")) {
     const colour = colourOf(element, "stroke") ?? colourOf(element, "fill");
-    // WCAG asks for 4.5 for text, and for 3 for graphics. What was only counted is
-    // paler on purpose.
+    // WCAG asks for a contrast of 4.5 for text, and of 3 for graphics. SYNs that were
+    // counted but not refused are drawn paler on purpose.
     const least = element.matches("text") ? 4.5 : element.matches(".counted") ? 2 : 3;
     if (contrast(colour, background) < least) {
       findings.push(`${element.getAttribute("class")} is ${colour} on ${background}`);

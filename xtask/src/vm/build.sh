@@ -28,8 +28,9 @@ unpack() {
     done
 }
 
-# The modules that the root file system needs, in the order of loading; newer kernels
-# have some built in.
+# usage: initrd DIRECTORY RELEASE - prints an initrd with the modules that mounting the
+# root file system needs, numbered in the order of loading. Newer kernels have some of
+# the modules built in.
 initrd() {
     mkdir -p "$1/bin" "$1/dev" "$1/modules" "$1/root"
     cp "$tree/bin/busybox" "$1/bin/"
@@ -50,12 +51,12 @@ initrd() {
 
 kernel() {
     unpack "$directory/$1.debs" "$directory/$1"
-    # Since Debian 13, all is below /usr.
+    # Since Debian 13, the modules are in /usr/lib, not in /lib.
     modules=$(find "$directory/$1" -maxdepth 3 -name modules)
     release=$(ls "$modules")
     mv "$modules/$release" "$tree/lib/modules/"
     chroot "$tree" depmod "$release"
-    # Since Linux 7.2, it is beside the modules.
+    # Since Linux 7.2, the image is beside the modules, not in /boot.
     for image in "$directory/$1/boot/vmlinuz-$release" "$tree/lib/modules/$release/vmlinuz"; do
         test ! -e "$image" || mv "$image" "$directory/$1/vmlinuz"
     done
@@ -78,6 +79,6 @@ for pid in $running; do
 done
 
 truncate -s 1500M "$directory/image"
-# No journal: each guest's writes are thrown away.
+# The file system needs no journal, because each guest's writes are thrown away.
 mke2fs -q -t ext4 -O ^has_journal -d "$tree" "$directory/image"
 rm -r "$tree" "$directory"/*.debs

@@ -3,8 +3,8 @@
 #
 # usage: kernels='VERSION=PATTERN ...' kernel_suite=SUITE download.sh TREE
 #
-# Since Linux 7.2, the kernel and its modules are packages of their own, on which
-# that of the image depends.
+# Since Linux 7.2, the kernel and its modules are in packages of their own, on which
+# the package linux-image-VERSION depends.
 set -euf
 
 tree=$1
@@ -26,7 +26,7 @@ for wanted in $kernels; do
         sed -n 's/^ *Depends: \(linux-\(binary\|modules\)-[0-9].*\)/\1/p')
     debs=${wanted%%=*}.debs
     mkdir "$tree/$debs"
-    # Otherwise apt warns that its own user cannot write there.
+    # Without APT::Sandbox::User, apt warns that its user _apt cannot write there.
     # shellcheck disable=SC2086
     chroot "$tree" sh -c 'cd "$0" && apt-get -qq -o APT::Sandbox::User=root download "$@"' \
         "$debs" "$package" $parts

@@ -41,8 +41,8 @@ pub fn run(name: &str, qemu: anyhow::Result<Command>, console: &Path) -> Tally {
 /// be a fault of the emulator.
 const STARTED: f64 = 10.0;
 
-/// The tally of a guest that has ended. If it gave no result, or if Linux panicked,
-/// that is one failure, and the last lines of its console are shown.
+/// The tally of a guest that has ended. A panic of Linux adds one failure. A guest
+/// without a result is one failure, and the last lines of its console are shown.
 pub fn counted(name: &str, mut tally: Tally, console: &Path) -> Tally {
     if tally != Tally::default() {
         let text = fs::read(console).unwrap_or_default();

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Process 1 of the guest, on the job's disk: runs the test program and ends the
 # machine.
-# Its output goes to the second serial port, the kernel's to the first.
+# The test program's output goes to the second serial port, the kernel's to the first.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
@@ -13,8 +13,8 @@ mount -t tmpfs tmpfs /var/log
 mkdir /run/lock
 mount -t bpf bpf /sys/fs/bpf
 ip link set lo up
-# Drivers of the emulated cards. Nobody else loads them here; those of virtual
-# interfaces are loaded by the kernel, except for /dev/ppp and /dev/net/tun.
+# Load the drivers of the emulated cards, because no udev runs here. The kernel loads
+# the drivers of virtual interfaces itself, except those of /dev/ppp and /dev/net/tun.
 modprobe -a -b -q $(cat /sys/bus/pci/devices/*/modalias)
 modprobe -a -b -q $(cat /sys/bus/virtio/devices/*/modalias) ppp_generic tun
 cd /tmp && /job/vm --test-threads=1 $vm_flags </dev/null >/dev/ttyS1 2>&1

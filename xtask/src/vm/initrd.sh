@@ -1,8 +1,8 @@
 #!/bin/busybox sh
-# The first program in the guest: mounts the root file system and the job.
+# The first program in the guest: mounts the root file system and the job's disk.
 busybox mount -t devtmpfs none /dev
 for module in /modules/*; do
-    # Two modules may need the same third one, which is there already.
+    # insmod fails if the module is loaded already: two modules may need the same third.
     busybox insmod "$module" 2>/dev/null
 done
 busybox mount -t ext4 /dev/vda /root

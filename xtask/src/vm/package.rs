@@ -46,7 +46,7 @@ static DEBIAN_13: Release = Release {
 struct Server {
     name: &'static str,
     release: &'static Release,
-    /// Its package.
+    /// The Debian package of the mail server.
     package: &'static str,
     /// The argument of server.sh.
     kind: &'static str,
@@ -96,27 +96,27 @@ const SERVERS: [Server; 5] = [
 /// own row is there.
 const GUIDE: &str = "spamdrop/docs/install.md";
 
-/// At most this many guests run at once, because a step of test.sh has a time limit.
+/// Maximum number of guests that run at a time: a step of test.sh has a time limit.
 const AT_ONCE: usize = 2;
 
 /// The size of the disk with the packages.
 const JOB_SIZE: &str = "150M";
 
-/// A guest that still runs after this time is ended. It usually needs a fifth of it.
+/// Time limit of a guest. A guest usually needs a fifth of it.
 const TIMEOUT: Duration = Duration::from_secs(1200);
 
-/// The packages that are installed.
+/// The packages of spamdrop that are installed.
 pub struct Packages {
-    /// That of this version.
+    /// The package of this version.
     pub this: PathBuf,
-    /// The same with a higher version.
+    /// The same package, but with a higher version.
     pub newer: PathBuf,
-    /// That of a version whose maps have an older layout, if everything is tested.
+    /// The package of a version whose maps have an older layout, with `--full`.
     pub older: Option<PathBuf>,
 }
 
-/// Installs the package on each mail server, and upgrades it. If everything is
-/// tested, upgrades the older one too, and cuts the power of the first server.
+/// Installs the package on each mail server, and upgrades it. With `--full`, also
+/// upgrades from the older package, and cuts the power of the first server.
 ///
 /// # Errors
 ///

@@ -30,9 +30,9 @@ card 3 1 virtio-net-pci,ctrl_guest_offloads=off
 card 4 1 e1000e
 card 5 1 vmxnet3
 
-# On a busy machine, the kernel finds that its timer does not work, and panics, unless
-# it does not check that. Without random addresses, QEMU translates a program once and
-# not whenever it starts.
+# no_timer_check: on a busy machine, Linux may find that its timer does not work, and
+# panic. norandmaps: without random addresses, QEMU translates a program once, not
+# whenever it starts.
 # shellcheck disable=SC2086
 exec qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu max -smp 2 -m 1024 \
     -nodefaults -display none -no-reboot -device virtio-rng-pci \

@@ -117,7 +117,7 @@ pub fn pack(disk: &Path, size: &str, files: &[(&Path, &str)]) -> Result<()> {
             fs::create_dir_all(above)?;
         }
         fs::copy(from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
-        // The guest starts some of them.
+        // The guest executes some of the files.
         fs::set_permissions(&to, Permissions::from_mode(0o755))?;
     }
     let _ = fs::remove_file(disk);

@@ -51,7 +51,7 @@ fn an_entry_is_allowed_until_its_end() {
     let text = list.to_string();
     list.remove_ended();
     assert_eq!(list.to_string(), text);
-    // A day after its end, its line goes.
+    // The line that ends at NOW is removed a day later.
     let mut later = Allowlist::parse("allow", &text, UnixSeconds::new(now + 86_400)).unwrap();
     later.remove_ended();
     assert_eq!(later.to_string().lines().count(), 5);
@@ -66,7 +66,7 @@ fn a_list_is_read_again_when_an_entry_ends_or_the_clock_is_set_back() {
     for (now, expected) in [(9, true), (10, false), (14, false), (15, true), (16, true)] {
         assert_eq!(span.is_over(second(now)), expected, "{now}");
     }
-    // With a clock that is ahead, no entry has an end that is still to come.
+    // The only entry has ended. If the clock is ahead and is set back, the list is read again.
     let span = parsed("192.0.2.1 # until=2026-11-30T23:59:59Z\n").span();
     assert!(span.until.is_none() && !span.is_over(second(1_000)));
     assert!(span.is_over(UnixSeconds::new(NOW.get() - 1)));
@@ -108,7 +108,7 @@ fn an_end_that_is_no_time_is_told_and_the_entry_stays_allowed() {
         list.remove_ended();
         assert_eq!(list.to_string(), text);
     }
-    // It has a zone, so it is a time.
+    // With an offset from UTC, the end can be read: it was an hour before NOW.
     let list = parsed("192.0.2.1 # until=2026-12-01T01:00:00+01:00\n");
     assert!(list.nets().is_empty());
 }
@@ -136,7 +136,7 @@ fn adding_again_replaces_the_end_and_the_comment() {
         "192.0.2.2  # until=2026-12-02T00:00:00Z office\n192.0.2.3\n192.0.2.1  # until=2026-12-02T00:00:00Z\n"
     );
     assert_eq!(list.nets().len(), 3);
-    // The same again changes nothing; another comment does, and no end is one, too.
+    // The same again changes nothing. Another comment is a change, and so is no end.
     assert_eq!(list.add(&all, day), AllowAdded::default());
     let named = AllowTerm {
         comment: Some("MX # 2"),
@@ -153,8 +153,8 @@ fn adding_again_replaces_the_end_and_the_comment() {
     assert_eq!(parsed(&list.to_string()), list);
 }
 
-/// A timer of the guide names what the administrator, or another timer, has allowed for
-/// longer.
+/// A timer may add a prefix that the administrator, or another timer, has allowed for a
+/// longer time.
 #[test]
 fn an_entry_that_ends_later_is_kept_unless_it_is_shortened() {
     let text = "192.0.2.1  # our customer\n\
@@ -186,7 +186,7 @@ fn an_entry_that_ends_later_is_kept_unless_it_is_shortened() {
     assert_eq!(ends, HashSet::from([AllowEnd::At(term.until.unwrap())]));
 }
 
-/// The entry is allowed until the last of their ends.
+/// The prefix is allowed until the last of its lines ends.
 #[test]
 fn all_lines_of_a_prefix_count() {
     let both = "192.0.2.1\n192.0.2.1  # until=2026-12-01T00:10:00Z\n";
@@ -203,7 +203,7 @@ fn all_lines_of_a_prefix_count() {
     assert_eq!(list.add(&all, term).limited, all);
     let one = "192.0.2.1  # until=2026-12-01T01:00:00Z\n";
     assert_eq!(list.to_string(), one);
-    // Ended lines give way to a new one.
+    // A new line replaces the lines that have ended.
     let ended = "192.0.2.1 # until=2026-11-30T23:00:00Z\n".repeat(2);
     let mut list = parsed(&ended);
     assert_eq!(list.add(&all, term).added.len(), 1);

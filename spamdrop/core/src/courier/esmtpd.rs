@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use crate::dnsbl::key::mask;
 use crate::dnsbl::reply_text::own_code;
-use crate::dnsbl::rule::{Effect, Rule, Text};
+use crate::dnsbl::rule::{Effect, RejectionText, Rule};
 use crate::escape::escape;
 use crate::release::ReleaseMode;
 use crate::warning::Warning;
@@ -19,14 +19,14 @@ pub type SplitWords = fn(&[u8]) -> Vec<Vec<u8>>;
 /// The settings that the file assigns. If a name is assigned several times, the
 /// last value counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settings {
+pub struct EsmtpdSettings {
     values: HashMap<Vec<u8>, Vec<u8>>,
     /// The value of `BLACKLISTS`, split into words once more, because Courier's start
     /// script expands it into a command that a second shell parses.
     blacklists: Vec<Vec<u8>>,
 }
 
-impl Settings {
+impl EsmtpdSettings {
     /// Reads each `NAME=value`; ignores every other word of the script.
     #[must_use]
     pub fn parse(script: &[u8], split: SplitWords) -> Self {
@@ -153,7 +153,7 @@ fn blacklist(word: &[u8]) -> Option<Warning> {
 /// Warns about a text with a code other than 511, because the log parser can
 /// distinguish only a 511 from other refusals.
 fn coded(rule: &Rule) -> Option<Warning> {
-    let Effect::Reject(Text::Own(text)) = &rule.effect else {
+    let Effect::Reject(RejectionText::Own(text)) = &rule.effect else {
         return None;
     };
     let (code, _) = own_code(text).filter(|(code, _)| *code != 511)?;
@@ -172,9 +172,9 @@ mod tests {
     use super::*;
     use crate::zones::Zones;
 
-    fn settings(script: &str) -> Settings {
+    fn settings(script: &str) -> EsmtpdSettings {
         let split = |text: &[u8]| shlex::bytes::Shlex::new(text).collect();
-        Settings::parse(script.as_bytes(), split)
+        EsmtpdSettings::parse(script.as_bytes(), split)
     }
 
     fn about(script: &str, release: ReleaseMode) -> Vec<String> {
@@ -257,7 +257,7 @@ BLACKLISTS=\"-allow=w.example \\
         let zones: Vec<&str> = rules.iter().map(|rule| rule.zone.as_str()).collect();
         assert_eq!(zones, ["w.example", "zen.example", "b.example"]);
         let last = rules.last().unwrap();
-        let own = Text::Own("Go away, @".into());
+        let own = RejectionText::Own("Go away, @".into());
         assert_eq!(last.effect, Effect::Reject(own));
     }
 

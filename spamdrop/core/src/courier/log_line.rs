@@ -69,7 +69,7 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::event::Kind;
+    use crate::event::EventKind;
     use crate::log::{Parsed, Parser, ParserSettings};
 
     fn refused_line(peer: &str, sender: &[u8], recipient: &[u8], reply: &str) -> Vec<u8> {
@@ -143,7 +143,7 @@ mod tests {
             };
             assert_eq!(event.addr.to_string(), "192.0.2.1");
             let text = b"Listed"[..].into();
-            assert_eq!(event.kind, Kind::Rejected { text });
+            assert_eq!(event.kind, EventKind::Rejected { text });
         }
     }
 }

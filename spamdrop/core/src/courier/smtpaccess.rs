@@ -7,12 +7,12 @@ use std::net::{IpAddr, Ipv6Addr};
 /// The lines of the table, keyed by the text before the tab.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
-    entries: HashMap<String, Entry>,
+    entries: HashMap<String, AccessEntry>,
 }
 
 /// The table's decision about a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry {
+pub enum AccessEntry {
     /// No decision: the zones decide.
     Silent,
     /// `BLOCK` is set and empty: the source is not rejected because of a zone.
@@ -35,7 +35,7 @@ impl Access {
             }
             let entry = entry(says);
             let kept = self.entries.entry(key.into()).or_insert(entry);
-            if entry == Entry::Spares {
+            if entry == AccessEntry::Spares {
                 *kept = entry;
             }
         }
@@ -44,7 +44,7 @@ impl Access {
     /// The decision about a source. The line with the longest matching key
     /// decides, or `*` if no other key matches.
     #[must_use]
-    pub fn entry_for(&self, addr: IpAddr) -> Entry {
+    pub fn entry_for(&self, addr: IpAddr) -> AccessEntry {
         let (mut key, separator) = match addr.to_canonical() {
             IpAddr::V4(addr) => (addr.to_string(), '.'),
             IpAddr::V6(addr) => (groups(addr), ':'),
@@ -58,7 +58,10 @@ impl Access {
                 _ => break,
             }
         }
-        self.entries.get("*").copied().unwrap_or(Entry::Silent)
+        self.entries
+            .get("*")
+            .copied()
+            .unwrap_or(AccessEntry::Silent)
     }
 }
 
@@ -69,10 +72,10 @@ fn groups(addr: Ipv6Addr) -> String {
 }
 
 /// Parses `deny`, or `allow` with variables: `allow,BLOCK,RELAYCLIENT=x`.
-fn entry(says: &str) -> Entry {
+fn entry(says: &str) -> AccessEntry {
     let says = says.trim_ascii();
     if says.starts_with("deny") {
-        return Entry::Refuses;
+        return AccessEntry::Refuses;
     }
     let variables = says.strip_prefix("allow").unwrap_or(says).split(',');
     let mut values = variables.filter_map(|variable| {
@@ -83,9 +86,9 @@ fn entry(says: &str) -> Entry {
         }
     });
     match values.next().map(|value| value.trim_matches(['"', '\''])) {
-        None => Entry::Silent,
-        Some("") => Entry::Spares,
-        Some(_) => Entry::Refuses,
+        None => AccessEntry::Silent,
+        Some("") => AccessEntry::Spares,
+        Some(_) => AccessEntry::Refuses,
     }
 }
 
@@ -106,7 +109,7 @@ no tab
 :2001:0db8\tallow,BLOCK=
 ";
 
-    fn says(table: &Access, addr: &str) -> Entry {
+    fn says(table: &Access, addr: &str) -> AccessEntry {
         table.entry_for(addr.parse().unwrap())
     }
 
@@ -115,21 +118,21 @@ no tab
         let mut table = Access::default();
         table.add(TABLE);
         for (addr, expected) in [
-            ("127.0.0.1", Entry::Silent),
-            ("192.0.2.1", Entry::Spares),
-            ("::ffff:192.0.2.1", Entry::Spares),
-            ("192.0.2.7", Entry::Refuses),
-            ("192.0.2.8", Entry::Silent),
-            ("192.0.2.9", Entry::Spares),
-            ("198.51.100.1", Entry::Refuses),
-            ("203.0.113.1", Entry::Silent),
-            ("2001:db8::1", Entry::Spares),
-            ("2001:db9::1", Entry::Silent),
+            ("127.0.0.1", AccessEntry::Silent),
+            ("192.0.2.1", AccessEntry::Spares),
+            ("::ffff:192.0.2.1", AccessEntry::Spares),
+            ("192.0.2.7", AccessEntry::Refuses),
+            ("192.0.2.8", AccessEntry::Silent),
+            ("192.0.2.9", AccessEntry::Spares),
+            ("198.51.100.1", AccessEntry::Refuses),
+            ("203.0.113.1", AccessEntry::Silent),
+            ("2001:db8::1", AccessEntry::Spares),
+            ("2001:db9::1", AccessEntry::Silent),
         ] {
             assert_eq!(says(&table, addr), expected, "{addr}");
         }
         table.add(b"*\tallow,BLOCK\n");
-        assert_eq!(says(&table, "2001:db9::1"), Entry::Spares);
-        assert_eq!(says(&table, "192.0.2.8"), Entry::Silent);
+        assert_eq!(says(&table, "2001:db9::1"), AccessEntry::Spares);
+        assert_eq!(says(&table, "192.0.2.8"), AccessEntry::Silent);
     }
 }

@@ -1,9 +1,9 @@
 //! Classifies the text of a 511 reply.
 
-/// Courier answers 511 for any refusal of a recipient that has no code of its
-/// own. These are Courier's own texts for it (`submit.C` of Courier 0.72 to
-/// 2.0.4, with its spelling). All others come from a blocklist, from
-/// `smtpaccess`, or from a recipient's own filter.
+/// Courier's own texts of a 511 (`submit.C` of Courier 0.72 to 2.0.4, with its
+/// spelling). Courier replies 511 if the text of a refusal has no other code. All
+/// other texts come from a blocklist, from `smtpaccess`, or from a recipient's own
+/// filter.
 const COURIERS_OWN: [&[u8]; 3] = [
     UNKNOWN_USER,
     b"Undeliverable address.",

@@ -26,7 +26,7 @@ pub enum Outcome {
 
 /// A decision and how long it is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decision {
+pub struct ZoneDecision {
     /// The result.
     pub outcome: Outcome,
     /// The lifetime, from the records that led to the decision, between
@@ -37,7 +37,7 @@ pub struct Decision {
 
 /// Combines the replies. A reply belongs to the rule of the same index.
 #[must_use]
-pub fn decide(rules: &[Rule], replies: &[Reply]) -> Decision {
+pub fn decide(rules: &[Rule], replies: &[Reply]) -> ZoneDecision {
     let mut course = Course::default();
     let mut list = 0;
     for (index, (rule, reply)) in rules.iter().zip(replies).enumerate() {
@@ -165,12 +165,12 @@ impl Course {
         listed
     }
 
-    fn end(&self, outcome: Outcome, ttl: Duration) -> Decision {
+    fn end(&self, outcome: Outcome, ttl: Duration) -> ZoneDecision {
         let ttl = match (outcome, self.failed) {
             (Outcome::Unknown, true) => RETRY,
             _ => ttl.clamp(SHORTEST, LONGEST),
         };
-        Decision { outcome, ttl }
+        ZoneDecision { outcome, ttl }
     }
 }
 
@@ -204,7 +204,7 @@ fn is_worth_a_retry(trouble: &Trouble) -> bool {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
-    use super::super::response::Failure;
+    use super::super::response::QueryFailure;
     use super::super::zone::Distrust;
     use super::*;
 
@@ -222,7 +222,7 @@ mod tests {
     }
 
     fn failed() -> Reply {
-        Reply::failed(Failure::TimedOut)
+        Reply::failed(QueryFailure::TimedOut)
     }
 
     fn reply(said: Said) -> Reply {
@@ -237,7 +237,7 @@ mod tests {
         decided(zones).outcome
     }
 
-    fn decided(zones: &[(&str, Reply)]) -> Decision {
+    fn decided(zones: &[(&str, Reply)]) -> ZoneDecision {
         let (rules, replies): (Vec<_>, Vec<_>) = zones
             .iter()
             .map(|(option, reply)| (Rule::of_courier(option.as_bytes()).unwrap(), reply.clone()))
@@ -327,7 +327,7 @@ mod tests {
         assert_eq!(in_lists(&zones(yes(), yes(), failed())), Unknown);
     }
 
-    /// Zones with these weights, of which three reach the threshold.
+    /// The outcome of zones with these weights. The threshold is a sum of 3.
     fn weighed(zones: &[(i32, Reply)]) -> Outcome {
         let rule = |weight| Rule {
             effect: Effect::Weigh {

@@ -35,7 +35,7 @@ const WORDS: [&str; 25] = [
     "wifi",
 ];
 
-/// Words in the names of mail servers. The great senders number the machines of
+/// Words in the names of mail servers. Large mail providers number the machines of
 /// their pools by the address: `a8-31.smtp-out.amazonses.com`.
 const SERVER_WORDS: [&str; 7] = ["mout", "mta", "mx", "out", "outbound", "relay", "sender"];
 /// Beginnings of further words in the names of mail servers.
@@ -123,7 +123,8 @@ fn spells6(name: &str, addr: Ipv6Addr) -> bool {
         .chars()
         .filter(|letter| !matches!(letter, '-' | '.'))
         .collect();
-    // The second half alone identifies a host within its network.
+    // The second half identifies a host within its network, but not if only its last
+    // group is set, as in `::25`.
     let half = nibbles.get(16..).unwrap_or_default();
     let is_own = (e, f, g) != (0, 0, 0);
     bare.contains(&nibbles)
@@ -220,7 +221,7 @@ mod tests {
         assert!(generic("h1-20.example.org", "192.0.1.20"));
     }
 
-    /// Names of the great senders' pools, each with its own address.
+    /// Names in the pools of large mail providers, each with its own address.
     #[test]
     fn names_of_pools_that_are_numbered_by_address() {
         for (name, addr) in [
@@ -248,7 +249,8 @@ mod tests {
         ] {
             assert!(!generic(name, addr), "{name}");
         }
-        // A line remains a line.
+        // These are generic: they have a word of customer lines, or the address and no
+        // word of a mail server.
         for name in [
             "mail-113-87.dynamic.provider.example",
             "203-0-113-87.outer.provider.example",

@@ -1,7 +1,7 @@
 //! DNS blocklists: the mail server's zones and their verdict on a source.
 //!
-//! [`rule`] parses Courier's and our own zones; Postfix's and Exim's have modules
-//! of their own. [`zone`] interprets the
+//! [`rule`] parses the zones in Courier's settings and in our own configuration;
+//! Postfix's and Exim's settings have modules of their own. [`zone`] interprets the
 //! answer of one zone, and [`decision`] combines the answers of all.
 //! [`host_name`] examines the name of a source that no zone lists.
 

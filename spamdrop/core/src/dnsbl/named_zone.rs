@@ -1,14 +1,14 @@
 //! The zone that the text of a rejection names.
 //!
-//! The text is the mail server's, but a client may have chosen words of it. So a
-//! mailbox names no zone. If a text names several zones, the rejection is
-//! disbelieved only if all of them are broken.
+//! The text is the mail server's, but a client may have chosen words of it. So the
+//! domain of a mailbox does not count as a zone. If a text names several zones, the
+//! rejection is disbelieved only if all of them are broken.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::IpAddr;
 
 use super::reply_text;
-use super::rule::{Effect, Rule, Text};
+use super::rule::{Effect, RejectionText, Rule};
 
 /// Operators whose web page has another label than their zones: the label of the
 /// page, and that of the zones.
@@ -30,8 +30,8 @@ const BEFORE: [&str; 5] = [
     "listed on ",
 ];
 
-/// The zone, or the operator of several zones, that a text names. It stays valid
-/// when the zones are configured anew.
+/// Identifies the zone, or the operator of several zones, that a text names. The id
+/// stays the same when the zones are configured anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ZoneId(u64);
 
@@ -90,7 +90,7 @@ impl ZoneNames {
             NamedZone {
                 label: operator(&name).map(str::to_owned),
                 text: match &rule.effect {
-                    Effect::Reject(Text::Own(text)) => Some(text.clone()),
+                    Effect::Reject(RejectionText::Own(text)) => Some(text.clone()),
                     _ => None,
                 },
                 name,
@@ -253,7 +253,7 @@ mod tests {
 
     const ADDR: [u8; 4] = [192, 0, 2, 1];
 
-    /// Zones whose broken ones are marked by `!`.
+    /// The zones; `!` marks a broken one.
     fn names(zones: &[&str]) -> ZoneNames {
         let rule = |zone: &&str| Rule::of_config(zone.trim_start_matches('!')).unwrap();
         let rules: Vec<Rule> = zones.iter().map(rule).collect();
@@ -274,7 +274,7 @@ mod tests {
         let line = "error,relay=::ffff:192.0.2.1,from=<a@b.example>: 511 Listed by Zen.B.example.";
         assert_eq!(name(line), zone("zen.b.example"));
         assert_eq!(name("from=<a@b.example>: 511 no"), None);
-        // No zone of the server, as far as its settings are known.
+        // `c.example` is not among the zones of the server.
         assert_eq!(name("511 Blacklisted by c.example"), zone("c.example"));
         assert_eq!(
             name("Client host [192.0.2.1] blocked using c.example; see https://d.example/"),

@@ -9,9 +9,9 @@ use crate::nat64::canonical;
 /// characters, and the reversed address takes 64.
 pub const MAX_ZONE: usize = 253 - 64;
 
-/// RFC 5782: every blocklist has this entry.
+/// RFC 5782: every blocklist lists this address.
 pub const TEST_LISTED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-/// RFC 5782: no blocklist has this entry.
+/// RFC 5782: no blocklist lists this address.
 pub const TEST_UNLISTED: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 /// The query name of a test address in a zone that has only IPv6 addresses: RFC

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 /// Long-term rate, in sources per second.
 const RATE: u32 = 50;
-/// The most sources at once, after a quiet second.
+/// The most sources that are looked up at once, after a quiet second.
 const BURST: u32 = 50;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// A spent daily budget counts as spent until the tokens of this time have
-/// accrued, so that tokens that trickle in during a flood do not end that
+/// A spent daily budget counts as spent until it holds the tokens that accrue in
+/// this time, so that the few tokens that accrue during a flood do not end that
 /// state.
 const AGAIN: Duration = Duration::from_secs(30 * 60);
 

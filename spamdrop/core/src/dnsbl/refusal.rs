@@ -15,17 +15,17 @@ const PAUSE: Duration = Duration::from_secs(30 * 60);
 
 /// The zones that refuse to serve.
 #[derive(Clone, Debug, Default)]
-pub struct Refusals {
-    zones: BTreeMap<String, Refusal>,
+pub struct RefusingZones {
+    zones: BTreeMap<String, ZoneRefusal>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Refusal {
+struct ZoneRefusal {
     address: Ipv4Addr,
     until: Instant,
 }
 
-impl Refusals {
+impl RefusingZones {
     /// The remaining time during which a zone must not be queried; `None`: it may
     /// be queried now.
     #[must_use]
@@ -42,7 +42,8 @@ impl Refusals {
             let refusal = reply.addresses.iter().find(|addr| is_refusal(**addr));
             if let Some(&address) = refusal {
                 let until = now + PAUSE;
-                self.zones.insert(zone.clone(), Refusal { address, until });
+                self.zones
+                    .insert(zone.clone(), ZoneRefusal { address, until });
             } else if !matches!(reply.said, Said::Nothing(_) | Said::Exempt)
                 && self.pause(zone, now).is_none()
             {
@@ -55,7 +56,7 @@ impl Refusals {
     /// changes only when the zones or their codes change.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        let of_zone = |(zone, Refusal { address, .. }): (&String, &Refusal)| {
+        let of_zone = |(zone, ZoneRefusal { address, .. }): (&String, &ZoneRefusal)| {
             let why = explain(*address);
             let zone = mask(zone);
             format!("{zone} answered {address}, so it is not queried for half an hour: {why}")
@@ -68,7 +69,7 @@ impl Refusals {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
-    use super::super::response::Failure;
+    use super::super::response::QueryFailure;
     use super::*;
 
     const ZONE: &str = "b.example";
@@ -81,7 +82,7 @@ mod tests {
         }
     }
 
-    struct Lab(Refusals, Instant);
+    struct Lab(RefusingZones, Instant);
 
     impl Lab {
         fn learn(&mut self, reply: Reply, minutes: u64) {
@@ -101,13 +102,13 @@ mod tests {
 
     #[test]
     fn a_zone_that_refuses_is_left_alone_for_half_an_hour() {
-        let mut lab = Lab(Refusals::default(), Instant::now());
+        let mut lab = Lab(RefusingZones::default(), Instant::now());
         let refused = || replied(Said::Yes("x".into()), &[[127, 255, 255, 254]]);
         lab.learn(replied(Said::Yes("x".into()), &[[127, 0, 0, 2]]), 0);
         assert_eq!((lab.minutes_left(0), lab.0.trouble()), (None, None));
         lab.learn(refused(), 0);
         assert_eq!(lab.minutes_left(1), Some(29));
-        // This query was sent before the refusal.
+        // The query of this reply was sent before the refusal.
         lab.learn(replied(Said::No, &[]), 1);
         assert_eq!(lab.minutes_left(1), Some(29));
         assert_eq!(lab.minutes_left(30), None);
@@ -117,7 +118,7 @@ mod tests {
         lab.learn(refused(), 31);
         assert_eq!(lab.minutes_left(32), Some(29));
         assert_eq!(lab.0.trouble(), trouble);
-        lab.learn(Reply::failed(Failure::TimedOut), 62);
+        lab.learn(Reply::failed(QueryFailure::TimedOut), 62);
         assert_eq!(lab.0.trouble(), trouble);
         lab.learn(replied(Said::No, &[]), 62);
         assert_eq!(lab.0.trouble(), None);
@@ -131,7 +132,7 @@ mod tests {
             (255, "max_lookups_per_day"),
             (7, "refuses your name server"),
         ] {
-            let mut lab = Lab(Refusals::default(), Instant::now());
+            let mut lab = Lab(RefusingZones::default(), Instant::now());
             lab.learn(replied(Said::No, &[[127, 255, 255, last]]), 0);
             let text = lab.0.trouble().unwrap();
             let start = format!("b.example answered 127.255.255.{last}, ");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// The reason why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum QueryFailure {
     /// No answer arrived in time.
     TimedOut,
     /// No name server can be reached.
@@ -16,7 +16,7 @@ pub enum Failure {
     Broken,
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for QueryFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TimedOut => f.write_str("timed out"),
@@ -33,7 +33,7 @@ impl fmt::Display for Failure {
 
 /// Records of one name and type.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Records<T> {
+pub struct DnsRecords<T> {
     /// The values of the records; empty if there is no such record.
     pub values: Vec<T>,
     /// How long the records, or their absence, may be cached.

@@ -38,7 +38,7 @@ pub enum Effect {
         by_text: bool,
     },
     /// The server refuses the source's mail with 5xx.
-    Reject(Text),
+    Reject(RejectionText),
     /// The server refuses the mail with 4xx, so the responder must not answer
     /// in its place.
     Defer,
@@ -62,7 +62,7 @@ impl Effect {
     pub const fn needs_text(&self) -> bool {
         matches!(
             self,
-            Self::Allow { by_text: true } | Self::Reject(Text::Record)
+            Self::Allow { by_text: true } | Self::Reject(RejectionText::Record)
         )
     }
 
@@ -92,7 +92,7 @@ impl Effect {
 /// The text of a rejection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Text {
+pub enum RejectionText {
     /// `Blacklisted by ZONE`.
     Plain,
     /// The zone's TXT record.
@@ -178,13 +178,13 @@ impl Rule {
             Some(only) => Some(only.parse().ok()?),
         };
         let effect = match parts.text {
-            None | Some("") => Effect::Reject(Text::Plain),
-            // With a filter, Courier does not use the TXT record: it replies with a
-            // lone asterisk.
-            Some("*") if only.is_some() => Effect::Reject(Text::Plain),
-            Some("*") => Effect::Reject(Text::Record),
+            None | Some("") => Effect::Reject(RejectionText::Plain),
+            // With an address filter, Courier replies with a lone asterisk instead of the
+            // TXT record. The responder replies with the plain text.
+            Some("*") if only.is_some() => Effect::Reject(RejectionText::Plain),
+            Some("*") => Effect::Reject(RejectionText::Record),
             Some(text) if reply_text::defers(text) => Effect::Defer,
-            Some(text) => Effect::Reject(Text::Own(text.into())),
+            Some(text) => Effect::Reject(RejectionText::Own(text.into())),
         };
         Some(Self {
             zone: parts.zone.into(),
@@ -272,7 +272,7 @@ mod tests {
         Rule::of_courier(option.as_bytes())
     }
 
-    fn reject(zone: &str, text: Text) -> Option<Rule> {
+    fn reject(zone: &str, text: RejectionText) -> Option<Rule> {
         Some(Rule {
             zone: zone.into(),
             effect: Effect::Reject(text),
@@ -283,10 +283,10 @@ mod tests {
 
     #[test]
     fn courier_s_options() {
-        let own = |text: &str| Text::Own(text.into());
+        let own = |text: &str| RejectionText::Own(text.into());
         assert_eq!(
             rule("-block=zen.spamhaus.org,BLOCK,*"),
-            reject("zen.spamhaus.org", Text::Record)
+            reject("zen.spamhaus.org", RejectionText::Record)
         );
         assert_eq!(
             rule("-block=b.example=shown,BLOCK,Go away, @"),
@@ -318,7 +318,7 @@ mod tests {
             Effect::Defer
         );
         let starred = rule("-block=b.example,BLOCK/127.0.0.2,*").unwrap();
-        assert_eq!(starred.effect, Effect::Reject(Text::Plain));
+        assert_eq!(starred.effect, Effect::Reject(RejectionText::Plain));
     }
 
     #[test]
@@ -331,7 +331,7 @@ mod tests {
         assert!(!by_text("-allow=w.example,BLOCK"));
         assert!(by_text("-allow=w.example,BLOCK,"));
         assert!(!by_text("-allow=w.example,BLOCK/127.0.0.2,x"));
-        // Courier treats it as any address.
+        // `127.0.0` is not an address, so Courier counts any address as a listing.
         let any = rule("-allow=w.example,BLOCK/127.0.0").unwrap();
         assert_eq!(any.only, None);
     }
@@ -362,10 +362,13 @@ mod tests {
     #[test]
     fn zones_of_the_configuration() {
         let effect = |text| Rule::of_config(text).map(|rule| rule.effect);
-        assert_eq!(effect("b.example"), Ok(Effect::Reject(Text::Plain)));
+        assert_eq!(
+            effect("b.example"),
+            Ok(Effect::Reject(RejectionText::Plain))
+        );
         assert_eq!(
             effect("b.example,BLOCK,*"),
-            Ok(Effect::Reject(Text::Record))
+            Ok(Effect::Reject(RejectionText::Record))
         );
         assert_eq!(
             effect("allow:w.example"),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::refusal_code::is_refusal;
 use super::reply_text;
-use super::response::{Failure, Records};
-use super::rule::{Effect, Rule, Text};
+use super::response::{DnsRecords, QueryFailure};
+use super::rule::{Effect, RejectionText, Rule};
 use super::{LONGEST, SHORTEST};
 use crate::dnsbl::complaint::is_complaint;
 
@@ -32,7 +32,7 @@ pub enum Said {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {
     /// The query failed.
-    Failed(Failure),
+    Failed(QueryFailure),
     /// The zone returned an address that is not a listing. Blocklists return
     /// such addresses when they refuse to serve, and so do new owners of the
     /// domain of a former blocklist.
@@ -84,9 +84,8 @@ pub enum Heard {
 ///
 /// Blocklists list with addresses of 127.0.0.0/8. Two exceptions: 127.0.0.1
 /// (RFC 5782 forbids it, and URIBL uses it to report excessive queries) and
-/// 127.255.255.0/24 (Spamhaus's error codes). Courier treats any address as a
-/// listing, and then rejects every source. In an allow-list any address counts,
-/// as in Courier.
+/// 127.255.255.0/24 (Spamhaus's error codes). Courier counts these as listings, too,
+/// and so rejects every source. In an allow-list any address counts, as in Courier.
 #[must_use]
 pub fn heard(rule: &Rule, addresses: &[Ipv4Addr]) -> Heard {
     let counts = |address: &Ipv4Addr| {
@@ -113,8 +112,8 @@ pub fn lists(address: Ipv4Addr) -> bool {
 #[must_use]
 pub fn said(rule: &Rule, addr: IpAddr, record: Option<&[Vec<u8>]>) -> Said {
     let text = match &rule.effect {
-        Effect::Reject(Text::Own(text)) => reply_text::own(text, addr),
-        Effect::Reject(Text::Record) => {
+        Effect::Reject(RejectionText::Own(text)) => reply_text::own(text, addr),
+        Effect::Reject(RejectionText::Record) => {
             let record = record.and_then(<[_]>::first);
             let text = record
                 .map(|text| reply_text::clean(text))
@@ -173,7 +172,7 @@ pub struct Reply {
 impl Reply {
     /// The reply of a zone whose query failed.
     #[must_use]
-    pub fn failed(failure: Failure) -> Self {
+    pub fn failed(failure: QueryFailure) -> Self {
         Self {
             said: Said::Nothing(Trouble::Failed(failure)),
             addresses: Vec::new(),
@@ -213,7 +212,7 @@ impl Reply {
 
     /// The reply of a zone that returned these addresses.
     #[must_use]
-    pub fn new(said: Said, records: Records<Ipv4Addr>) -> Self {
+    pub fn new(said: Said, records: DnsRecords<Ipv4Addr>) -> Self {
         Self {
             said,
             addresses: records.values,

@@ -75,7 +75,7 @@ mod tests {
     use std::net::Ipv4Addr;
     use std::time::Duration;
 
-    use super::super::response::Failure;
+    use super::super::response::QueryFailure;
     use super::super::zone::Distrust;
     use super::*;
 
@@ -100,7 +100,7 @@ mod tests {
     fn each_answer_counts_by_its_kind_and_no_other_zone() {
         let rules = ["a.example", "b.example"].map(|zone| Rule::of_config(zone).unwrap());
         let mut all = ZoneCounts::default();
-        let failed = Said::Nothing(Trouble::Failed(Failure::TimedOut));
+        let failed = Said::Nothing(Trouble::Failed(QueryFailure::TimedOut));
         let odd = Said::Nothing(Trouble::Odd(Ipv4Addr::LOCALHOST));
         for (first, second) in [
             (Said::Yes("no".into()), Said::No),

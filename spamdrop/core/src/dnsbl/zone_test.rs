@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use super::key::mask;
 use super::question::{TEST_LISTED, TEST_UNLISTED};
 use super::refusal_code::{explain, is_refusal};
-use super::response::Failure;
-use super::rule::{Effect, Rule, Text};
+use super::response::QueryFailure;
+use super::rule::{Effect, RejectionText, Rule};
 use super::zone::{Distrust, Reply, Said, Trouble};
 
 /// After this time without an answer, [`ZoneTests::silence`] reports the name
@@ -76,7 +76,7 @@ impl ZoneState {
                 "{zone} lists {TEST_UNLISTED}, so it lists every address; remove it"
             ));
         }
-        // Half of a test does not show that the zone works.
+        // Without an answer about 127.0.0.1, the zone may list every address.
         if is_unanswered(unlisted) {
             return Self::Untested(format!(
                 "{zone} could not be queried: no answer about {TEST_UNLISTED}"
@@ -105,7 +105,7 @@ pub fn test_rule(rule: &Rule) -> Rule {
         only: None,
         effect: match rule.effect.is_allowing() {
             true => Effect::Allow { by_text: false },
-            false => Effect::Reject(Text::Plain),
+            false => Effect::Reject(RejectionText::Plain),
         },
         ..rule.clone()
     }
@@ -120,7 +120,7 @@ pub struct ZoneTests {
     zones: Vec<(Rule, ZoneState)>,
     /// When a name server answered last, or the tests began.
     answered: Instant,
-    /// Whether a query after `answered` had no answer.
+    /// Whether both queries of a test after `answered` had no answer.
     is_silent: bool,
 }
 
@@ -229,7 +229,7 @@ impl ZoneTests {
 /// Whether no name server answered the query, or the zone was exempt from it.
 #[must_use]
 pub fn is_unanswered(reply: &Reply) -> bool {
-    let silent = [Failure::TimedOut, Failure::Unreachable];
+    let silent = [QueryFailure::TimedOut, QueryFailure::Unreachable];
     match &reply.said {
         Said::Nothing(Trouble::Failed(failure)) => silent.contains(failure),
         said => *said == Said::Exempt,

@@ -26,9 +26,9 @@ use super::Engine;
 use super::duplicates::Duplicates;
 use super::prediction::{HitSender, PredictedBlock, Prediction};
 use crate::dnsbl::named_zone::ZoneNames;
-use crate::event::{Event, Kind};
+use crate::event::{Event, EventKind};
 use crate::log::{DatedSlotLine, Needles, Parsed, SlotChange, SlotLine};
-use crate::policy::{Decision, Protected, Protection, Why};
+use crate::policy::{Decision, IgnoreReason, Protected, Protection};
 use crate::reputation::Record;
 use crate::target::Target;
 use crate::time::Moment;
@@ -41,7 +41,7 @@ use slot_counts::SlotCounts;
 
 /// How often [`DryRun::look_after`] is due.
 const SECOND: Duration = Duration::from_secs(1);
-/// The interval of the checks that are made up for a gap in an old log.
+/// The interval of the simulated checks in a gap of an old log, and of those for an outage.
 const MINUTE: Duration = Duration::from_secs(60);
 /// The most checks for one gap: a day of them. Further checks would change nothing.
 const MINUTES: u32 = 1_440;
@@ -68,7 +68,7 @@ pub struct DryRun {
 
 impl DryRun {
     /// A dry run that has seen no line. `senders`: the records of the database.
-    /// `zones`: the zones of the mail server. None is tested, so all rejections count.
+    /// `zones`: the zones of the mail server. No zone is tested, so all rejections count.
     #[must_use]
     pub fn new(
         settings: DryRunSettings,
@@ -112,7 +112,7 @@ impl DryRun {
     ) -> Option<WouldBlock> {
         self.begin(now);
         let parsed = self.engine.read(line, is_backlog, now.wall);
-        // A line of the backlog reports a time before `now`.
+        // A connection in the backlog began before `now`, so it is not counted.
         let slot = self.engine.take_slot_line().filter(|_| !is_backlog);
         self.take_parsed(parsed, slot, path, now)
     }
@@ -197,7 +197,7 @@ impl DryRun {
             return None;
         }
         let (addr, port) = (event.addr, event.envelope.port);
-        let is_rejection = matches!(event.kind, Kind::Rejected { .. });
+        let is_rejection = matches!(event.kind, EventKind::Rejected { .. });
         if is_rejection && self.dropped.contains(addr, port, now.mono) {
             self.slots.end(addr, port);
             self.prediction.prevented += 1;
@@ -206,8 +206,8 @@ impl DryRun {
         let is_blocked = self.blocks.is_blocked(addr, now);
         let decision = self.engine.decide(event, now, is_blocked).decision;
         match &event.kind {
-            Kind::Delivered => return None,
-            Kind::Accepted => {
+            EventKind::Delivered => return None,
+            EventKind::Accepted => {
                 self.slots.end(addr, port);
                 self.regulars.accept(addr, now);
                 if is_blocked {
@@ -216,7 +216,7 @@ impl DryRun {
                 }
                 return None;
             }
-            Kind::Rejected { text } => {
+            EventKind::Rejected { text } => {
                 self.slots.end(addr, port);
                 if is_listing(decision) {
                     self.slots.list(addr);
@@ -228,7 +228,7 @@ impl DryRun {
             Decision::Block { age, .. } => Some(self.block(event, now, age)),
             Decision::Ignore(why) => {
                 self.ignore(addr, why, now);
-                if why == Why::Repeat {
+                if why == IgnoreReason::Repeat {
                     self.take_held(|held| held.reject(addr, port, now.mono));
                 }
                 None
@@ -295,18 +295,18 @@ impl DryRun {
         }
     }
 
-    fn ignore(&mut self, addr: IpAddr, why: Why, now: Moment) {
+    fn ignore(&mut self, addr: IpAddr, why: IgnoreReason, now: Moment) {
         match why {
-            Why::Ceiling => {
+            IgnoreReason::Ceiling => {
                 self.note_pause(now);
                 self.prediction.hold_back();
             }
-            Why::Protected(_) => self.prediction.protect(addr),
+            IgnoreReason::Protected(_) => self.prediction.protect(addr),
             _ => {}
         }
         // Without the prefix, so that the whole allowlist counts as one reason.
         let text = match why {
-            Why::Protected(Protection::Allowlist(_)) => "on the allowlist".into(),
+            IgnoreReason::Protected(Protection::Allowlist(_)) => "on the allowlist".into(),
             why => why.to_string(),
         };
         self.prediction.ignore(text);
@@ -389,10 +389,9 @@ impl DryRun {
 fn is_listing(decision: Decision) -> bool {
     match decision {
         Decision::Block { .. } => true,
-        Decision::Ignore(why) => {
-            matches!(why, Why::Repeat | Why::Ceiling | Why::Protected(_))
-        }
-        Decision::Known | Decision::Delivered => false,
+        Decision::Ignore(IgnoreReason::Repeat | IgnoreReason::Ceiling) => true,
+        Decision::Ignore(IgnoreReason::Protected(_)) => true,
+        Decision::Ignore(_) | Decision::Known | Decision::Delivered => false,
     }
 }
 

@@ -6,7 +6,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::event::{Event, Kind};
+use crate::event::{Event, EventKind};
 use crate::log::DatedSlotLine;
 use crate::time::{Moment, unix_seconds};
 
@@ -20,7 +20,7 @@ const CAPACITY: usize = 8_192;
 const SOURCES: usize = 64;
 
 /// An event and the second of its stamp.
-type Key = (u64, u64);
+type EventKey = (u64, u64);
 
 /// The events of the last minute.
 #[derive(Debug, Default)]
@@ -28,8 +28,8 @@ pub(super) struct Duplicates {
     hasher: RandomState,
     sources: Vec<PathBuf>,
     /// How often each log reported the event.
-    seen: HashMap<Key, Vec<u16>>,
-    order: VecDeque<(Duration, Key)>,
+    seen: HashMap<EventKey, Vec<u16>>,
+    order: VecDeque<(Duration, EventKey)>,
 }
 
 impl Duplicates {
@@ -74,7 +74,7 @@ impl Duplicates {
         false
     }
 
-    fn add(&mut self, key: Key, source: usize, now: Duration) {
+    fn add(&mut self, key: EventKey, source: usize, now: Duration) {
         let counts = self.seen.entry(key).or_insert_with(|| {
             self.order.push_back((now, key));
             Vec::new()
@@ -108,9 +108,9 @@ impl Duplicates {
     /// headers.
     fn hash(&self, event: &Event<'_>) -> u64 {
         let (kind, text) = match &event.kind {
-            Kind::Rejected { text } => (0, Some(text)),
-            Kind::Accepted => (1, None),
-            Kind::Delivered => (2, None),
+            EventKind::Rejected { text } => (0, Some(text)),
+            EventKind::Accepted => (1, None),
+            EventKind::Delivered => (2, None),
         };
         let envelope = &event.envelope;
         self.hasher.hash_one((
@@ -149,7 +149,7 @@ mod tests {
     fn event(port: u16, at: SystemTime) -> Event<'static> {
         Event {
             addr: IpAddr::from([192, 0, 2, 1]),
-            kind: Kind::Rejected {
+            kind: EventKind::Rejected {
                 text: Cow::Borrowed(b"Listed"),
             },
             at: Some(at),
@@ -170,7 +170,7 @@ mod tests {
             !duplicates.is_known(event, Path::new(source), moment(now))
         };
         assert!(report("mail.log", &event(1, at), 0));
-        // The other log rounds down, and the third one rounds up.
+        // mail.err has the time rounded down, and the journal has it rounded up.
         assert!(!report("mail.err", &event(1, at - SECOND), 1));
         assert!(!report("journal", &event(1, at + SECOND), 1));
         // Another connection, and another time.

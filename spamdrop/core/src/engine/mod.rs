@@ -28,7 +28,7 @@ pub use prediction::{
 pub use replay::{Replay, ReplayedLine};
 
 use crate::dnsbl::named_zone::ZoneNames;
-use crate::event::{Clock, Event, Evidence, Kind};
+use crate::event::{Clock, Event, EventKind, Evidence};
 use crate::log::{DatedSlotLine, Needles, Parsed, Parser, ParserSettings};
 use crate::policy::{Decision, KnownNets, Policy, PolicyConfig, Protected, Proxies, Scope, Trip};
 use crate::reputation::{
@@ -192,7 +192,7 @@ impl Engine {
     /// of the log; the monotonic clock of `now` must not go back. `is_blocked`:
     /// whether the event's source is blocked now; only rejections depend on it.
     pub fn decide(&mut self, event: &Event<'_>, now: Moment, is_blocked: bool) -> Effects {
-        if event.kind != Kind::Delivered && event.distance(now.wall) <= JUST_NOW {
+        if event.kind != EventKind::Delivered && event.distance(now.wall) <= JUST_NOW {
             self.proxies.record(event.addr, now.mono);
         }
         self.note_contact(event, now);
@@ -216,7 +216,7 @@ impl Engine {
         }
         let at = date(event.at, now);
         match event.kind {
-            Kind::Delivered => self.contacts.read_line(at),
+            EventKind::Delivered => self.contacts.read_line(at),
             _ => self.contacts.connected(event.addr, at),
         }
     }
@@ -342,8 +342,8 @@ impl Engine {
         self.evidence.len()
     }
 
-    /// Number of events by the name of their decision, and of `failed`
-    /// decisions.
+    /// Number of events by the name of their decision, of `duplicate` events, and of
+    /// `failed` decisions.
     #[must_use]
     pub fn counts(&self) -> &BTreeMap<&'static str, u64> {
         &self.counts

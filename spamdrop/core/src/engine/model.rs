@@ -1,5 +1,5 @@
-//! Random logs through the engine and through an independent model of the rules
-//! of reputation, which keeps every event and counts.
+//! Passes random logs through the engine and through an independent model of the
+//! rules of reputation, which keeps every event and counts.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -22,10 +22,10 @@ const MARGIN: u64 = 2 * HOUR;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fact {
     Accepted,
-    /// Sender and port.
+    /// A message to an unknown recipient: its sender, and the peer's port.
     Unknown(&'static str, Option<u16>),
     Listed,
-    /// The recipient.
+    /// A delivery from this server: its recipient.
     Delivered(&'static str),
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Happening {
     pub fact: Fact,
 }
 
-/// Addresses of two networks.
+/// The address of a number. 0 and 1 are in the same /24, and so are 2 and 3.
 pub(super) fn address(number: u8) -> IpAddr {
     Ipv4Addr::new(192, 0, number / 2, number).into()
 }
@@ -66,7 +66,7 @@ pub(super) fn log() -> impl Strategy<Value = Vec<Happening>> {
         fact,
     });
     prop::collection::vec(one, 0..90).prop_map(|mut log| {
-        // Somebody else writes every day, so that the log has no hole.
+        // Address 200 sends a message each day, so that the log has no gap.
         log.extend((0..22).map(|day| Happening {
             at: START + day * DAY,
             addr: 200,
@@ -80,18 +80,18 @@ pub(super) fn log() -> impl Strategy<Value = Vec<Happening>> {
 pub(super) fn event(happening: &Happening) -> Event<'static> {
     let mut envelope = Envelope::default();
     let kind = match happening.fact {
-        Fact::Accepted => Kind::Accepted,
-        Fact::Listed => Kind::Rejected {
+        Fact::Accepted => EventKind::Accepted,
+        Fact::Listed => EventKind::Rejected {
             text: b"Listed"[..].into(),
         },
         Fact::Unknown(sender, port) => {
             (envelope.sender, envelope.port) = (Some(sender.as_bytes().into()), port);
             let text = b"Unknown user."[..].into();
-            Kind::Rejected { text }
+            EventKind::Rejected { text }
         }
         Fact::Delivered(recipient) => {
             envelope.recipient = Some(recipient.as_bytes().into());
-            Kind::Delivered
+            EventKind::Delivered
         }
     };
     Event {

@@ -10,7 +10,7 @@ use spamdrop_common::gate::CLASSES;
 
 use crate::dnsbl::key::mask;
 use crate::escape::escape;
-use crate::event::{Event, Kind};
+use crate::event::{Event, EventKind};
 use crate::gate::{self, ConnectionEnds};
 use crate::target::Target;
 use crate::time::unix_seconds;
@@ -194,8 +194,8 @@ pub struct SlotShortage {
 impl HitSender {
     pub(super) fn new(event: &Event<'_>, at: SystemTime) -> Self {
         let text = match &event.kind {
-            Kind::Rejected { text } => mask(&escape(text)).into_owned(),
-            Kind::Accepted | Kind::Delivered => String::new(),
+            EventKind::Rejected { text } => mask(&escape(text)).into_owned(),
+            EventKind::Accepted | EventKind::Delivered => String::new(),
         };
         let addr = event.addr;
         Self { addr, at, text }
@@ -337,7 +337,7 @@ mod tests {
     fn the_key_of_a_zone_is_masked() {
         let event = Event {
             addr: IpAddr::from([192, 0, 2, 9]),
-            kind: Kind::Rejected {
+            kind: EventKind::Rejected {
                 text: b"Listed, see 0123456789abcdefghij.zen.dq.spamhaus.net".into(),
             },
             at: None,

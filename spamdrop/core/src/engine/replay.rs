@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use super::{Engine, EngineSettings};
-use crate::event::{Event, Kind};
+use crate::event::{Event, EventKind};
 use crate::log::{Needles, Parsed};
-use crate::policy::{Decision, Protected, Why};
+use crate::policy::{Decision, IgnoreReason, Protected};
 use crate::reputation::{Record, Records};
 use crate::target::Target;
 use crate::time::{Moment, unix_seconds};
@@ -23,15 +23,15 @@ pub enum ReplayedLine {
     /// blocked the address or renewed its block, or it repeats an offence of
     /// less than a second before.
     Match(IpAddr, Cow<'static, str>),
-    /// It reported accepted mail, by this rule.
+    /// By this rule, the line reports accepted mail.
     Accepted(Cow<'static, str>),
-    /// It reported a delivery from this server, by this rule.
+    /// By this rule, the line reports a delivery from this server.
     Delivered(Cow<'static, str>),
-    /// It was understood, but would not have blocked its source.
-    Ignored(Why),
-    /// It looks like a rejection, but was not taken as one, for this reason.
+    /// The line was understood, but would not have blocked its source.
+    Ignored(IgnoreReason),
+    /// The line looks like a rejection, but was not taken as one, for this reason.
     NearMiss(&'static str),
-    /// It is irrelevant.
+    /// The line is neither an event nor a near miss.
     Nothing,
 }
 
@@ -143,7 +143,7 @@ impl Replay {
         learn(self, &event);
         match decision {
             // A repeat is an offence, too; its source is already blocked.
-            Decision::Block { .. } | Decision::Ignore(Why::Repeat) => {
+            Decision::Block { .. } | Decision::Ignore(IgnoreReason::Repeat) => {
                 ReplayedLine::Match(event.addr, event.rule)
             }
             Decision::Ignore(why) => ReplayedLine::Ignored(why),
@@ -158,7 +158,7 @@ impl Replay {
         let until = self.blocked_until.get(&target);
         let is_blocked = until.is_some_and(|until| now.mono <= *until);
         let decision = self.engine.judge(event, now, is_blocked);
-        if event.kind == Kind::Accepted {
+        if event.kind == EventKind::Accepted {
             self.remember(event.addr, now);
         }
         if let Decision::Block { .. } = decision {
@@ -182,7 +182,7 @@ impl Replay {
         }
     }
 
-    /// Advances the log's clock to a stamp. If the stamps go back, the clock
+    /// Advances the log's monotonic clock to a stamp. If the stamps go back, this clock
     /// stands still until they have caught up.
     fn advance(&mut self, wall: SystemTime) -> Moment {
         let start = *self.start.get_or_insert(wall);

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use super::*;
 use crate::dnsbl::rule::Rule;
 use crate::log::MailServer;
-use crate::policy::{Protection, Why};
+use crate::policy::{IgnoreReason, Protection};
 use crate::time::UnixSeconds;
 
 /// 2026-11-23 09:00:00 UTC.
@@ -179,7 +179,7 @@ fn a_repeat_is_one_only_while_its_source_is_blocked() {
     let line = rejection(PRESENT, "192.0.2.1");
     assert!(is_block(effects(&mut engine, &line, moment(0), false)));
     let repeat = effects(&mut engine, &line, moment(0), true);
-    assert_eq!(repeat.decision, Decision::Ignore(Why::Repeat));
+    assert_eq!(repeat.decision, Decision::Ignore(IgnoreReason::Repeat));
     assert!(is_block(effects(&mut engine, &line, moment(0), false)));
     assert_eq!(engine.counts(), &[("blocked", 2), ("repeat", 1)].into());
     engine.count_failure();
@@ -196,10 +196,10 @@ fn a_line_without_a_stamp_is_new_unless_it_is_backlog() {
         };
         assert_eq!(event.at, expected);
         let decision = engine.decide(&event, moment(0), false).decision;
-        let is_stale = decision == Decision::Ignore(Why::Stale);
+        let is_stale = decision == Decision::Ignore(IgnoreReason::Stale);
         assert_eq!(is_stale, is_backlog);
     }
-    // A stamp overrides the time at which the line was read.
+    // A line of the backlog with a stamp is dated by the stamp.
     let line = rejection(PRESENT, "192.0.2.1");
     let Parsed::Event(event) = engine.read(line.as_bytes(), true, wall(PRESENT)) else {
         panic!("not understood");
@@ -265,18 +265,22 @@ fn any_other_old_line_is_stale_however_it_came() {
         let line = zoneless(age);
         assert_eq!(age_and_offset(&line, false), (age, None), "{line}");
         let effects = effects(&mut engine(), &line, moment(0), false);
-        assert_eq!(effects.decision, Decision::Ignore(Why::Stale), "{line}");
+        assert_eq!(
+            effects.decision,
+            Decision::Ignore(IgnoreReason::Stale),
+            "{line}"
+        );
     }
     // A stamp that names its zone is believed.
     let line = rejection(PRESENT - 3_600, "192.0.2.1");
     assert_eq!(age_and_offset(&line, false), (3_600, None));
-    // More than a day ahead is the year before.
+    // A stamp that is more than a day ahead is taken as one of the year before.
     let line = zoneless(-DAY - 3_600);
     assert_eq!(age_and_offset(&line, false), (364 * DAY - 3_600, None));
 }
 
-/// A container's clock is right, but its zone is unknown; the engine's stamp
-/// has one.
+/// A container's clock is right, but the time zone of its stamps is unknown. The
+/// stamp of the container engine names its zone.
 #[test]
 fn the_stamp_of_a_container_engine_decides_about_the_zone() {
     let within = |line: &str, passed: u64| format!("{} stdout F {line}", stamp(PRESENT - passed));
@@ -285,7 +289,7 @@ fn the_stamp_of_a_container_engine_decides_about_the_zone() {
         assert_eq!(age_and_offset(&line, is_backlog), (2, None));
         let line = within(&zoneless(30), 2);
         assert_eq!(age_and_offset(&line, is_backlog), (2, None));
-        // An archive that a container prints.
+        // A container prints an old log.
         let line = within(&zoneless(187 * 86_400), 2);
         assert_eq!(age_and_offset(&line, is_backlog), (187 * 86_400, None));
     }
@@ -317,7 +321,10 @@ fn protected_addresses_are_replaced() {
         Some(reason)
     );
     let effects = effects(&mut engine, &line, moment(0), false);
-    assert_eq!(effects.decision, Decision::Ignore(Why::Protected(reason)));
+    assert_eq!(
+        effects.decision,
+        Decision::Ignore(IgnoreReason::Protected(reason))
+    );
     assert_eq!(effects.evidence, None);
 }
 
@@ -344,7 +351,7 @@ fn other_settings_keep_what_was_learned() {
     effects(&mut engine, &line, moment(0), false);
     let old = rejection(PRESENT, "192.0.2.3");
     let stale = effects(&mut engine, &old, moment(2), false).decision;
-    assert_eq!(stale, Decision::Ignore(Why::Stale));
+    assert_eq!(stale, Decision::Ignore(IgnoreReason::Stale));
     // The capacity is now 1, so the second source was dropped.
     let learned = learned(engine.take_records());
     assert_eq!(learned.len(), 1);
@@ -400,15 +407,14 @@ fn unknown_recipients_of_two_logs_do_not_add_up() {
             }
             let line = unknown_recipient(PRESENT + n, "192.0.2.1");
             let effects = effects(&mut engine, &line, moment(9), false);
-            assert_eq!(effects.decision, Decision::Ignore(Why::OwnText));
+            assert_eq!(effects.decision, Decision::Ignore(IgnoreReason::OwnText));
             assert_eq!(effects.evidence, Some(Evidence::UnknownRecipient));
         }
         assert_eq!(engine.record_count(), expected);
     }
 }
 
-/// Reads lines that trip the ceiling: the mail of five senders is accepted, and
-/// then refused.
+/// Trips the ceiling: five known senders are rejected.
 fn trip(engine: &mut Engine) {
     let sender = |n: u64| format!("198.51.100.{n}");
     for n in 1..=5 {
@@ -437,7 +443,7 @@ fn a_tripped_ceiling_drops_pending_demotions_until_another_log_starts() {
     assert_eq!(engine.ceiling(moment(1)), None);
 }
 
-/// The rejections of their neighbours are not theirs.
+/// The rejection of another address in the /64 does not count for the known address.
 #[test]
 fn the_ceiling_does_not_count_addresses_that_are_known_alone() {
     let mut engine = engine();
@@ -451,7 +457,7 @@ fn the_ceiling_does_not_count_addresses_that_are_known_alone() {
     assert_eq!(engine.ceiling(moment(1)), None);
 }
 
-/// The record of a sender that is known since yesterday.
+/// The record of a known sender, with accepted mail of yesterday and today.
 fn known_record() -> Record {
     let ago = [60, 3600, 86_400].map(|ago| Record::accepted(UnixSeconds::new(PRESENT - ago)));
     ago.into_iter().fold(Record::default(), Record::join)

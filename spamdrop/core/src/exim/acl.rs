@@ -6,7 +6,7 @@ use super::dnslists::{self, Item};
 use super::list::{HostLists, resolve};
 use super::recipients;
 use crate::client_table::{ClientEntry, Says};
-use crate::dnsbl::rule::{Effect, Text};
+use crate::dnsbl::rule::{Effect, RejectionText};
 use crate::server_settings::{Collector, ReadFile};
 
 /// The options that name the ACLs, in the order in which Exim runs these.
@@ -130,7 +130,7 @@ impl AclWalk<'_> {
                 "accept" | "discard" | "deny" | "drop" | "defer" if is_always => return,
                 _ if sorted.is_never => {}
                 "accept" | "discard" => self.accept(&sorted),
-                "deny" | "drop" => self.reject(&sorted, &Effect::Reject(Text::Plain)),
+                "deny" | "drop" => self.reject(&sorted, &Effect::Reject(RejectionText::Plain)),
                 "defer" => self.reject(&sorted, &Effect::Defer),
                 verb => self.warn(verb, &sorted),
             }
@@ -143,7 +143,7 @@ impl AclWalk<'_> {
             return;
         }
         if sorted.recipients.iter().any(|it| recipients::are_few(it)) {
-            let text = "accepts mail to some recipients before its zones";
+            let text = "accepts mail to some recipients before it asks its zones";
             return self.collector.remark(self.acl, text);
         }
         if !sorted.dnslists.is_empty() {

@@ -87,7 +87,7 @@ impl Configuration {
     }
 
     /// Remembers a macro or inclusion of a file. The output of `exim -bP config`
-    /// (`is_raw` is false) has definitions of macros, too, but all are replaced.
+    /// (`is_raw` is false) also has definitions of macros, but no uses of them.
     fn note_macro(&mut self, line: &str, is_raw: bool) {
         if is_raw {
             self.unresolved.get_or_insert_with(|| line.to_owned());

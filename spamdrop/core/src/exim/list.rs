@@ -114,7 +114,7 @@ impl HostLists<'_> {
     ///
     /// # Errors
     ///
-    /// An item is no address.
+    /// An item is no address, or a list or file that it names cannot be read.
     pub fn hosts(&self, value: &str) -> Result<Hosts, String> {
         let mut hosts = Hosts::default();
         self.add(value, DEEPEST, &mut hosts)?;
@@ -147,12 +147,12 @@ impl HostLists<'_> {
                 hosts.add_all(is_negated);
                 return Ok(());
             }
-            // This machine itself.
+            // This machine itself, and so no client over the network.
             "@" | "@[]" | "localhost" => {
                 hosts.last_is_negated = is_negated;
                 return Ok(());
             }
-            // How to treat a host whose name or address cannot be found.
+            // These only say how to treat a host whose name or address cannot be found.
             "+include_unknown" | "+ignore_unknown" | "+include_defer" | "+ignore_defer" => {
                 return Ok(());
             }
@@ -188,7 +188,7 @@ impl HostLists<'_> {
             .map_err(|why| format!("+{name} {why}"))
     }
 
-    /// Each line of the file is an item.
+    /// Adds the items of a file, one in each line.
     fn add_file(&self, path: &str, is_negated: bool, hosts: &mut Hosts) -> Result<(), String> {
         let text = match (self.read)(path) {
             Contents::Text(text) => text,

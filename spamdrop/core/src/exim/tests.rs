@@ -163,7 +163,7 @@ fn debians_default_has_20_slots_no_zones_and_no_auth() {
         (rules(&settings), notes(&settings)),
         (vec![], String::new())
     );
-    // For zones of our own configuration.
+    // The table is kept, for the zones of spamdrop's own configuration.
     let sources: Vec<&str> = settings
         .tables
         .iter()
@@ -194,7 +194,7 @@ fn a_zone_in_debians_acl_rejects_all_but_relay_hosts() {
     );
     assert_eq!(
         notes(&settings),
-        "acl_check_rcpt: accepts mail to some recipients before its zones\n"
+        "acl_check_rcpt: accepts mail to some recipients before it asks its zones\n"
     );
     assert_eq!(queried(&settings, "192.0.2.5"), Queried::Exempt);
     assert_eq!(queried(&settings, "2001:db8::5"), Queried::Exempt);
@@ -340,7 +340,7 @@ fn an_acceptance_that_is_not_understood_makes_later_zones_uncertain() {
             found.contains("uncertain whether the zones after it"),
             "{before}: {found}"
         );
-        // Without a zone behind it in the same ACL, it does not matter.
+        // The acceptance does not matter if no zone follows it in the same ACL.
         let two = format!(
             "acl_smtp_mail = m\nacl_smtp_rcpt = r\nbegin acl\nm:\n{before}\nr:\ndeny dnslists = b.example\n"
         );

@@ -175,7 +175,7 @@ mod tests {
         };
         assert_eq!(open(0, 0), 3);
         assert_eq!(open(20, 20), 23);
-        // 93 SYNs did not become connections: each counts twice 5/98.
+        // 93 SYNs did not become connections, so each of the 42 handshakes counts 2 * 5/98.
         assert_eq!(open(42, 135), 7);
     }
 }

@@ -12,8 +12,8 @@ use crate::log::{SlotChange, SlotLine};
 /// How long a connection counts whose end the server does not log, unless the
 /// log shows its outcome before.
 pub const ASSUMED: Duration = Duration::from_secs(30);
-/// How long a connection counts at most whose end should have been logged: a
-/// process that was killed logs none.
+/// The longest time that a connection counts whose end should have been logged: a
+/// process that was killed logs no end.
 const LONGEST: Duration = Duration::from_secs(30 * 60);
 
 /// The most connections that count at a time; about 30 MiB. The oldest gives way
@@ -205,7 +205,7 @@ mod tests {
             (5, close(1)),
             (6, close(1)),
             (7, open(4)),
-            // The processes of all were killed.
+            // The processes of all connections were killed, so their ends are not in the log.
             (1807, open(5)),
         ];
         let (none, some) = (None, Some);

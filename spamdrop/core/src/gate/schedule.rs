@@ -38,7 +38,7 @@ pub struct CountSchedule {
     /// `None`: a count is due in any case.
     last: Option<(MonotonicNs, Counters)>,
     /// Start of the second in which admitted SYNs are counted, and the counter
-    /// then.
+    /// at that time.
     since: Option<(MonotonicNs, u64)>,
     /// A count is due at each look until then.
     quick_until: MonotonicNs,
@@ -55,7 +55,7 @@ struct Counters {
 
 impl CountSchedule {
     /// Whether the connections are to be counted now: slots may run short, or
-    /// the last count was two seconds ago, ten if there can be no new connection.
+    /// the last count was 1.9 s or longer ago, 9.9 s if there can be no new connection.
     #[must_use]
     pub fn is_due(&self, stats: &GateStats, slots: u32, now: MonotonicNs) -> bool {
         let Some((at, before)) = self.last else {
@@ -100,8 +100,8 @@ impl CountSchedule {
         let is_taken = gate.open >= gate.limits[CLASSES - 1]
             || u64::from(gate.open) * TAKEN > u64::from(slots)
             || seen.waiting > 0;
-        // `|`, not `||`: `is_fast` must see each count of the SYNs.
-        if self.is_fast(slots, counters.admitted, now) | is_taken {
+        // `is_fast` comes first, because it must see each count of the SYNs.
+        if self.is_fast(slots, counters.admitted, now) || is_taken {
             self.stay_quick(now.plus(SECOND));
         }
     }
@@ -165,7 +165,8 @@ mod tests {
         }
     }
 
-    /// A server of which a count at `moment(0)` showed nothing for a long time.
+    /// A schedule whose two counts, 20 s before `moment(0)` and at `moment(0)`, showed no
+    /// connection and no new SYN.
     fn quiet() -> CountSchedule {
         let mut schedule = CountSchedule::default();
         assert!(schedule.is_due(&stats(90, 5), SLOTS, moment(0)));
@@ -181,8 +182,8 @@ mod tests {
         schedule.counted(&gate(open), Occupancy::default(), &stats, SLOTS, now);
     }
 
-    /// The times of the looks after `moment(0)`, and which of them count, with the
-    /// filter's counters of that time.
+    /// The times in ms of the looks after `moment(0)`, and of those that count.
+    /// `counters`: the filter's counters at such a time.
     fn looks(
         schedule: &mut CountSchedule,
         counters: impl Fn(u64) -> (u64, u64),
@@ -255,7 +256,8 @@ mod tests {
         let schedule = quiet();
         assert!(!schedule.is_due(&stats(93, 5), SLOTS, moment(200)));
         assert!(schedule.is_due(&stats(94, 5), SLOTS, moment(200)));
-        // And until a second after the one in which it came.
+        // Then each look counts until 1.9 s: a second after the last count within the
+        // burst's second.
         let (_, counted) = looks(&mut quiet(), |_| (94, 5), 4_000);
         let quick = every(200, 500..=1_700);
         assert_eq!(counted, quick);
@@ -275,7 +277,8 @@ mod tests {
             ..Occupancy::default()
         };
         let none = Occupancy::default();
-        // A third of 40, the limit of a server with three slots, one in the queue.
+        // Below and above a third of 40 slots, below and at the lowest limit of a server
+        // with three slots, and one connection in the queue.
         let cases = [
             (gate(13), none, SLOTS, false),
             (gate(14), none, SLOTS, true),

@@ -12,15 +12,16 @@ use spamdrop_common::time::MonotonicNs;
 
 /// The age of the oldest look that is summed. A look covers the time since the
 /// look before it. While looks are 200 ms apart, the sum covers a second. On a
-/// quiet server, it has only the newest look.
+/// quiet server, the sum has only the newest look.
 const OLDEST: Duration = Duration::from_millis(900);
 /// The prior, as a fraction of the slots (1/8): this many SYNs, each of which
-/// became a connection, are added to the sum. A quiet server so counts a SYN as
+/// became a connection, are added to the sum. So a SYN to a quiet server counts as
 /// a connection, until the first looks of a flood have shown otherwise.
 const PRIOR_SHARE: u32 = 8;
 /// A SYN counts this many times its share, because those that become
 /// connections come in bursts: in the next 200 ms they may be several times as
-/// many as on average. Slots that so stay free are used after the next look.
+/// many as on average. If they are fewer, the slots that stay free are used after
+/// the next look.
 const BURST: u64 = 2;
 
 /// The admitted SYNs and new connections of the last looks.
@@ -69,8 +70,8 @@ impl SynShare {
         });
         let sum = |count: fn(&Look) -> u64| self.looks.iter().map(count).sum::<u64>();
         let connections = sum(|look| look.connections);
-        // A handshake under way says nothing yet. Without this, SYNs would
-        // count as lost until the sender's answer arrives.
+        // A handshake under way says nothing yet, so it is left out. Otherwise, SYNs
+        // would count as lost until the sender's answer arrives.
         let decided = sum(|look| look.admitted).saturating_sub(pending.into());
         let all = decided.max(connections).saturating_add(self.prior);
         let one = u128::from(SHARE_ONE);
@@ -110,7 +111,7 @@ mod tests {
         assert_eq!(SynShare::new(40).update(7, 3, 0, START), SHARE_ONE);
         assert_eq!(SynShare::new(1).update(7, 0, 0, START), SHARE_ONE);
         assert_eq!(shares(&[(0, 0, 0), (3, 3, 0), (1, 0, 1)]), [1_000; 3]);
-        // More connections than SYNs: those of the looks before.
+        // More connections than SYNs: their SYNs were counted at earlier looks.
         assert_eq!(shares(&[(0, 9, 0)]), [1_000]);
     }
 
@@ -122,7 +123,7 @@ mod tests {
         assert_eq!(shares(&longer)[5], 1_000);
         // A third of 60 become connections: (20 + 5) * 2 / 65.
         assert_eq!(shares(&[(60, 20, 0)]), [769]);
-        // Half of them: a SYN cannot count more than a connection.
+        // Half of 40 become connections: a SYN cannot count more than a connection.
         assert_eq!(shares(&[(40, 20, 0)]), [1_000]);
     }
 
@@ -144,7 +145,7 @@ mod tests {
         let mut share = SynShare::new(40);
         share.update(0, 0, 0, START);
         let of_flood = share.update(400_000, 0, 0, START);
-        // A look of 80,000 SYNs counts as two connections.
+        // 80,000 SYNs count as almost two connections.
         assert_eq!((80_000 * u64::from(of_flood)) >> 30, 1);
         assert_eq!((80_100 * u64::from(of_flood)) >> 30, 2);
     }

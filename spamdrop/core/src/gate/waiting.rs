@@ -2,7 +2,7 @@
 //!
 //! A stranger above the limit of its class is admitted after all when it has
 //! waited longest. Its kernel repeats the SYN after 1, 3, 7 and 15 s, so it is
-//! promised that one of its next SYNs passes.
+//! promised that the next SYN passes.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -17,10 +17,10 @@ use crate::target::Target;
 /// The shortest pause after which a SYN counts as repeated. No common system
 /// repeats a SYN within a second.
 const PAUSE: Duration = Duration::from_millis(750);
-/// A kernel doubles its pauses. If a SYN is later than that by this time, its
-/// sender has given up.
+/// A kernel doubles its pauses, so the pause after a SYN is about as long as the time
+/// since the first one. If it is longer by more than this, the sender has given up.
 const LATE: Duration = Duration::from_secs(2);
-/// The longest pause of a common system, which is Linux.
+/// The longest pause between two repetitions on a common system, Linux.
 const LONGEST_PAUSE: Duration = Duration::from_secs(64);
 /// How long a first SYN is remembered, at least. Windows repeats it after 3 s.
 const REMEMBERED: Duration = Duration::from_secs(4);
@@ -195,9 +195,9 @@ impl WaitingStrangers {
         Some(promise)
     }
 
-    /// How many strangers may be promised a slot. A full server that refuses
-    /// accepts every connection at once, so `waiting` does not show that it is
-    /// full, and it would refuse a known sender whose slot a stranger took. So a
+    /// How many strangers may be promised a slot. With [`WhenFull::Refuses`], a full
+    /// server also accepts every connection at once, so `waiting` does not show that it
+    /// is full, and it would refuse a known sender whose slot a stranger took. So a
     /// tenth of its slots stays free, besides the promised ones.
     fn room(&self, seen: Occupancy, slots: u32, when_full: WhenFull) -> usize {
         if when_full == WhenFull::Waits {
@@ -209,8 +209,8 @@ impl WaitingStrangers {
     }
 
     /// Number of connections to expect of the strangers whose next SYN was
-    /// promised to pass. A forged SYN that is repeated takes no slot, so each
-    /// counts as much as other SYNs do.
+    /// promised to pass. A forged SYN that is repeated takes no slot, so each of
+    /// these SYNs counts as much as any other.
     #[must_use]
     pub fn promised(&self) -> u32 {
         let promised = self.waiting.values().filter(|wait| wait.is_promised);
@@ -263,8 +263,8 @@ impl WaitingStrangers {
         free * u64::from(FREE) > u64::from(slots) || now.elapsed_since(since) >= ACCEPTED_AT_ONCE
     }
 
-    /// Promises that its next SYN passes to the stranger that has waited longest, of
-    /// those that `is_meant` accepts; `None`: there is none.
+    /// Chooses the stranger that has waited longest, of those that `is_meant` accepts, and
+    /// promises that its next SYN passes; `None`: there is no such stranger.
     fn promise(&mut self, is_meant: impl Fn(&Wait) -> bool) -> Option<AdmitNext> {
         let open = |wait: &Wait| !wait.is_promised && is_meant(wait);
         let waiting = self.waiting.values_mut().filter(|wait| open(wait));

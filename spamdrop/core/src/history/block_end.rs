@@ -37,11 +37,11 @@ pub enum BlockEnd {
 }
 
 impl EndedBlock {
-    /// Finds how the last block of an address ended that is no longer blocked. `events`:
+    /// Finds how the last block ended of an address that is no longer blocked. `events`:
     /// those of the address, and the commands that name no address, such as `flush`.
     /// `None`: there was no block, or nothing is known of its end. A block of the log
     /// without a recorded end ended at most `hard_limit` after its last offence; zero: no
-    /// limit. This is today's setting, because the history does not store that of the time.
+    /// limit. `hard_limit` is the present setting: the history stores no earlier one.
     #[must_use]
     pub fn find(events: &[HistoryEvent], hard_limit: Duration, now: UnixSeconds) -> Option<Self> {
         let blocks = events.iter().filter(|it| it.kind == HistoryKind::Blocked);
@@ -159,7 +159,7 @@ mod tests {
             found(&[block.clone(), removed.clone(), ended.clone()]),
             by_command
         );
-        // Only what came later ends it.
+        // Only an event after the last offence ends the block.
         let again = event(HistoryKind::Blocked, 400, 400);
         let all = [block, removed, again, command(500, "add 192.0.2.1"), ended];
         assert_eq!(found(&all), by_itself);
@@ -175,7 +175,7 @@ mod tests {
             let in_time = [block.clone(), command(3_800, late)];
             let by = found(&in_time);
             assert!(matches!(by, Some(BlockEnd::Command { .. })), "{by:?}");
-            // Without a limit, it may have lasted until then.
+            // Without a hard limit, the block may have lasted until the command.
             let by = EndedBlock::find(&all, Duration::ZERO, second(9_000)).map(|it| it.end);
             assert!(matches!(by, Some(BlockEnd::Command { .. })), "{by:?}");
         }
@@ -205,11 +205,11 @@ mod tests {
             EndedBlock::find(std::slice::from_ref(&block), Duration::ZERO, second(9_000)),
             None
         );
-        // It may have been earlier, for it is over now.
+        // The block is over now, so it ended at `now` at the latest.
         let now = second(1_000);
         let found_now = EndedBlock::find(std::slice::from_ref(&block), HOUR, now);
         assert_eq!(found_now.map(|it| it.end), Some(BlockEnd::AtLatest(now)));
-        // The time of a command of the FIFO is not in the history.
+        // The history does not tell how long a block of the FIFO was to last.
         let of_fifo = HistoryEvent {
             text: FIFO_REASON.into(),
             ..block
@@ -253,7 +253,7 @@ mod tests {
             "allow remove 192.0.2.1",
             "known remove 192.0.2.1",
             "import remove",
-            // Of many addresses none is named.
+            // The history names no address of a command with many.
             "remove",
             "allow add",
             "remove 192.0.2.0/24",

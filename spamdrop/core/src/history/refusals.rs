@@ -15,11 +15,11 @@ pub(super) const SOURCES: usize = 2_048;
 /// The refusals since they were last taken.
 #[derive(Debug, Default)]
 pub struct RefusalSums {
-    sums: HashMap<Key, Sum>,
+    sums: HashMap<SumKey, Sum>,
 }
 
 /// The start of the wave, and the source; `None`: the sources beyond [`SOURCES`].
-type Key = (UnixSeconds, Option<Target>);
+type SumKey = (UnixSeconds, Option<Target>);
 
 /// The refusals of a source since they were last taken.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,7 +45,7 @@ impl Sum {
     }
 
     /// The events, one for each kind.
-    fn events(self, (wave, source): Key) -> impl Iterator<Item = HistoryEvent> {
+    fn events(self, (wave, source): SumKey) -> impl Iterator<Item = HistoryEvent> {
         let counts = [
             (HistoryKind::Refused, self.refused),
             (HistoryKind::Observed, self.observed),
@@ -74,9 +74,9 @@ impl RefusalSums {
     /// Takes the refusals of at most `most` sources, sorted by wave and source, and
     /// those that were summed without a source.
     pub fn take(&mut self, most: usize) -> Vec<HistoryEvent> {
-        let (others, sources): (Vec<Key>, Vec<Key>) =
+        let (others, sources): (Vec<SumKey>, Vec<SumKey>) =
             self.sums.keys().partition(|(_, source)| source.is_none());
-        let mut keys: Vec<Key> = sources.into_iter().take(most).chain(others).collect();
+        let mut keys: Vec<SumKey> = sources.into_iter().take(most).chain(others).collect();
         keys.sort_unstable();
         let taken = keys
             .into_iter()
@@ -130,7 +130,7 @@ mod tests {
             seen(sums.take(usize::MAX)),
             [(refused, Some(addr(1)), 1, 109, 109)]
         );
-        // Those of an older wave need not be taken before.
+        // The refusals of an older wave may still wait when the next wave begins.
         sums.add(addr(1), second(100), second(110), true);
         sums.add(addr(1), second(500), second(501), true);
         let waves = sums.take(usize::MAX).into_iter().map(|event| event.wave);

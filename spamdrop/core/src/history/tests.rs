@@ -24,7 +24,7 @@ fn a_renewed_block_is_counted_and_a_new_one_is_a_row() {
         blocked(1, 12, true),
         blocked(1, 13, true),
         blocked(1, 14, false),
-        // By a command: the live block is not that of the offence before.
+        // More than 5 s after the offence before, so the live block is one of a command.
         blocked(1, 20, true),
     ] {
         buffer.block(block);

@@ -177,7 +177,7 @@ fn the_bans_of_fail2ban_last_as_long_as_they_would() {
         read("2001:db8::1 \t2026-11-29 20:04:59 + 86400 = 2026-11-30 20:04:59"),
         Some(listed("2001:db8::1/128", 86_399, 0))
     );
-    // It is over, or it never is.
+    // A ban that is over, and one that never ends.
     assert_eq!(
         read("192.0.2.1 \t2026-11-29 19:00:00 + 600 = 2026-11-29 19:10:00"),
         None
@@ -186,7 +186,7 @@ fn the_bans_of_fail2ban_last_as_long_as_they_would() {
         read("192.0.2.1 \t2026-11-29 19:00:00 + -1 = 9999-12-31 23:59:59"),
         Some(listed("192.0.2.1/32", LONGEST.as_secs(), 0))
     );
-    // The server is three hours ahead.
+    // The machine that printed the list has a clock that is three hours ahead.
     assert_eq!(
         read("192.0.2.1 \t2026-11-29 23:00:00 + 600 = 2026-11-29 23:10:00"),
         Some(listed("192.0.2.1/32", 600, 0))

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use crate::nat64::canonical;
 
 /// Parses an address in the form of the C library. An address that is
-/// IPv4-mapped or behind NAT64 becomes IPv4. A port, a zone or brackets are not
-/// accepted.
+/// IPv4-mapped or behind NAT64 becomes IPv4. A port, a scope such as `%eth0` or
+/// brackets are not accepted.
 pub(super) fn plain(bytes: &[u8]) -> Option<IpAddr> {
     let text = str::from_utf8(bytes).ok()?;
     // The most frequent form first: parsing it as IPv6 would be slower.

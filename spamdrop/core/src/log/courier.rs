@@ -34,7 +34,7 @@ pub(super) const GRAMMAR: Grammar = Grammar {
 fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
     let message = header.message;
     match header.program {
-        // A unit's name does not tell which program wrote the line, but its
+        // A unit's name does not tell which program wrote the line, but the line's
         // first word does: no program starts a line with a peer's words.
         Some(unit) if GRAMMAR.is_unit(unit) => match message {
             [b'n', ..] => by_courierd(message),

@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{MailServer, Parsed, Parser, ParserSettings};
-use crate::event::Kind;
+use crate::event::EventKind;
 
 /// The least length at which a syslogd truncates a message, without its header.
 const TRUNCATED: usize = 900;
@@ -83,7 +83,7 @@ impl Delivery {
         let _ = parser.parse(queued, now);
         let sent = sent.get(..TRUNCATED).unwrap_or(sent);
         match parser.parse(sent, now) {
-            Parsed::Event(event) if event.kind == Kind::Delivered => Some(event.addr),
+            Parsed::Event(event) if event.kind == EventKind::Delivered => Some(event.addr),
             _ => None,
         }
     }
@@ -119,7 +119,7 @@ impl Delivery {
         Self::read(MailServer::Exim, &queued, &sent)
     }
 
-    /// Whether no mailbox holds what a parser does not take.
+    /// Whether a parser takes the mailboxes and the host.
     fn is_plain(&self) -> bool {
         let mailboxes = [Some(&self.sender), Some(&self.to), self.original.as_ref()];
         let is_plain = |mailbox: &Vec<u8>| {

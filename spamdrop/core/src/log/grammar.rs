@@ -10,7 +10,7 @@ use super::queued_senders::QueuedSenders;
 use super::refused_queries::RefusedQueries;
 use super::sessions::SessionPeers;
 use super::slot_line::SlotLine;
-use crate::event::{Envelope, Kind};
+use crate::event::{Envelope, EventKind};
 
 /// How the lines of one server are parsed.
 pub(super) struct Grammar {
@@ -90,7 +90,7 @@ impl Context<'_> {
 #[derive(Debug)]
 pub(super) struct Finding<'line> {
     pub(super) addr: IpAddr,
-    pub(super) kind: Kind<'line>,
+    pub(super) kind: EventKind<'line>,
     pub(super) rule: Cow<'static, str>,
     pub(super) envelope: Envelope<'line>,
 }
@@ -101,18 +101,18 @@ pub(super) type GrammarResult<'line> = Result<Finding<'line>, &'static str>;
 impl<'line> Finding<'line> {
     pub(super) fn rejected(addr: IpAddr, text: &'line [u8], rule: &'static str) -> Self {
         let text = text.into();
-        Self::new(addr, Kind::Rejected { text }, rule)
+        Self::new(addr, EventKind::Rejected { text }, rule)
     }
 
     pub(super) fn accepted(addr: IpAddr, rule: &'static str) -> Self {
-        Self::new(addr, Kind::Accepted, rule)
+        Self::new(addr, EventKind::Accepted, rule)
     }
 
     pub(super) fn delivered(addr: IpAddr, rule: &'static str) -> Self {
-        Self::new(addr, Kind::Delivered, rule)
+        Self::new(addr, EventKind::Delivered, rule)
     }
 
-    fn new(addr: IpAddr, kind: Kind<'line>, rule: &'static str) -> Self {
+    fn new(addr: IpAddr, kind: EventKind<'line>, rule: &'static str) -> Self {
         Self {
             addr,
             kind,

@@ -26,11 +26,11 @@ static QUAD: LazyLock<Regex> = LazyLock::new(|| expression(r"[0-9]{1,3}(?:\.[0-9
 /// The longest text that is examined, in bytes; no server's reply is longer.
 const MOST: usize = 1024;
 
-/// Whether `text` says that the host `addr` is on a blocklist. It does if it
-/// names a DNS blocklist, if it mentions a list and contains the address, or if it
-/// has a URL of a list with the address in it. `chosen`: text elsewhere in the line
-/// that the peer chose. `names`: the part of the line with the peer's host name and
-/// HELO. The error is the reason why the text does not say so, or not reliably.
+/// Whether `text` says that the host `addr` is on a blocklist: it names a DNS
+/// blocklist, or it mentions a list and contains the address, or it has a URL of a
+/// list with the address in it. `chosen`: text elsewhere in the line that the peer
+/// chose. `names`: the part of the line with the peer's host name and HELO. The error
+/// is the reason why the text does not say so, or not reliably.
 pub(super) fn says_listed(
     text: &[u8],
     addr: IpAddr,
@@ -89,7 +89,7 @@ pub(super) fn speaks_of_list(line: &[u8]) -> bool {
     REPLY_PATTERNS.hint.is_match(line)
 }
 
-/// Words in the names of lists of good hosts.
+/// Words in the names of allow-lists.
 const ALLOWLISTS: [&[u8]; 3] = [b"dnswl", b"whitelist", b"allowlist"];
 
 /// Whether the zone that the text from ` blocked using ` on names is an allow-list,

@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn short_texts_are_searched_too() {
-        // The input is shorter than a SIMD register.
+        // The shortest of these texts are shorter than a SIMD register.
         let needles = Needles::any(["rejected", "error"].into_iter());
         for length in 0..80 {
             let text = [vec![b'x'; length], b"error".to_vec()].concat();

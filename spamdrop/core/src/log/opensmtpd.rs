@@ -53,7 +53,7 @@ fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResu
     let rest = rest
         .strip_prefix(b"failed-command ")
         .ok_or("no command failed")?;
-    let Failed {
+    let FailedCommand {
         command,
         code,
         text,
@@ -106,7 +106,7 @@ fn is_early(command: &[u8]) -> bool {
 }
 
 /// A command and its result.
-struct Failed<'line> {
+struct FailedCommand<'line> {
     command: &'line [u8],
     code: &'line [u8],
     text: &'line [u8],
@@ -114,7 +114,7 @@ struct Failed<'line> {
 
 /// Parses the command and its `result`, which must be the only one and end the
 /// line.
-fn failed(rest: &[u8]) -> Result<Failed<'_>, &'static str> {
+fn failed(rest: &[u8]) -> Result<FailedCommand<'_>, &'static str> {
     const COMMAND: &[u8] = b"command=\"";
     const RESULT: &[u8] = b"\" result=\"";
     let mut results = memmem::find_iter(rest, RESULT);
@@ -127,7 +127,7 @@ fn failed(rest: &[u8]) -> Result<Failed<'_>, &'static str> {
         let command = before.get(memmem::find(before, COMMAND)? + COMMAND.len()..)?;
         let result = result.strip_prefix(RESULT)?.strip_suffix(b"\"")?;
         let (code, text) = token(result)?;
-        Some(Failed {
+        Some(FailedCommand {
             command,
             code,
             text,

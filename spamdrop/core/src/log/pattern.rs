@@ -20,7 +20,7 @@ use serde::Deserialize;
 
 use super::address;
 use super::grammar::Finding;
-use crate::event::{Envelope, Kind};
+use crate::event::{Envelope, EventKind};
 use place::Ambiguous;
 
 /// The expansion of `<HOST>`: IPv4, or IPv6 with or without an embedded IPv4
@@ -107,7 +107,7 @@ impl Pattern {
         Some(match address::tagged(host.as_bytes()) {
             Some(addr) => Ok(Finding {
                 addr,
-                kind: Kind::Rejected { text: text.into() },
+                kind: EventKind::Rejected { text: text.into() },
                 rule: Cow::Owned(self.source.name.clone()),
                 envelope: Envelope::default(),
             }),

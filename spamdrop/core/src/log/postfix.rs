@@ -47,7 +47,7 @@ use super::bytes::{count_digits, token};
 use super::grammar::{Context, Finding, Grammar, GrammarResult};
 use super::header::Header;
 use super::listing_text::is_allowlist;
-use crate::event::{Envelope, Kind};
+use crate::event::{Envelope, EventKind};
 
 pub(super) const GRAMMAR: Grammar = Grammar {
     programs: &[],
@@ -240,7 +240,7 @@ fn answered(message: &[u8]) -> Option<(IpAddr, &[u8], Ipv4Addr)> {
 /// Returns the rejection, with [`REFUSED_QUERY`] as its text if its blocklist refused the
 /// query.
 fn unless_refused<'line>(found: Finding<'line>, context: &Context<'_>) -> Finding<'line> {
-    let Kind::Rejected { text } = &found.kind else {
+    let EventKind::Rejected { text } = &found.kind else {
         return found;
     };
     let zone = memmem::find(text, BLOCKED_USING).map(|at| at + BLOCKED_USING.len());
@@ -249,7 +249,7 @@ fn unless_refused<'line>(found: Finding<'line>, context: &Context<'_>) -> Findin
     if context.refused_queries.is_refused(found.addr, zone) {
         let text = REFUSED_QUERY.into();
         return Finding {
-            kind: Kind::Rejected { text },
+            kind: EventKind::Rejected { text },
             ..found
         };
     }

@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{Parsed, Parser, ParserSettings};
-use crate::event::Kind;
+use crate::event::EventKind;
 use crate::nat64::canonical;
 
 const HEADER: &[u8] = b"Nov 23 08:50:54 mx1 courieresmtpd: ";
@@ -50,8 +50,7 @@ const PIECES: &[&str] = &[
 
 /// `clog_msg_str`: control bytes become dots, newlines become slashes, and the
 /// string is truncated after 128 bytes. A carriage return is skipped without
-/// being counted, so for each the same number of bytes is read past the end of
-/// the string.
+/// being counted, so for each of them a byte is read past the end of the string.
 fn logged(string: &[u8], behind: &[u8]) -> Vec<u8> {
     let string: Vec<u8> = string.iter().copied().filter(|&byte| byte != 0).collect();
     let memory = string.iter().chain(&[0]).chain(behind);
@@ -141,8 +140,8 @@ impl Session {
         line
     }
 
-    /// Whether Courier writes the line in the grammar's form. An ident that
-    /// starts with a quote looks like the other kind of line.
+    /// Whether Courier writes the refusal in the grammar's form. With an ident that
+    /// starts with a quote, the refusal looks like a line of [`Self::command`].
     fn clean(&self) -> bool {
         if self
             .ident
@@ -212,7 +211,9 @@ fn now() -> SystemTime {
 /// The address, and whether the event was a rejection.
 fn read(line: &[u8]) -> Option<(IpAddr, bool)> {
     match Parser::new(ParserSettings::default()).parse(line, now()) {
-        Parsed::Event(event) => Some((event.addr, matches!(event.kind, Kind::Rejected { .. }))),
+        Parsed::Event(event) => {
+            Some((event.addr, matches!(event.kind, EventKind::Rejected { .. })))
+        }
         Parsed::NearMiss(_) | Parsed::Nothing => None,
     }
 }
@@ -233,8 +234,8 @@ proptest! {
         prop_assert_eq!(read(&session.refusal("451")), None);
     }
 
-    /// A spammer could make a forwarder send these mailboxes, and so have it
-    /// blocked.
+    /// A spammer could make a forwarder send mailboxes with carriage returns, and so
+    /// have the forwarder blocked.
     #[test]
     fn stale_memory_is_never_taken_for_a_reply(
         mut session in session(),

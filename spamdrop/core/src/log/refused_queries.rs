@@ -15,13 +15,13 @@ const ANSWERS: usize = 16;
 /// The answers of the blocklists about recent clients.
 #[derive(Debug, Default)]
 pub(super) struct RefusedQueries {
-    answers: HashMap<IpAddr, Vec<Answer>>,
+    answers: HashMap<IpAddr, Vec<ZoneAnswer>>,
     /// The clients in order of age, oldest first.
     order: VecDeque<IpAddr>,
 }
 
 #[derive(Debug)]
-struct Answer {
+struct ZoneAnswer {
     zone: Box<[u8]>,
     is_refusal: bool,
 }
@@ -37,7 +37,7 @@ impl RefusedQueries {
         let answers = self.answers.entry(client).or_default();
         answers.retain(|answer| !answer.zone.eq_ignore_ascii_case(zone));
         answers.truncate(ANSWERS - 1);
-        answers.push(Answer {
+        answers.push(ZoneAnswer {
             zone: zone.into(),
             is_refusal: is_refusal(address),
         });
@@ -58,7 +58,7 @@ impl RefusedQueries {
         let Some(answers) = self.answers.get(&client) else {
             return false;
         };
-        let named = |answer: &&Answer| answer.zone.eq_ignore_ascii_case(zone);
+        let named = |answer: &&ZoneAnswer| answer.zone.eq_ignore_ascii_case(zone);
         match answers.iter().find(named) {
             Some(answer) => answer.is_refusal,
             None => answers.iter().all(|answer| answer.is_refusal),

@@ -5,12 +5,12 @@
 //! ```
 //!
 //! Rspamd rejects for many reasons. A rejection is taken only if the blocklists
-//! decided it: the symbols that scored for the address of the peer (`IP:from`)
-//! have at least a third of the required score, which is the second of the two
-//! numbers, and without them the message would not have been rejected. Only the
-//! module `rbl` writes such an option, whatever the administrator calls the
-//! symbol, and a list of good hosts has a negative score. Content says nothing
-//! about a peer, because a forwarder or a great provider may send it. A list of
+//! decided it. Their symbols are those that scored for the address of the peer, with
+//! an option `IP:from`. These must have the required score, which is the second of the
+//! two numbers, or at least a third of it if without them the message would not have been
+//! rejected. Only the module `rbl` writes such an option, whatever the administrator
+//! calls the symbol, and an allow-list has a negative score. Content says nothing
+//! about a peer, because a forwarder or a large provider may send it. A list of
 //! little weight that only completes the score of the content says nothing
 //! either. `(no action)` is an acceptance.
 //!

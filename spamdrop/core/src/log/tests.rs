@@ -6,7 +6,7 @@ use jiff::civil::date;
 use jiff::tz::Offset;
 
 use super::*;
-use crate::event::{Clock, Envelope, Kind};
+use crate::event::{Clock, Envelope, EventKind};
 
 const MESSAGE: &str = "error,relay=::ffff:192.0.2.1,from=<a@b>,to=<c@d>: 511 Listed";
 
@@ -77,7 +77,7 @@ fn text_is_what_follows_the_code() {
             format!("Nov 23 08:50:54 mx1 courieresmtpd: error,relay=192.0.2.1,from=<>: {reply}");
         match parser().parse(line.as_bytes(), utc(2026, 11, 23, 9, 0, 0)) {
             Parsed::Event(Event {
-                kind: Kind::Rejected { text },
+                kind: EventKind::Rejected { text },
                 ..
             }) => String::from_utf8(text.to_vec()).unwrap(),
             other => panic!("{other:?}"),
@@ -96,7 +96,7 @@ fn text_of_a_repeated_message_ends_before_the_bracket() {
     };
     assert_eq!(
         event.kind,
-        Kind::Rejected {
+        EventKind::Rejected {
             text: b"Listed"[..].into()
         }
     );
@@ -184,7 +184,7 @@ fn escapes_of_json_stay_data() {
         panic!("not taken");
     };
     let text = "a \"b\" \\n\u{e9}\u{fffd}".as_bytes().into();
-    assert_eq!(event.kind, Kind::Rejected { text });
+    assert_eq!(event.kind, EventKind::Rejected { text });
     assert_eq!(event.clock, Clock::Zoned);
 }
 
@@ -230,7 +230,7 @@ fn near_miss_tells_why() {
     );
 }
 
-/// The corpora have more lines of each server.
+/// `tests/corpus` has more lines of each server.
 #[test]
 fn each_server_is_read_from_syslog_and_from_its_own_log() {
     let read = |server, line: &str| {
@@ -334,7 +334,7 @@ fn year_is_the_last_that_is_at_most_a_day_ahead() {
         stamp(&mut parser, "Feb 29 12:00:00", utc(2103, 3, 1, 0, 0, 0)),
         Some(utc(2096, 2, 29, 12, 0, 0))
     );
-    // An archive, as it is restored in November.
+    // An old log that is read on 28 November.
     let now = utc(2026, 11, 28, 9, 0, 0);
     for (text, expected) in [
         ("Nov 29 08:59:59", utc(2026, 11, 29, 8, 59, 59)),
@@ -517,7 +517,7 @@ fn a_pattern_sees_its_programs_messages() {
         parser.parse(line, now),
         Parsed::Event(Event {
             addr: [192, 0, 2, 1].into(),
-            kind: Kind::Rejected {
+            kind: EventKind::Rejected {
                 text: b"]: 550 no"[..].into()
             },
             at: Some(utc(2026, 11, 23, 8, 50, 54)),
@@ -617,7 +617,7 @@ fn text_of_postfix_ends_before_the_peers_words() {
         panic!("not taken");
     };
     let text = b"Service unavailable; Client host [192.0.2.1] blocked using z; t"[..].into();
-    assert_eq!(event.kind, Kind::Rejected { text });
+    assert_eq!(event.kind, EventKind::Rejected { text });
 }
 
 #[test]
@@ -641,7 +641,7 @@ fn a_delivery_has_the_sender_of_an_earlier_line_of_the_same_log() {
         let Parsed::Event(event) = parser.parse(sent.as_bytes(), now) else {
             panic!("{sent}");
         };
-        assert_eq!(event.kind, Kind::Delivered);
+        assert_eq!(event.kind, EventKind::Delivered);
         assert_eq!(event.addr, IpAddr::from([198, 51, 100, 7]));
         let envelope = Envelope {
             sender: Some(b"alice@example.com".into()),
@@ -736,7 +736,7 @@ fn lines_about_connections_tell_what_becomes_of_the_slots() {
             "postfix/smtpd[1]: disconnect from mx.example[192.0.2.1] ehlo=1 quit=1 commands=2",
             Some((None, Closed, ours)),
         ),
-        // A line of an event, too.
+        // A line that is an event also tells the end.
         (
             "postfix/smtpd[1]: disconnect from mx.example[192.0.2.1] ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5",
             Some((None, Closed, ours)),

@@ -298,7 +298,7 @@ fn all_that_lets_a_source_pass_is_taken_away() {
     let disallow = "spamdrop allow remove 2001:db8::/48 2001:db8::1";
     assert_eq!(command(Reason::Allowed, &one), disallow);
     assert_eq!(command(Reason::NotBlocked, &one), disallow);
-    // Known alone and by its /64.
+    // The address is known alone, and by its /64.
     one.known = vec![Target::alone(addr), addr.into()];
     one.is_known = true;
     let forget = "spamdrop known remove 2001:db8::1/128 2001:db8::/64";
@@ -306,7 +306,7 @@ fn all_that_lets_a_source_pass_is_taken_away() {
     assert_eq!(command(Reason::GateKnownOrAllowed, &one), both);
     one.allowed_by.clear();
     assert_eq!(command(Reason::NotBlocked, &one), forget);
-    // Listed, so that its /64 does not make it known.
+    // If the address is listed, its /64 does not make it known.
     one.is_known = false;
     assert_eq!(
         command(Reason::NotBlocked, &one),

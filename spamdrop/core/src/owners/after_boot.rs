@@ -1,4 +1,4 @@
-//! Holds of an earlier boot: the monotonic clock has begun anew.
+//! Converts the holds of an earlier boot, because each boot starts the monotonic clock anew.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use spamdrop_common::time::MonotonicNs;
 use super::hold::Hold;
 use crate::saved::{Clocks, reckoned};
 
-/// Converts a hold that was stored before this boot, when the clocks read `set`. It has
-/// the time that it had left at `set`, less the time since, as a saved entry has.
+/// Converts a hold that was stored before this boot, when the clocks read `set`. The result
+/// has the time that the hold had left at `set`, less the time that has passed since.
 #[must_use]
 pub fn after_boot(hold: Hold, set: Clocks, now: Clocks) -> Hold {
-    // The wall clock has whole seconds, so nearly one more may have passed.
+    // The wall clock has whole seconds, so up to one second more may have passed.
     let since = reckoned(set.unix, now.unix).elapsed_since(set.unix) + Duration::from_secs(1);
     let moved = |at: MonotonicNs| match at.elapsed_since(set.mono).saturating_sub(since) {
         // A hold that is over must not be live now, so it ends at 0.
@@ -69,7 +69,7 @@ mod tests {
         assert_eq!(after.hard_until_s, 0);
     }
 
-    /// As of a machine whose clock has no battery.
+    /// A machine whose clock has no battery may read such times after a boot.
     #[test]
     fn a_clock_that_is_not_plausible_takes_no_time_from_a_hold() {
         for unix in [0, SET.unix.get() - 1, SET.unix.get() + 400 * 86_400] {

@@ -3,11 +3,11 @@
 //! An entry with one owner has the terms of that owner's hold. For an entry with
 //! several owners, the database keeps the hold of each, so that the entry can fall
 //! back to the other holds when one owner lets go. A hit slides the entry as a whole,
-//! by the longest time of its sliding owners. The time of the last hit is derived from
+//! by the longest `ttl_s` of its sliding owners. The time of the last hit is derived from
 //! the entry's end, and extends the holds of the owners that slide. While a fixed end
 //! is later than every end that a hit can set, the last hit is not known and extends
-//! no hold: the entry may then end earlier than a sliding owner's time after the last
-//! packet.
+//! no hold. When the owner of that fixed end lets go, the entry may end earlier than
+//! the `ttl_s` of a sliding owner after the last packet.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use spamdrop_common::time::MonotonicNs;
 
 use super::mask::{OwnerBit, OwnerMask};
 
-/// The seconds for which the log or the FIFO holds an entry if its end is not known,
-/// because the database did not store it: the default `ttl`. Any other owner holds the
+/// The seconds for which the log or the FIFO holds an entry if the end of its hold is not
+/// known, because the database did not store it: the default `ttl`. Any other owner holds the
 /// entry to its end, because the block may be meant for days.
 const UNKNOWN_S: u32 = 600;
-/// After a boot, stored ends are off by up to a second, because the wall clock has told
-/// how long the machine was off.
+/// Stored ends are off by up to a second after a boot, because the time since they were
+/// stored is taken from the wall clock. An end that differs by no more than this is equal.
 const TOLERANCE: Duration = Duration::from_secs(2);
 
 /// Until when one owner wants an address blocked.
@@ -88,7 +88,7 @@ impl Hold {
     }
 }
 
-/// The entry after this owner has added a hold. The holds before it stay.
+/// The entry after this owner has added a hold. The holds of other owners stay.
 #[must_use]
 pub fn with_hold(entry: &Entry, owner: OwnerBit, hold: Hold) -> Entry {
     let owners = OwnerMask::from_entry(entry);
@@ -116,7 +116,7 @@ pub fn join(some: &[OwnerHold], others: &[OwnerHold]) -> Vec<OwnerHold> {
     all
 }
 
-/// The entry with exactly these holds, and the hits and the state of `entry`.
+/// The entry with exactly these holds, and with the hits and the seal of `entry`.
 /// `None` if there is no hold.
 #[must_use]
 pub fn combine(entry: &Entry, holds: &[OwnerHold]) -> Option<Entry> {
@@ -136,9 +136,9 @@ pub enum LetGo {
 }
 
 /// Removes the `leaving` owners of a live entry, and the owners whose holds are
-/// over. `stored`: the holds that the database has for the entry. A hold of another
-/// owner is left from an earlier entry, and ignored. The entry never ends later than
-/// before.
+/// over. `stored`: the holds that the database has for the entry. A stored hold whose
+/// owner the entry does not have is of an earlier entry, and ignored. The entry never ends
+/// later than before.
 #[must_use]
 pub fn let_go(entry: &Entry, stored: &[OwnerHold], leaving: OwnerMask, now: MonotonicNs) -> LetGo {
     let mut rest = holds(entry, stored, now);
@@ -151,8 +151,8 @@ pub fn let_go(entry: &Entry, stored: &[OwnerHold], leaving: OwnerMask, now: Mono
 }
 
 /// The holds of all owners of an entry. If the stored holds do not explain the entry's
-/// end, a later hold was not stored. Any owner except the log and the FIFO may have set
-/// it, so these owners hold the entry to its end.
+/// end, a later hold was not stored. Its owner may be any except the log and the FIFO, so
+/// all owners except these two hold the entry to its end.
 #[must_use]
 pub fn holds(entry: &Entry, stored: &[OwnerHold], now: MonotonicNs) -> Vec<OwnerHold> {
     let owners = OwnerMask::from_entry(entry);
@@ -184,11 +184,12 @@ pub fn holds(entry: &Entry, stored: &[OwnerHold], now: MonotonicNs) -> Vec<Owner
 }
 
 /// The time of the hit that has set the end of an entry. `None`: no hit has, because
-/// the end is not later than `latest`, the end of the last hold.
+/// the end is not later than `latest`, the latest end of a hold, or because that hit would
+/// be later than `now`.
 fn last_hit(entry: &Entry, latest: MonotonicNs, now: MonotonicNs) -> Option<MonotonicNs> {
     let ttl = Duration::from_secs(entry.ttl_s.into());
     let last = entry.expires.minus(ttl);
     let is_slid = entry.ttl_s != 0 && entry.expires > latest.plus(TOLERANCE);
-    // The hit may be later than `now` was read.
+    // The filter may have counted a hit after `now` was read.
     (is_slid && last <= now.plus(TOLERANCE)).then_some(last)
 }

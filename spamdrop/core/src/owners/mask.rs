@@ -67,7 +67,7 @@ impl OwnerMask {
         self.0.count_ones() > 1
     }
 
-    /// The owners of both sets.
+    /// The owners that are in one of the two sets or in both.
     #[must_use]
     pub fn and(self, other: impl Into<Self>) -> Self {
         Self(self.0 | other.into().0)
@@ -91,8 +91,8 @@ impl OwnerMask {
         })
     }
 
-    /// The entry with these owners, and with the origin that goes with them: the
-    /// log only if that is the only owner.
+    /// The entry with these owners, and with the origin that goes with them: that of
+    /// the log only if the log is the only owner.
     #[must_use]
     pub fn of_entry(self, entry: Entry) -> Entry {
         let origin = match self == OwnerBit::LOG.into() {

@@ -2,7 +2,7 @@
 //!
 //! Each owner has an end of its own, its [`Hold`]; the end of the entry is the
 //! latest of them. The map holds the set of the owners, one bit each. The bits of
-//! the owners without a name are fixed, those of the others are in the database.
+//! the owners without a name are fixed; the bits of named owners are in the database.
 
 mod after_boot;
 mod hold;
@@ -37,7 +37,7 @@ pub enum EntryOwner {
     /// A jail of fail2ban: `f2b:JAIL`.
     Jail(String),
     /// The owner of a bit whose name is lost: `unnamed:NUMBER`. It can only be
-    /// listed and let go.
+    /// shown and removed.
     Unnamed(OwnerBit),
 }
 

@@ -22,7 +22,7 @@ impl OwnerNames {
         owner.fixed_bit().or_else(named)
     }
 
-    /// The name of a bit; `unnamed:17` if the database was lost.
+    /// The name of a bit, or `unnamed:17` if the name of bit 17 is not in the database.
     #[must_use]
     pub fn name(&self, bit: OwnerBit) -> String {
         self.owner(bit).to_string()
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn a_new_name_takes_no_bit_that_an_entry_has() {
         assert_eq!(names([]).free(OwnerMask::default()), Some(bit(5)));
-        // Bit 6 is that of a name in a lost database.
+        // An entry has bit 6, whose name was lost with the database.
         assert_eq!(names([5]).free(bit(6).into()), Some(bit(7)));
         let all = names(NAMED_BITS);
         assert_eq!(all.free(bit(5).into()), Some(bit(6)));

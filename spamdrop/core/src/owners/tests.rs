@@ -18,7 +18,7 @@ fn fixed(second: u64) -> Hold {
     }
 }
 
-/// Slides by ten minutes, up to a limit.
+/// A hold that slides by ten minutes, up to a limit.
 fn sliding(ends: u64, hard_until_s: u32) -> Hold {
     Hold {
         ends: moment(ends),
@@ -126,7 +126,7 @@ fn the_end_is_the_latest_and_the_origin_is_the_log_only_alone() {
     assert_eq!((alone.ttl_s, alone.hard_until_s), (600, 13_600));
     let both = entry(&[log, (drop_list(), fixed(NOW + 86_400))]);
     assert_eq!(both.expires, moment(NOW + 86_400));
-    // A hit moves the end only once it is later than the fixed one.
+    // The terms of the log stay, for hits near the fixed end and later.
     assert_eq!((both.ttl_s, both.hard_until_s), (600, 13_600));
     assert_eq!(both.flags & ORIGIN_MASK, ORIGIN_HAND);
     assert_eq!(both.owners, 0b10_0001);
@@ -145,7 +145,7 @@ fn an_offence_adds_an_owner_and_never_shortens() {
         OwnerMask::from(OwnerBit::LOG).and(OwnerBit::HAND)
     );
     assert_eq!((both.hits, both.flags), (7, ORIGIN_HAND | SEALED));
-    // Alone, the new terms count.
+    // If the log is the only owner, its new terms replace the old ones, except the end.
     let log = entry(&[(OwnerBit::LOG, sliding(NOW + 900, 13_600))]);
     let again = with_hold(&log, OwnerBit::LOG, sliding(NOW + 600, 14_000));
     assert_eq!(
@@ -180,7 +180,7 @@ fn the_entry_falls_back_to_the_latest_of_the_rest() {
         let_go(&left, &[], OwnerBit::LOG.into(), moment(NOW)),
         LetGo::Removed
     );
-    // One that does not hold it changes nothing.
+    // An owner that does not hold the entry changes nothing when it lets go.
     assert_eq!(
         kept(let_go(&left, &[], OwnerBit::FIFO.into(), moment(NOW))),
         left
@@ -235,7 +235,7 @@ fn a_fixed_end_is_no_hit() {
         (drop_list(), fixed(NOW + 86_400)),
     ];
     let shared = entry(&stored);
-    // After a boot, they are a little nearer.
+    // The stored ends are 50 s earlier than the entry's end.
     let shifted = stored.map(|(owner, hold)| {
         let ends = hold.ends.ns() - moment(50).ns();
         (
@@ -274,7 +274,7 @@ fn a_fall_back_is_never_longer_than_the_entry() {
     assert_eq!(left.expires, shared.expires);
 }
 
-/// As after `add --for 7d` while the disk was full, whether it slides or not.
+/// After an `add --for 7d` while the disk was full, the database lacks the new hold.
 #[test]
 fn rows_that_do_not_explain_the_end_shorten_only_the_log_and_the_fifo() {
     let stored = [
@@ -304,7 +304,7 @@ fn rows_that_do_not_explain_the_end_shorten_only_the_log_and_the_fifo() {
     }
 }
 
-/// The limit of the log is over, and the other one has none.
+/// The hard limit of the log's hold is over, and the administrator's hold has none.
 #[test]
 fn a_hit_with_the_terms_of_several_rows_explains_the_end() {
     let short = Hold {
@@ -316,7 +316,7 @@ fn a_hit_with_the_terms_of_several_rows_explains_the_end() {
         (OwnerBit::HAND, short),
     ];
     let mut shared = entry(&stored);
-    // The last packet came while the clock was read.
+    // The last packet came 1 ms after the clock was read.
     shared.expires = moment(NOW + 600).plus(std::time::Duration::from_millis(1));
     let ends = shared.expires.minus(std::time::Duration::from_secs(300));
     assert_eq!(

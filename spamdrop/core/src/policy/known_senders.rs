@@ -13,13 +13,13 @@ const PROBATION: i64 = 24 * 60 * 60;
 const SWEEP: i64 = 60;
 /// The most senders that are remembered; about 4 MiB.
 const CAPACITY: usize = 131_072;
-/// The time of an event that has not happened. As `Sender::since`: before the start.
+/// The time of an event that has not happened. In `Sender::since`: before the daemon's start.
 const NEVER: i32 = i32::MIN;
 
 /// Since when a sender is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Since {
-    /// Since before the start.
+    /// Since before the daemon's start.
     Before,
     /// Since now.
     Now,
@@ -41,7 +41,7 @@ pub(super) struct KnownSenders {
 #[derive(Clone, Copy, Debug)]
 struct Sender {
     since: i32,
-    /// The time of the last mail or refusal; [`NEVER`] if it does not count.
+    /// The time of the last mail or refusal; [`NEVER`] if there is none that counts.
     heard: i32,
     refused: bool,
     /// False if the sender is no longer known, and kept because it is refused.
@@ -153,7 +153,7 @@ impl KnownSenders {
 }
 
 /// The key of an IPv4 address, or of the /64 of an IPv6 address. The two cannot
-/// collide: prefixes below 0100::/8 belong to no host.
+/// collide, because no host on the Internet has an address in ::/32.
 fn key(addr: IpAddr) -> u64 {
     match addr {
         IpAddr::V4(addr) => addr.to_bits().into(),

@@ -19,13 +19,13 @@ use std::time::Duration;
 use regex::bytes::Regex;
 
 pub use ceiling::Trip;
-pub use protected::{Changes, Protected, Protection, too_wide};
-pub use scope::{Choice, KnownNets, Neighbour, Refusal, Scope, nets_around};
+pub use protected::{Protected, Protection, ProtectionChanges, too_wide};
+pub use scope::{BlockRefusal, Choice, KnownNets, Neighbour, Scope, nets_around};
 
 use crate::courier::texts;
 use crate::dnsbl::complaint;
 use crate::dnsbl::named_zone::{ZoneId, ZoneNames};
-use crate::event::{Event, Evidence, Kind};
+use crate::event::{Event, EventKind, Evidence};
 use crate::time::Moment;
 use ceiling::Ceiling;
 use known_senders::Since;
@@ -43,13 +43,13 @@ pub enum Decision {
         /// Time since the offence.
         age: Duration,
     },
-    /// A message was accepted; its source is remembered as known.
+    /// A message was accepted less than a day ago.
     Known,
     /// The source accepted a message from this server. The ceiling does not
     /// count this as an acceptance.
     Delivered,
     /// Do nothing.
-    Ignore(Why),
+    Ignore(IgnoreReason),
 }
 
 impl Decision {
@@ -67,7 +67,7 @@ impl Decision {
 
 /// The reason why an event has no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum IgnoreReason {
     /// The stamp of a rejection differs from now by more than the lifetime of a
     /// block, or that of an acceptance by a day or more.
     Stale,
@@ -88,7 +88,7 @@ pub enum Why {
     Ceiling,
 }
 
-impl Why {
+impl IgnoreReason {
     /// The name of the reason's counter.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -105,7 +105,7 @@ impl Why {
     }
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for IgnoreReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Stale => "the line is too old",
@@ -120,13 +120,13 @@ impl fmt::Display for Why {
     }
 }
 
-/// An acceptance that is nearer to now than this is [`Decision::Known`].
+/// An acceptance whose stamp differs from now by less than this is [`Decision::Known`].
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The administrator's settings.
 #[derive(Clone, Debug)]
 pub struct PolicyConfig {
-    /// The lifetime of a block. Older lines are ignored.
+    /// The lifetime of a block. Rejections that are older are ignored.
     pub ttl: Duration,
     /// A pattern that the text of the reply must match. Without one, any text
     /// matches except Courier's own refusals of a recipient.
@@ -187,15 +187,15 @@ impl Policy {
     ) -> Decision {
         let (age, distance) = (event.age(now.wall), event.distance(now.wall));
         match &event.kind {
-            Kind::Accepted => {
+            EventKind::Accepted => {
                 self.ceiling.accepted(event.addr, distance, now.mono);
                 match distance < REMEMBERED {
                     true => Decision::Known,
-                    false => Decision::Ignore(Why::Stale),
+                    false => Decision::Ignore(IgnoreReason::Stale),
                 }
             }
-            Kind::Delivered => Decision::Delivered,
-            Kind::Rejected { text } => self
+            EventKind::Delivered => Decision::Delivered,
+            EventKind::Rejected { text } => self
                 .ignored(text, distance)
                 .or_else(|| self.never_blocked(event.addr, text, now.mono, protected))
                 .or_else(|| self.held_back(event.addr, now.mono, is_blocked))
@@ -218,13 +218,13 @@ impl Policy {
             return None;
         }
         match &event.kind {
-            Kind::Accepted => Some(Evidence::Accepted),
-            Kind::Delivered => Some(Evidence::Delivered),
-            Kind::Rejected { text } => match self.no_listing(text) {
+            EventKind::Accepted => Some(Evidence::Accepted),
+            EventKind::Delivered => Some(Evidence::Delivered),
+            EventKind::Rejected { text } => match self.no_listing(text) {
                 None if self.mistrust(event.addr, text).is_some() => None,
                 None => (!self.ceiling.is_tripped()).then_some(Evidence::Listed),
                 // A bounce does not count: a spammer has forged its recipient.
-                Some(Why::OwnText) if texts::is_unknown_user(text) => event
+                Some(IgnoreReason::OwnText) if texts::is_unknown_user(text) => event
                     .envelope
                     .sender
                     .as_ref()
@@ -240,19 +240,19 @@ impl Policy {
     #[must_use]
     pub fn listing_zone(&self, event: &Event<'_>) -> Option<ZoneId> {
         match &event.kind {
-            Kind::Rejected { text } => Some(self.zones.named(text, event.addr)?.id),
+            EventKind::Rejected { text } => Some(self.zones.named(text, event.addr)?.id),
             _ => None,
         }
     }
 
-    /// Passes a sender that was known before the start to the ceiling. Its last
-    /// mail was accepted `age` ago.
+    /// Tells the ceiling of a sender that was known before the daemon's start. Its
+    /// last mail was accepted `age` ago.
     pub fn remember(&mut self, addr: IpAddr, age: Duration, now: Moment) {
         self.ceiling.know(addr, Since::Before, now.mono);
         self.ceiling.accepted(addr, age, now.mono);
     }
 
-    /// Passes a sender that has become known to the ceiling.
+    /// Tells the ceiling of a sender that has become known.
     pub fn know(&mut self, addr: IpAddr, now: Moment) {
         self.ceiling.know(addr, Since::Now, now.mono);
     }
@@ -291,33 +291,33 @@ impl Policy {
         self.ceiling.trip(now.mono)
     }
 
-    fn ignored(&self, text: &[u8], distance: Duration) -> Option<Why> {
+    fn ignored(&self, text: &[u8], distance: Duration) -> Option<IgnoreReason> {
         if distance > self.config.ttl {
-            return Some(Why::Stale);
+            return Some(IgnoreReason::Stale);
         }
         self.no_listing(text)
     }
 
     /// The reason why the text of a rejection is not that of a blocklist; `None`:
     /// it counts as a blocklist's.
-    fn no_listing(&self, text: &[u8]) -> Option<Why> {
+    fn no_listing(&self, text: &[u8]) -> Option<IgnoreReason> {
         match &self.config.reject_text {
-            Some(pattern) => (!pattern.is_match(text)).then_some(Why::OtherText),
-            None => texts::is_own(text).then_some(Why::OwnText),
+            Some(pattern) => (!pattern.is_match(text)).then_some(IgnoreReason::OtherText),
+            None => texts::is_own(text).then_some(IgnoreReason::OwnText),
         }
     }
 
     /// The reason not to believe the blocklist behind a text.
-    fn mistrust(&self, addr: IpAddr, text: &[u8]) -> Option<Why> {
+    fn mistrust(&self, addr: IpAddr, text: &[u8]) -> Option<IgnoreReason> {
         if complaint::is_complaint(text) {
-            return Some(Why::BrokenBlocklist);
+            return Some(IgnoreReason::BrokenBlocklist);
         }
         // Most of the time no zone is broken, and the text need not be searched.
         if self.zones.all_work() {
             return None;
         }
         let zone = self.zones.named(text, addr)?;
-        zone.is_broken.then_some(Why::BrokenZone)
+        zone.is_broken.then_some(IgnoreReason::BrokenZone)
     }
 
     /// The reason why a rejection never blocks the address. The ceiling counts
@@ -330,22 +330,22 @@ impl Policy {
         text: &[u8],
         now: Duration,
         protected: &Protected,
-    ) -> Option<Why> {
+    ) -> Option<IgnoreReason> {
         if let Some(why) = self.mistrust(addr, text) {
             return Some(why);
         }
         self.ceiling.refused(addr, now);
-        protected.why(addr).map(Why::Protected)
+        protected.why(addr).map(IgnoreReason::Protected)
     }
 
     /// The reason why an offence does not block the address now.
-    fn held_back(&mut self, addr: IpAddr, now: Duration, is_blocked: bool) -> Option<Why> {
+    fn held_back(&mut self, addr: IpAddr, now: Duration, is_blocked: bool) -> Option<IgnoreReason> {
         // If the address of a repeat is not blocked, it was unblocked by hand.
         if self.repeats.seen(addr, now) && is_blocked {
-            return Some(Why::Repeat);
+            return Some(IgnoreReason::Repeat);
         }
         if !self.ceiling.admits(!is_blocked, now) {
-            return Some(Why::Ceiling);
+            return Some(IgnoreReason::Ceiling);
         }
         if !is_blocked {
             self.surge.count(now);

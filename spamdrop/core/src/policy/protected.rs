@@ -78,15 +78,15 @@ impl Default for Protected {
 
 /// The changes to make in a copy of the protected prefixes, such as the filter's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
+pub struct ProtectionChanges {
     /// Prefixes that are no longer protected.
     pub removed: Vec<IpNet>,
-    /// Prefixes that are new or have another reason. True: the prefix is
-    /// protected for another reason than the allowlist.
+    /// Prefixes that are new, or whose flag has changed. The flag is true if the
+    /// prefix is protected for another reason than the allowlist.
     pub set: Vec<(IpNet, bool)>,
 }
 
-impl Changes {
+impl ProtectionChanges {
     /// Whether there is nothing to change.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -127,7 +127,7 @@ impl Protected {
     /// The differences from an older version. If only the machine's prefixes
     /// have changed, the allowlist is not compared.
     #[must_use]
-    pub fn changes_since(&self, old: &Self) -> Changes {
+    pub fn changes_since(&self, old: &Self) -> ProtectionChanges {
         let mut nets: BTreeSet<IpNet> = [&self.machine, &old.machine]
             .into_iter()
             .flat_map(|prefixes| prefixes.iter().map(|(net, _)| net))
@@ -136,7 +136,7 @@ impl Protected {
             let lists = [&self.allowlist, &old.allowlist].into_iter();
             nets.extend(lists.flat_map(|list| list.iter().map(|(net, _)| net)));
         }
-        let mut changes = Changes::default();
+        let mut changes = ProtectionChanges::default();
         for net in nets {
             match (old.is_automatic(net), self.is_automatic(net)) {
                 (before, after) if before == after => {}

@@ -12,7 +12,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// The number of minutes for which a connection counts.
 const MINUTES: u64 = 60;
-/// The fewest connections of a proxy in that time; fewer prove nothing.
+/// The fewest connections of a proxy in [`MINUTES`]; fewer prove nothing.
 const LEAST: u32 = 20;
 /// A proxy remains one while it has at least one in this many connections: a
 /// quarter.
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(proxy(&mut proxies, 59), found);
         record(&mut proxies, "192.0.2.1", 41, 59);
         assert_eq!(proxy(&mut proxies, 59), found, "a quarter");
-        // An hour without connections tells nothing.
+        // An hour without connections changes nothing.
         assert_eq!(proxy(&mut proxies, 130), found);
         record(&mut proxies, "192.0.2.1", 20, 130);
         assert_eq!(proxy(&mut proxies, 130), None);

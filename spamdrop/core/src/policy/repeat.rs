@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use std::collections::HashSet;
 
-/// Offences of an address within this time are one. A reply of several lines is
+/// Offences of an address within this time count as one. A reply of several lines is
 /// logged line by line, and a peer can receive several replies within a moment.
 const WINDOW: Duration = Duration::from_secs(1);
 

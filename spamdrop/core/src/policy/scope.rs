@@ -86,14 +86,14 @@ impl fmt::Display for Neighbour {
 /// The reason why an address or prefix that the administrator gave is not
 /// blocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum BlockRefusal {
     /// It is protected.
     Protected(Protection),
     /// It is a /64 that is not blocked as a whole.
     Shared(Neighbour),
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for BlockRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Protected(reason) => reason.fmt(f),
@@ -107,8 +107,8 @@ impl fmt::Display for Refusal {
 pub struct Choice {
     /// The entry.
     pub target: Target,
-    /// Why the entry blocks an IPv6 address alone, although such an address
-    /// usually stands for its /64; `None`: it does not.
+    /// Why the entry blocks an IPv6 address alone and not its /64; `None`: the entry
+    /// is the one that the input stands for.
     pub neighbour: Option<Neighbour>,
 }
 
@@ -135,7 +135,7 @@ impl Scope {
     /// # Errors
     ///
     /// The address or prefix must not be blocked.
-    pub fn choose(&self, target: Target, net: IpNet) -> Result<Choice, Refusal> {
+    pub fn choose(&self, target: Target, net: IpNet) -> Result<Choice, BlockRefusal> {
         let is_host = net.prefix_len() == net.max_prefix_len();
         let why = if is_host {
             self.protected.why(net.addr())
@@ -143,11 +143,11 @@ impl Scope {
             self.protected.why_net(net)
         };
         if let Some(why) = why {
-            return Err(Refusal::Protected(why));
+            return Err(BlockRefusal::Protected(why));
         }
         let choice = self.narrowed(target, net.addr());
         match choice.neighbour {
-            Some(neighbour) if !is_host => Err(Refusal::Shared(neighbour)),
+            Some(neighbour) if !is_host => Err(BlockRefusal::Shared(neighbour)),
             _ => Ok(choice),
         }
     }

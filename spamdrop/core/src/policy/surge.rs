@@ -49,7 +49,7 @@ mod tests {
         Duration::from_secs(1_000_000 + seconds)
     }
 
-    /// Counts this many blocks in a minute; returns how often it was a surge.
+    /// Counts this many blocks in a minute; returns how often `take` reported a surge.
     fn surges(surge: &mut Surge, minute: u64, blocks: u64) -> usize {
         let seconds = 0..blocks;
         let taken = seconds.filter(|n| {
@@ -76,7 +76,7 @@ mod tests {
         assert!((1..=12).contains(&first), "{first}");
         let later: usize = (13..90).map(|minute| surges(&mut surge, minute, 30)).sum();
         assert_eq!(later, 0);
-        // Five times the rate is none, six times is.
+        // 130 blocks are fewer than five times the hour's mean of a minute, 200 are more.
         assert_eq!(surges(&mut surge, 90, 130), 0);
         let mut surge = Surge::default();
         for minute in 0..60 {

@@ -45,7 +45,7 @@ const SENDER: Envelope<'_> = Envelope {
 fn rejected<'line>(addr: &str, text: &'line str, at: Option<SystemTime>) -> Event<'line> {
     Event {
         addr: addr.parse().unwrap(),
-        kind: Kind::Rejected {
+        kind: EventKind::Rejected {
             text: text.as_bytes().into(),
         },
         at,
@@ -58,7 +58,7 @@ fn rejected<'line>(addr: &str, text: &'line str, at: Option<SystemTime>) -> Even
 fn accepted(addr: &str, at: Option<SystemTime>) -> Event<'static> {
     Event {
         addr: addr.parse().unwrap(),
-        kind: Kind::Accepted,
+        kind: EventKind::Accepted,
         at,
         clock: Clock::Zoned,
         rule: "courier-newmsg".into(),
@@ -68,7 +68,7 @@ fn accepted(addr: &str, at: Option<SystemTime>) -> Event<'static> {
 
 fn delivered(addr: &str, at: Option<SystemTime>) -> Event<'static> {
     Event {
-        kind: Kind::Delivered,
+        kind: EventKind::Delivered,
         ..accepted(addr, at)
     }
 }
@@ -99,11 +99,11 @@ fn age_is_the_time_since_the_stamp() {
         (at(0), block("192.0.2.1", 0)),
         (at(599), block("192.0.2.1", 599)),
         (at(600), block("192.0.2.1", 600)),
-        (at(601), Decision::Ignore(Why::Stale)),
+        (at(601), Decision::Ignore(IgnoreReason::Stale)),
         (None, block("192.0.2.1", 0)),
-        // A clock that is ahead, and a stamp that lies in the future.
+        // A stamp may lie in the future, but by no more than the ttl.
         (ahead(600), block("192.0.2.1", 0)),
-        (ahead(601), Decision::Ignore(Why::Stale)),
+        (ahead(601), Decision::Ignore(IgnoreReason::Stale)),
     ] {
         let event = rejected("192.0.2.1", "Listed", stamp);
         assert_eq!(decide(&mut policy(), &event, now), expected, "{stamp:?}");
@@ -118,7 +118,7 @@ fn acceptance_is_remembered_for_a_day() {
         (None, Decision::Known),
         (at(0), Decision::Known),
         (at(23), Decision::Known),
-        (at(24), Decision::Ignore(Why::Stale)),
+        (at(24), Decision::Ignore(IgnoreReason::Stale)),
     ] {
         let event = accepted("192.0.2.1", stamp);
         assert_eq!(decide(&mut policy(), &event, now), expected, "{stamp:?}");
@@ -134,9 +134,9 @@ fn couriers_own_refusals_of_a_recipient_block_nobody() {
         "Unknown user. ",
     ] {
         let decision = decide_text(PolicyConfig::default(), text);
-        assert_eq!(decision, Decision::Ignore(Why::OwnText), "{text}");
+        assert_eq!(decision, Decision::Ignore(IgnoreReason::OwnText), "{text}");
     }
-    // A blocklist may use the same words with others.
+    // Any other text may be that of a blocklist.
     for text in ["Unknown user. Listed", "unknown user", "Access denied.", ""] {
         let decision = decide_text(PolicyConfig::default(), text);
         assert_eq!(decision, block("192.0.2.1", 0), "{text}");
@@ -155,7 +155,7 @@ fn reject_text_replaces_the_exclusion_of_couriers_own() {
     );
     assert_eq!(
         decide_text(config("^Blacklisted by"), "Listed"),
-        Decision::Ignore(Why::OtherText)
+        Decision::Ignore(IgnoreReason::OtherText)
     );
     assert_eq!(
         decide_text(config("^Blacklisted by"), "Blacklisted by x"),
@@ -163,7 +163,7 @@ fn reject_text_replaces_the_exclusion_of_couriers_own() {
     );
     assert_eq!(
         decide_text(config(".*"), "open resolver"),
-        Decision::Ignore(Why::BrokenBlocklist)
+        Decision::Ignore(IgnoreReason::BrokenBlocklist)
     );
 }
 
@@ -175,7 +175,11 @@ fn complaint_of_a_blocklist_blocks_nobody() {
         "https://check.spamhaus.org/ReturnC/vol/",
     ] {
         let decision = decide_text(PolicyConfig::default(), text);
-        assert_eq!(decision, Decision::Ignore(Why::BrokenBlocklist), "{text}");
+        assert_eq!(
+            decision,
+            Decision::Ignore(IgnoreReason::BrokenBlocklist),
+            "{text}"
+        );
     }
 }
 
@@ -184,7 +188,7 @@ fn protected_addresses_are_not_blocked() {
     let event = rejected("127.0.0.1", "Listed", None);
     assert_eq!(
         decide(&mut policy(), &event, moment(0)),
-        Decision::Ignore(Why::Protected(Protection::Loopback))
+        Decision::Ignore(IgnoreReason::Protected(Protection::Loopback))
     );
 }
 
@@ -195,7 +199,7 @@ fn repeat_within_a_second_is_ignored() {
     let other = rejected("192.0.2.2", "Listed", None);
     let mut decide =
         |event, now, listed: bool| policy.decide(event, moment(now), &Protected::default(), listed);
-    let repeat = Decision::Ignore(Why::Repeat);
+    let repeat = Decision::Ignore(IgnoreReason::Repeat);
     assert_eq!(decide(&event, 0, false), block("192.0.2.1", 0));
     assert_eq!(decide(&event, 999, true), repeat);
     assert_eq!(decide(&other, 999, false), block("192.0.2.2", 0));
@@ -229,12 +233,12 @@ fn tripped_ceiling_blocks_nobody_and_recovers() {
     assert_eq!(policy.ceiling(moment(0)), None);
     assert_eq!(
         decide(&mut policy, &second, moment(0)),
-        Decision::Ignore(Why::Ceiling)
+        Decision::Ignore(IgnoreReason::Ceiling)
     );
     // The block of an address that is blocked already is not renewed, either.
     assert_eq!(
         policy.decide(&first, moment(2000), &Protected::default(), true),
-        Decision::Ignore(Why::Ceiling)
+        Decision::Ignore(IgnoreReason::Ceiling)
     );
     assert!(policy.ceiling(moment(2000)).is_some());
     assert_eq!(policy.ceiling(moment(61_000)), None);
@@ -279,19 +283,19 @@ fn allowlisted_sources_tell_of_a_wrong_blocklist() {
 #[test]
 fn names_differ_and_texts_tell_the_reason() {
     let all = [
-        Why::Stale,
-        Why::OwnText,
-        Why::OtherText,
-        Why::BrokenBlocklist,
-        Why::BrokenZone,
-        Why::Protected(Protection::Gateway),
-        Why::Repeat,
-        Why::Ceiling,
+        IgnoreReason::Stale,
+        IgnoreReason::OwnText,
+        IgnoreReason::OtherText,
+        IgnoreReason::BrokenBlocklist,
+        IgnoreReason::BrokenZone,
+        IgnoreReason::Protected(Protection::Gateway),
+        IgnoreReason::Repeat,
+        IgnoreReason::Ceiling,
     ];
-    let names: std::collections::HashSet<_> = all.map(Why::name).into();
+    let names: std::collections::HashSet<_> = all.map(IgnoreReason::name).into();
     assert_eq!(names.len(), all.len());
     assert_eq!(
-        Why::Protected(Protection::Gateway).to_string(),
+        IgnoreReason::Protected(Protection::Gateway).to_string(),
         "a gateway of this machine"
     );
 }
@@ -358,10 +362,10 @@ fn nobody_proves_bad_while_the_blocklist_may_be_wrong() {
     }
     let listed = Some(Evidence::Listed);
     assert_eq!(evidence, [listed, listed, listed, listed, None, None]);
-    // A line that is too old to count for the ceiling is no evidence, either.
+    // While the ceiling is tripped, a line that is too old for it is no evidence, either.
     let old = moment(0).wall - Duration::from_secs(3600);
     let event = rejected("192.0.2.9", "Listed", Some(old));
-    let stale = Decision::Ignore(Why::Stale);
+    let stale = Decision::Ignore(IgnoreReason::Stale);
     assert_eq!(decide(&mut policy, &event, moment(1)), stale);
     assert_eq!(policy.evidence(&event, &Protected::default()), None);
 }
@@ -393,7 +397,7 @@ fn with_broken_zone() -> Policy {
 #[test]
 fn a_broken_zone_blocks_and_demotes_nobody_and_does_not_stop_the_others() {
     let mut policy = with_broken_zone();
-    let broken = Decision::Ignore(Why::BrokenZone);
+    let broken = Decision::Ignore(IgnoreReason::BrokenZone);
     for sender in senders(1..=9) {
         let event = rejected(&sender, "Blacklisted by bl.broken.example", None);
         assert_eq!(decide(&mut policy, &event, moment(0)), broken);
@@ -413,7 +417,7 @@ fn a_broken_zone_blocks_and_demotes_nobody_and_does_not_stop_the_others() {
         let listed = Some(Evidence::Listed);
         assert_eq!(policy.evidence(&event, &Protected::default()), listed);
     }
-    // Another log of the same server.
+    // The zones stay when another log starts.
     policy.start_log();
     let event = rejected("192.0.2.1", "Blacklisted by bl.broken.example", None);
     assert_eq!(decide(&mut policy, &event, moment(0)), broken);
@@ -429,7 +433,7 @@ fn a_complaint_does_not_stop_the_other_blocklists() {
     let mut policy = knowing(senders(1..=9));
     for sender in senders(1..=9) {
         let event = rejected(&sender, "List shut down", None);
-        let expected = Decision::Ignore(Why::BrokenBlocklist);
+        let expected = Decision::Ignore(IgnoreReason::BrokenBlocklist);
         assert_eq!(decide(&mut policy, &event, moment(0)), expected);
     }
     assert_eq!(policy.ceiling(moment(0)), None);
@@ -460,7 +464,7 @@ fn a_resumed_policy_blocks_again_until_the_next_trip() {
         decide(&mut policy, &rejected(&sender, "Listed", None), moment(0));
     }
     let bot = rejected("203.0.113.1", "Listed", None);
-    let pause = Decision::Ignore(Why::Ceiling);
+    let pause = Decision::Ignore(IgnoreReason::Ceiling);
     assert_eq!(decide(&mut policy, &bot, moment(0)), pause);
     policy.resume();
     assert_eq!(policy.ceiling(moment(0)), None);

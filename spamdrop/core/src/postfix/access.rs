@@ -5,12 +5,12 @@ use crate::server_settings::{Contents, ReadFile, entry};
 
 /// The effects that a table can have on a client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Table {
+pub(super) struct AccessTable {
     /// The addresses and networks that the table names.
     pub entries: Vec<ClientEntry>,
     /// A key that is no address (a host name, a pattern), and for which the server
-    /// may skip the zones. For a file, only the line number is given, because the
-    /// reader of the message may not be allowed to read the file, as root is.
+    /// may skip the zones. For a file, only the line number is given: root reads the
+    /// file, but a reader of the message may not be allowed to.
     pub permits_by: Option<String>,
 }
 
@@ -19,7 +19,7 @@ pub(super) struct Table {
 /// # Errors
 ///
 /// The reason why its content is not known.
-pub(super) fn table(map: &str, read: &ReadFile<'_>) -> Result<Table, String> {
+pub(super) fn table(map: &str, read: &ReadFile<'_>) -> Result<AccessTable, String> {
     let (kind, name) = map.split_once(':').ok_or("the table has no type")?;
     match kind {
         "cidr" => Ok(cidr(&file(name, read)?)),
@@ -43,7 +43,7 @@ fn file(path: &str, read: &ReadFile<'_>) -> Result<String, String> {
 
 /// Parses lines of key and value. The longest prefixes come first in the table, as
 /// in Postfix's look-ups.
-fn indexed(text: &str) -> Table {
+fn indexed(text: &str) -> AccessTable {
     let lines = super::numbered_lines(text);
     let pairs = lines.iter().map(|(number, line)| {
         let (key, value) = cut(line);
@@ -57,8 +57,8 @@ fn line_name(number: usize) -> String {
 }
 
 /// Builds a table from pairs: the name for messages, the key, and the value.
-fn pairs_table<'a>(pairs: impl Iterator<Item = (String, &'a str, &'a str)>) -> Table {
-    let mut table = Table::default();
+fn pairs_table<'a>(pairs: impl Iterator<Item = (String, &'a str, &'a str)>) -> AccessTable {
+    let mut table = AccessTable::default();
     for (name, key, value) in pairs {
         let action = action(value);
         match network(key, action.says()) {
@@ -71,8 +71,8 @@ fn pairs_table<'a>(pairs: impl Iterator<Item = (String, &'a str, &'a str)>) -> T
     table
 }
 
-/// Parses `{ key = value } …`. `words` has removed the outer braces.
-fn inline(text: &str) -> Result<Table, String> {
+/// Parses `{key=value …}`. A pair with blanks has braces of its own, which `words` removes.
+fn inline(text: &str) -> Result<AccessTable, String> {
     let text = text.trim();
     let inner = text
         .strip_prefix('{')
@@ -88,8 +88,8 @@ fn inline(text: &str) -> Result<Table, String> {
 
 /// Parses lines of prefix and value, in their order. `if` is not understood: its line
 /// counts as a key for which the server may skip the zones.
-fn cidr(text: &str) -> Table {
-    let mut table = Table::default();
+fn cidr(text: &str) -> AccessTable {
+    let mut table = AccessTable::default();
     for (number, line) in super::numbered_lines(text) {
         let (key, value) = cut(&line);
         let action = action(value);
@@ -104,8 +104,8 @@ fn cidr(text: &str) -> Table {
 
 /// Parses lines of `/pattern/flags value`. No line has entries, because it is not
 /// known which clients match.
-fn patterns(text: &str) -> Table {
-    let mut table = Table::default();
+fn patterns(text: &str) -> AccessTable {
+    let mut table = AccessTable::default();
     for (number, line) in super::numbered_lines(text) {
         let (_, value) = cut(line.rsplit_once(['/', '!']).map_or("", |(_, value)| value));
         if !matches!(cut(&line).0, "if" | "endif") {
@@ -115,13 +115,13 @@ fn patterns(text: &str) -> Table {
     table
 }
 
-fn one(key: &str, value: &str) -> Table {
-    let mut table = Table::default();
+fn one(key: &str, value: &str) -> AccessTable {
+    let mut table = AccessTable::default();
     table.add_key(key, action(value));
     table
 }
 
-impl Table {
+impl AccessTable {
     /// Adds a key that is no address, if the server may skip the zones for it. Other
     /// keys are left out, because they spare no client from the zones.
     fn add_key(&mut self, key: &str, action: Action) {
@@ -198,7 +198,7 @@ pub(super) fn action(value: &str) -> Action {
         },
         _ if is_number => Action::Permit,
         word if word.starts_with("permit_") => Action::Permit,
-        // Only alone: another restriction behind it may permit.
+        // Only if it is the whole value: another restriction behind it may permit.
         word if word.starts_with("reject_") && behind.is_empty() && !word.contains(',') => {
             Action::Dunno
         }
@@ -234,8 +234,8 @@ pub(super) fn networks(value: &str, read: &ReadFile<'_>) -> Result<Vec<ClientEnt
     Ok(entries)
 }
 
-/// The networks of a file. The error names only the line number, because the reader
-/// of the message may not be allowed to read the file, as root is.
+/// The networks of a file. The error names only the line number: root reads the file,
+/// but a reader of the message may not be allowed to.
 fn networks_of_file(path: &str, text: &str) -> Result<Vec<ClientEntry>, String> {
     let nested = |_: &str| Contents::Unreadable("it is named in a file".into());
     let mut entries = Vec::new();

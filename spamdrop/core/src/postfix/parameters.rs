@@ -68,7 +68,7 @@ impl Parameters {
         Self(values)
     }
 
-    /// The parameters of a service, whose `-o name=value` override.
+    /// The parameters of a service, whose `-o name=value` options override `main.cf`.
     pub fn overridden(&self, overrides: &[(String, String)]) -> Self {
         let mut values = self.0.clone();
         values.extend(overrides.iter().cloned());
@@ -85,7 +85,7 @@ impl Parameters {
         self.0.contains_key(name)
     }
 
-    /// The value, with the parameters that it names replaced by theirs.
+    /// The value, with each reference to a parameter replaced by the value of that parameter.
     ///
     /// # Errors
     ///

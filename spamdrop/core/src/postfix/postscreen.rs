@@ -1,6 +1,6 @@
 //! postscreen(8): zones with weights, and its access list.
 
-use super::access::{Table, networks, table};
+use super::access::{AccessTable, networks, table};
 use super::parameters::Parameters;
 use super::words;
 use crate::dnsbl::rule::Effect;
@@ -40,9 +40,9 @@ pub(super) fn collect(parameters: &Parameters, read: &ReadFile<'_>, collector: &
     collector.end_list();
 }
 
-/// Notes a site that is not understood. If its weight is negative, it is an
-/// allow-list, and without it more clients seem to be rejected than postscreen
-/// rejects. So it is uncertain whether the other sites reject.
+/// Notes a site that is not understood. A site with a negative weight is an allow-list.
+/// Without it, more clients seem to be rejected than postscreen rejects, so it is
+/// uncertain whether the other sites reject.
 fn not_understood(site: &str, why: &str, weight: i32, collector: &mut Collector) {
     let text = format!("{site} {why}");
     match weight < 0 {
@@ -109,13 +109,17 @@ fn access_list(parameters: &Parameters, read: &ReadFile<'_>, collector: &mut Col
     }
 }
 
-fn access_table(word: &str, parameters: &Parameters, read: &ReadFile<'_>) -> Result<Table, String> {
+fn access_table(
+    word: &str,
+    parameters: &Parameters,
+    read: &ReadFile<'_>,
+) -> Result<AccessTable, String> {
     if word != "permit_mynetworks" {
         // The actions of these tables, such as `permit`, are also actions of access(5).
         return table(word, read);
     }
     let entries = networks(&parameters.value("mynetworks")?, read)?;
-    Ok(Table {
+    Ok(AccessTable {
         entries,
         permits_by: None,
     })

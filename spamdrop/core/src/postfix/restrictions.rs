@@ -3,7 +3,7 @@
 use super::access::{networks, table};
 use super::parameters::Parameters;
 use super::words;
-use crate::dnsbl::rule::{Effect, Text};
+use crate::dnsbl::rule::{Effect, RejectionText};
 use crate::server_settings::{Collector, ReadFile};
 
 /// The lists, in the order in which smtpd works through them.
@@ -16,7 +16,7 @@ const LISTS: [&str; 5] = [
 ];
 /// How deep `smtpd_restriction_classes` may name each other.
 const DEEPEST: usize = 8;
-/// Restrictions that take one argument, beside `check_…` and `reject_rbl_client`.
+/// Restrictions that take one argument, beside `check_…`.
 const WITH_ARGUMENT: [&str; 11] = [
     "permit_dnswl_client",
     "permit_rhswl_client",
@@ -53,7 +53,7 @@ pub(super) fn collect(parameters: &Parameters, read: &ReadFile<'_>, collector: &
 fn rejection(parameters: &Parameters, read: &ReadFile<'_>, collector: &mut Collector) -> Effect {
     let code = parameters.value("maps_rbl_reject_code").unwrap_or_default();
     let by_code = match code.trim().as_bytes() {
-        [b'5', _, _] => Effect::Reject(Text::Plain),
+        [b'5', _, _] => Effect::Reject(RejectionText::Plain),
         [b'4', _, _] => {
             let text =
                 format!("is {code}, so blocklists reject only temporarily (4xx); set it to 554");
@@ -251,9 +251,9 @@ impl RestrictionWalk<'_> {
         }
     }
 
-    /// Reads a table whose keys are not clients. If it may permit mail and `matters`, it
-    /// is uncertain whether the zones behind it reject. A table of recipients does not
-    /// matter, because mail to other recipients still meets the zones.
+    /// Reads a table whose keys are not clients. If the table may permit mail, and
+    /// `matters` is true, it is uncertain whether the zones behind it reject. A table of
+    /// recipients does not matter, because mail to other recipients still meets the zones.
     fn other_table(&mut self, name: &str, map: &str, matters: bool) {
         let permits = match name {
             "check_policy_service" => Err("a policy service may accept any mail".into()),

@@ -81,7 +81,7 @@ pub fn read(texts: PostfixTexts<'_>, read: &ReadFile<'_>) -> ServerSettings {
     settings
 }
 
-/// Notes whether `soft_bounce` is set, with which every 5xx becomes a 4xx.
+/// Notes `soft_bounce` if it is set: every 5xx then becomes a 4xx.
 fn soft_bounce(parameters: &Parameters, collector: &mut Collector) {
     if parameters
         .value("soft_bounce")

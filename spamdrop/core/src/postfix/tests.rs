@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::*;
-use crate::dnsbl::rule::{Effect, Rule, Text};
+use crate::dnsbl::rule::{Effect, RejectionText, Rule};
 use crate::server_settings::{AuthSetting, Contents, ServerSettings, SlotSetting};
 use crate::zones::{Queried, Zones};
 
@@ -110,7 +110,7 @@ fn debians_default_has_100_slots_no_zones_and_no_auth() {
     );
     assert_eq!(settings.auth, AuthSetting::Absent);
     assert_eq!((rules(&settings), notes(&settings)), (vec![], vec![]));
-    // For zones of our own configuration.
+    // The table also applies to zones that spamdrop's own configuration names.
     let sources: Vec<&str> = settings
         .tables
         .iter()
@@ -234,7 +234,10 @@ smtpd_recipient_restrictions = reject_unauth_destination, reject_rbl_client b.ex
             "4 b.example reject",
         ]
     );
-    assert_eq!(settings.rules[1].effect, Effect::Reject(Text::Plain));
+    assert_eq!(
+        settings.rules[1].effect,
+        Effect::Reject(RejectionText::Plain)
+    );
     assert_eq!(notes(&settings), Vec::<String>::new());
     let member = queried(&settings, "192.0.2.9");
     assert_eq!(member, Queried::Zones(vec![true, true, true, false]));
@@ -396,7 +399,7 @@ fn auth_is_that_of_port_25() {
     assert_eq!(without_files(off, main).auth, AuthSetting::Absent);
     let on = "smtp inet n - y - - smtpd -o { smtpd_sasl_auth_enable = yes }\n";
     assert_eq!(without_files(on, "").auth, offered);
-    // Only the port for submission has it.
+    // In `POSTSCREEN`, only the submission service offers AUTH.
     assert_eq!(without_files(POSTSCREEN, "").auth, AuthSetting::Absent);
     assert_eq!(without_files(POSTSCREEN, main).auth, offered);
     let unknown = without_files(DEBIAN, "smtpd_sasl_auth_enable = ${x?{yes}:{no}}\n").auth;

@@ -1,16 +1,16 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 use super::*;
 
-fn add(addr: &str) -> Option<Command> {
-    Some(Command::Add(addr.parse().unwrap(), None))
+fn add(addr: &str) -> Option<FifoCommand> {
+    Some(FifoCommand::Add(addr.parse().unwrap(), None))
 }
 
-fn remove(addr: &str) -> Option<Command> {
-    Some(Command::Remove(addr.parse().unwrap()))
+fn remove(addr: &str) -> Option<FifoCommand> {
+    Some(FifoCommand::Remove(addr.parse().unwrap()))
 }
 
 /// The commands of a stream; `None` is an invalid one.
-fn read(chunks: &[&[u8]]) -> Vec<Option<Command>> {
+fn read(chunks: &[&[u8]]) -> Vec<Option<FifoCommand>> {
     let mut all = Vec::new();
     let mut commands = Commands::default();
     for chunk in chunks {
@@ -37,7 +37,7 @@ fn as_xt_recent() {
     assert_eq!(read(&[b"+192.0.2.1\0"]), [add("192.0.2.1")]);
     assert_eq!(read(&[b"-192.0.2.1\n"]), [remove("192.0.2.1")]);
     assert_eq!(read(&[b"+2001:DB8::1\n"]), [add("2001:db8::1")]);
-    assert_eq!(read(&[b"/\n"]), [Some(Command::Flush)]);
+    assert_eq!(read(&[b"/\n"]), [Some(FifoCommand::Flush)]);
     for none in ["+\n", "-", "+192.0.2\n", "+ 192.0.2.1\n", "+192.0.2.256\n"] {
         assert_eq!(read(&[none.as_bytes()]), [None], "{none}");
     }
@@ -47,12 +47,12 @@ fn as_xt_recent() {
 fn as_ipt_recent_in_2009() {
     assert_eq!(read(&[b"192.0.2.1\n"]), [add("192.0.2.1")]);
     assert_eq!(read(&[b"  192.0.2.1"]), [add("192.0.2.1")]);
-    assert_eq!(read(&[b"clear\n"]), [Some(Command::Flush)]);
+    assert_eq!(read(&[b"clear\n"]), [Some(FifoCommand::Flush)]);
 }
 
 #[test]
 fn a_time_may_follow_an_address_that_is_added() {
-    let add = |seconds| Some(Command::Add([192, 0, 2, 1].into(), Some(seconds)));
+    let add = |seconds| Some(FifoCommand::Add([192, 0, 2, 1].into(), Some(seconds)));
     for text in ["+192.0.2.1 600\0", " +192.0.2.1 \t600 \r\n"] {
         assert_eq!(read(&[text.as_bytes()]), [add(600)], "{text}");
     }
@@ -78,8 +78,8 @@ fn a_time_may_follow_an_address_that_is_added() {
 #[test]
 fn an_owner_may_follow() {
     let addr = IpAddr::from([192, 0, 2, 1]);
-    let hold = |owner: &str| Some(Command::Owned(addr, Some(600), owner.parse().unwrap()));
-    let release = |owner: &str| Some(Command::Owned(addr, None, owner.parse().unwrap()));
+    let hold = |owner: &str| Some(FifoCommand::Owned(addr, Some(600), owner.parse().unwrap()));
+    let release = |owner: &str| Some(FifoCommand::Owned(addr, None, owner.parse().unwrap()));
     for text in [
         "+192.0.2.1 600 f2b:postfix-sasl\n",
         "+192.0.2.1\t600  f2b:postfix-sasl \0",
@@ -96,8 +96,8 @@ fn an_owner_may_follow() {
         [release("f2b:a-b"), hold("import:x"), release("fifo")]
     );
     let explicit = b"+192.0.2.1 600 fifo\n";
-    assert_eq!(read(&[explicit]), [Some(Command::Add(addr, Some(600)))]);
-    // An owner is written in full, and neither the log nor the administrator.
+    assert_eq!(read(&[explicit]), [Some(FifoCommand::Add(addr, Some(600)))]);
+    // An owner must be written in full, and must be neither the log nor the administrator.
     for none in [
         "+192.0.2.1 600 x",
         "+192.0.2.1 600 hand",
@@ -110,7 +110,7 @@ fn an_owner_may_follow() {
     ] {
         assert_eq!(read(&[none.as_bytes(), b"\n"]), [None], "{none}");
     }
-    // The beginning of a name is a name as well.
+    // The beginning of a name is a name as well, so a command without a line end is invalid.
     assert_eq!(read(&[b"+192.0.2.1 600 f2b:x"]), [None]);
     assert_eq!(read(&[b"-192.0.2.1 f2b:x"]), [None]);
     let other = add("192.0.2.2");
@@ -153,7 +153,7 @@ fn blanks_and_empty_lines_do_not_count() {
 #[test]
 fn commands_of_several_writers_without_newlines_stay_apart() {
     let (one, two) = (add("192.0.2.1"), add("2001:db8::2"));
-    let flush = Some(Command::Flush);
+    let flush = Some(FifoCommand::Flush);
     let text = b"+192.0.2.1+2001:db8::2-192.0.2.1/\n/+192.0.2.1\n//";
     let (first, last) = (one.clone(), two.clone());
     let expected = [one, two, None, flush.clone(), first.clone(), flush];
@@ -181,7 +181,7 @@ fn portions_do_not_matter() {
     ]
     .concat();
     let whole = read(&[&text]);
-    let flush = Some(Command::Flush);
+    let flush = Some(FifoCommand::Flush);
     let expected = [add("192.0.2.1"), None, flush, None, add("192.0.2.2")];
     assert_eq!(whole, expected);
     for size in 1..text.len() {

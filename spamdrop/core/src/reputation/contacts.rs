@@ -77,7 +77,7 @@ pub struct Contacts {
 impl Contacts {
     /// Adds the contacts that an earlier process has stored.
     pub fn restore(&mut self, stored: StoredContacts) {
-        // Lines of this process may have been read before this call.
+        // This process may have read lines before this call.
         let continues = self.since <= stored.until.plus(HOLE);
         if stored.since != NEVER && continues {
             self.since = stored.since;

@@ -6,7 +6,7 @@
 
 use crate::time::UnixSeconds;
 
-/// The deliveries that are kept of each of the two periods: the newest day, and
+/// Number of deliveries that are kept of each of two periods: the newest day, and
 /// all earlier days.
 const KEPT: usize = 2;
 /// The number of deliveries in a record.
@@ -52,7 +52,7 @@ impl Recipient {
     }
 }
 
-/// A delivery. The time 0 means none.
+/// A delivery. The time 0 means that there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Delivery {
     /// When the source accepted the message.
@@ -115,7 +115,7 @@ impl Deliveries {
         self.newest_day[0].at
     }
 
-    /// The older one of the newest two deliveries after `demoted` that are on
+    /// The time of the older one of the newest two deliveries after `demoted` that are on
     /// different days and to different recipients; 0: there are no two.
     pub(super) fn proof(&self, demoted: UnixSeconds) -> UnixSeconds {
         let counting = |delivery: &&Delivery| delivery.at > demoted;

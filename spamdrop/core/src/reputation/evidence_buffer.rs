@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::deliveries::Recipient;
 use super::pending_demotions::PendingDemotions;
-use super::recipient_failures::{Failure, RecipientFailures};
+use super::recipient_failures::{RecipientFailure, RecipientFailures};
 use super::record::{Record, is_too_old};
 use crate::dnsbl::named_zone::ZoneId;
 use crate::event::{Event, Evidence};
@@ -99,7 +99,7 @@ impl EvidenceBuffer {
                     .add((source, zone), at, now.mono, self.capacity);
             }
             Evidence::UnknownRecipient => {
-                let failure = Failure {
+                let failure = RecipientFailure {
                     addr: event.addr,
                     port: event.envelope.port,
                     sender: event.envelope.sender.as_deref().unwrap_or_default(),
@@ -218,7 +218,7 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use super::*;
-    use crate::event::{Clock, Envelope, Kind};
+    use crate::event::{Clock, Envelope, EventKind};
 
     const RECIPIENT: &[u8] = b"anna@example.net";
 
@@ -245,7 +245,7 @@ mod tests {
         let sender = format!("{at:?}@example.org");
         let event = Event {
             addr: addr.parse().unwrap(),
-            kind: Kind::Accepted,
+            kind: EventKind::Accepted,
             at,
             clock: Clock::Zoned,
             rule: "".into(),
@@ -338,11 +338,11 @@ mod tests {
             (target("192.0.2.1"), DemotionReason::RecipientFailures),
             (target("192.0.2.2"), DemotionReason::Listed),
         ]);
-        // There is no room for the third.
+        // There is no room for the record of the third source.
         assert_eq!(buffer.take_reasons(), reasons);
         let records = buffer.take();
         assert_eq!((records.len(), buffer.take_reasons().len()), (2, 0));
-        // They could not be stored, and the first guesses again.
+        // The records could not be stored, and meanwhile a zone has listed 192.0.2.1.
         learn(&mut buffer, "192.0.2.1", Evidence::Listed, None);
         buffer.settle(false, Duration::MAX);
         let newer = buffer.reasons.clone();

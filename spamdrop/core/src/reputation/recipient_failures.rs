@@ -1,6 +1,6 @@
 //! Counts mail to recipients that do not exist. A few failures are typing errors;
-//! many mean that the source guesses addresses. If most of its mail is accepted, it
-//! is a provider that also carries the mail of such a customer.
+//! many mean that the source guesses addresses. If most of its mail is accepted, the
+//! source is a provider, and only one of its customers guesses.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
@@ -10,10 +10,11 @@ use std::time::Duration;
 use crate::target::Target;
 use crate::time::UnixSeconds;
 
-/// The number of strikes within an hour that may demote a source.
+/// A strike is a message with a failure. This number of strikes within an hour may demote
+/// a source.
 const STRIKES: usize = 5;
 const HOUR: Duration = Duration::from_secs(3600);
-/// Failures of one envelope sender within this time are one strike.
+/// Failures of one envelope sender within this time count as one message.
 const ONE_MESSAGE: Duration = Duration::from_secs(60);
 /// Accepted mail is counted by the minute. It counts for up to a minute longer
 /// than an hour.
@@ -24,7 +25,7 @@ const CAPACITY: usize = 65_536;
 
 /// A recipient that does not exist, and the message.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Failure<'line> {
+pub(super) struct RecipientFailure<'line> {
     pub addr: IpAddr,
     /// The peer's port, if the line tells it.
     pub port: Option<u16>,
@@ -42,9 +43,9 @@ pub(super) struct RecipientFailures {
     strikes: HashMap<Target, VecDeque<UnixSeconds>>,
     /// The minutes with accepted mail, and the number of messages in each.
     accepted: HashMap<Target, VecDeque<(u64, u32)>>,
-    /// When accepted mail was last not counted for want of room.
+    /// The last time at which accepted mail was not counted, because there was no room.
     overflow: UnixSeconds,
-    /// The minute of the last sweep.
+    /// The minute in which `make_room` last removed entries.
     swept: u64,
     hasher: RandomState,
 }
@@ -84,7 +85,7 @@ impl RecipientFailures {
     /// least the fifth strike within an hour, and the strikes outnumber the
     /// accepted mail. The failures of a source must come in the order of the
     /// log.
-    pub(super) fn add(&mut self, source: Target, failure: &Failure<'_>) -> bool {
+    pub(super) fn add(&mut self, source: Target, failure: &RecipientFailure<'_>) -> bool {
         if !self.is_strike(failure) {
             return false;
         }
@@ -98,14 +99,14 @@ impl RecipientFailures {
 
     /// Whether a failure is the first of its message. False if there is no room
     /// to remember the message.
-    fn is_strike(&mut self, failure: &Failure<'_>) -> bool {
+    fn is_strike(&mut self, failure: &RecipientFailure<'_>) -> bool {
         if self.messages.len() + 2 > CAPACITY {
             self.make_room(failure.at);
         }
         if self.messages.len() + 2 > CAPACITY {
             return false;
         }
-        let Failure {
+        let RecipientFailure {
             addr,
             port,
             sender,
@@ -172,7 +173,7 @@ mod tests {
         Ipv4Addr::from_bits(bits).into()
     }
 
-    /// A failure of its own message.
+    /// Adds a failure of a message of its own.
     fn add(failures: &mut RecipientFailures, n: u32, at: u64) -> bool {
         let sender = format!("{at}@example.org");
         message(failures, n, None, &sender, at)
@@ -185,7 +186,7 @@ mod tests {
         sender: &str,
         at: u64,
     ) -> bool {
-        let failure = Failure {
+        let failure = RecipientFailure {
             addr: addr(n),
             port,
             sender: sender.as_bytes(),

@@ -18,7 +18,7 @@ pub(crate) struct Collector {
     open: Vec<ClientTable>,
     /// Whether the server may stop before it reaches the next zone of the list.
     is_doubtful: bool,
-    /// Notes that matter only if the list has another zone.
+    /// Notes that matter only if the list has another zone that rejects.
     pending: Vec<Note>,
     /// Whether the server turns rejections into 4xx.
     defers: bool,

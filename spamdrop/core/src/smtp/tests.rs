@@ -16,7 +16,7 @@ fn session(portions: &[&[u8]], text: &str) -> (String, Vec<String>, Dialogue) {
         text: &text,
     };
     let mut dialogue = Dialogue::default();
-    let mut out = Output::default();
+    let mut out = DialogueOutput::default();
     let mut replies = Vec::new();
     for portion in portions {
         let mut rest = *portion;
@@ -71,7 +71,7 @@ fn the_greeting_is_couriers() {
         peer: "192.0.2.1:1".parse().unwrap(),
         text: &text,
     };
-    let mut out = Output::default();
+    let mut out = DialogueOutput::default();
     Dialogue::default().greet(&parties, &mut out);
     assert_eq!(out.replies, b"220 mx1 ESMTP\r\n");
 }
@@ -197,7 +197,7 @@ fn texts_of_several_lines_and_strange_ones() {
     assert_eq!(replies, "511-one\r\n511 two??\r\n");
     assert_eq!(logged, ["511-one", "511 two??"]);
     assert_eq!(of(" \n").0, "511 Blacklisted by a DNS blocklist\r\n");
-    // The log parser recognises no other code.
+    // The log parser recognises no code except 511.
     assert_eq!(of("550 x\n554 y").0, "511-550 x\r\n511 554 y\r\n");
     let (replies, logged) = of(&"x".repeat(10_000));
     assert_eq!(replies, format!("511 {}\r\n", "x".repeat(480)));
@@ -208,7 +208,7 @@ fn texts_of_several_lines_and_strange_ones() {
 #[test]
 fn an_end_from_our_side_is_said_once() {
     let mut dialogue = Dialogue::default();
-    let mut out = Output::default();
+    let mut out = DialogueOutput::default();
     dialogue.end("Going down.", &mut out);
     dialogue.end("Going down.", &mut out);
     assert_eq!(out.replies, b"421 Going down.\r\n");

@@ -10,13 +10,14 @@ use super::filter::SourceFilter;
 use crate::target::Target;
 use crate::time::MonotonicNs;
 
-/// The most sources that are kept for each field of [`CandidatePool`].
+/// The most sources that are kept for each group of [`CandidatePool`].
 const MOST: usize = 100;
 /// A source that sent a packet within this time counts as active.
 const ACTIVE: Duration = Duration::from_secs(10);
 
-/// Picks four groups of live entries: those with the most hits, those that expire next,
-/// and of the active ones and of those that match the filter, those with the most hits.
+/// Picks four groups of live entries: the ones that expire next, and the ones with the most
+/// hits, once among all, once among the active ones, and once among those that the filter
+/// of `top` matches.
 #[derive(Debug)]
 pub struct CandidatePool<'a> {
     now: MonotonicNs,
@@ -103,7 +104,7 @@ mod tests {
         Target::V4((0xc000_0000 + index).to_be_bytes())
     }
 
-    /// The next to expire.
+    /// The index of the entry that expires next.
     const NEXT: u32 = 777;
     const BUSY: u32 = 98_530;
 

@@ -115,7 +115,7 @@ mod tests {
         course.count(ms(1_000), 0);
         course.count(ms(4_000), 30);
         assert_eq!(points(&course), [10, 10, 10]);
-        // Two readings at once are one.
+        // A reading within half a second of the last one gives no point.
         course.count(ms(4_100), 1_000);
         assert_eq!(points(&course), [10, 10, 10]);
         course.count(ms(5_000), 1_030);
@@ -131,7 +131,7 @@ mod tests {
         }
         assert_eq!(course.points().count(), SECONDS);
         assert_eq!(course.points().last(), Some(Some(99 * 99 - 98 * 98)));
-        // After a long stop.
+        // A reading after more than a minute fills all points.
         course.count(ms(9_000_000), 0);
         assert_eq!(points(&course), [0; SECONDS]);
     }

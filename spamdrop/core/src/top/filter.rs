@@ -1,4 +1,4 @@
-//! Which sources are shown.
+//! Selects the sources that `top` shows.
 
 use ipnet::IpNet;
 

@@ -261,7 +261,7 @@ mod tests {
             let all = table.sorted(SourceOrder::Rate, &SourceFilter::default());
             all[0].hits_per_s
         };
-        // One of ten seconds had hits.
+        // Only one of the last ten seconds had hits.
         assert!((rate(&table) - 0.7).abs() < 1e-9, "{}", rate(&table));
         // Another block of the same source.
         table.read(ms(30_000), &live(&[(one, 3, 5)]));

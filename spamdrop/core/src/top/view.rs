@@ -1,4 +1,4 @@
-//! The effects of keys.
+//! The effects of keys in `top`.
 
 use super::filter::SourceFilter;
 use super::table::SourceOrder;
@@ -6,7 +6,7 @@ use crate::target::Target;
 
 /// The longest filter in characters; an IPv6 prefix has 43.
 const LONGEST: usize = 50;
-/// The rows that PageUp and PageDown move.
+/// Number of rows by which PageUp and PageDown move.
 const PAGE: usize = 10;
 
 /// A key.
@@ -22,9 +22,9 @@ pub enum TopKey {
     PageUp,
     /// A page down.
     PageDown,
-    /// To the first.
+    /// To the first row.
     Home,
-    /// To the last.
+    /// To the last row.
     End,
     /// Return.
     Enter,
@@ -74,7 +74,7 @@ pub enum TopMode {
     Help,
     /// The question whether to carry out an action.
     Confirm(TopAction),
-    /// A text, with its title and the number of drawn rows that are scrolled out.
+    /// A text: its title, its lines, and the number of drawn rows that are scrolled out.
     Text(String, Vec<String>, usize),
 }
 
@@ -108,12 +108,13 @@ pub struct TopView {
     pub selected: Option<Target>,
     /// The row at which the selected source was last.
     row: usize,
-    /// The most rows of a text that can be scrolled out.
+    /// Maximum number of rows by which a text can be scrolled: the rows that do not fit in
+    /// its window.
     hidden_rows: usize,
 }
 
 impl TopView {
-    /// Takes a key, while these sources are listed.
+    /// Takes a key, while these sources are shown.
     pub fn press(&mut self, key: TopKey, listed: &[Target]) -> TopEffect {
         if key == TopKey::Interrupt {
             return TopEffect::Quit;
@@ -177,7 +178,7 @@ impl TopView {
             key => {
                 let row = match self.selected {
                     Some(_) => move_row(key, self.row, listed.len()),
-                    // The first key shows where the selection is.
+                    // Without a selection, each key that moves selects the first row.
                     None => move_row(key, 0, listed.len()).map(|_| 0),
                 };
                 if let Some(row) = row {
@@ -194,7 +195,7 @@ impl TopView {
     }
 
     /// Follows the selected source to its row in a new list. A source that is not
-    /// listed any more is not selected: a key must not act on another one.
+    /// shown any more is not selected: a key must not act on another source.
     pub fn follow(&mut self, listed: &[Target]) -> Option<usize> {
         let selected = self.selected?;
         let row = listed.iter().position(|target| *target == selected);
@@ -219,7 +220,7 @@ impl TopView {
 
 const SELECT: &str = "Select one with the arrow keys first.";
 
-/// The row to which a key moves; `None`: the key moves to no other row.
+/// The row to which a key moves; `None`: it is not a key that moves.
 fn move_row(key: TopKey, row: usize, rows: usize) -> Option<usize> {
     let row = match key {
         TopKey::Up | TopKey::Char('k') => row.saturating_sub(1),
@@ -319,7 +320,7 @@ mod tests {
         let words = TopAction::Allow(first).words();
         assert_eq!(words, ["allow", "add", "192.0.2.1"]);
         assert_eq!(TopAction::Remove(first).words(), ["remove", "192.0.2.1"]);
-        // An address that is blocked beside its /64.
+        // The command names an address, a /64 and another prefix as they were blocked.
         for text in ["2001:db8::1/128", "2001:db8::/64", "2001:db8::/32"] {
             let action = TopAction::Remove(text.parse().unwrap());
             assert_eq!(action.words(), ["remove", text]);
@@ -332,7 +333,7 @@ mod tests {
         press(&mut view, "/192.0.2.1x\x08\n");
         assert_eq!(view.mode, TopMode::List);
         assert_eq!(view.filter.as_str(), "192.0.2.1");
-        // The keys of the list are letters of the filter.
+        // While a filter is typed, the keys of the list are letters of the filter.
         press(&mut view, "/qs");
         assert_eq!(view.filter.as_str(), "192.0.2.1qs");
         assert_eq!(view.order, SourceOrder::Rate);
@@ -369,7 +370,7 @@ mod tests {
         let mut view = TopView::default();
         let lines: Vec<String> = (0..5).map(|line| line.to_string()).collect();
         view.mode = TopMode::Text("title".into(), lines.clone(), 0);
-        // Two of its rows have no place.
+        // Two of its rows do not fit in the window.
         view.limit_scroll(2);
         press(&mut view, "jjj");
         assert_eq!(view.mode, TopMode::Text("title".into(), lines.clone(), 2));

@@ -51,8 +51,8 @@ impl CourseColumns {
     }
 }
 
-/// The number of recorded seconds, at least one. The recording goes on after a
-/// wave until it is certain that it has ended.
+/// The number of recorded seconds, at least one. The recording goes on until it is
+/// certain that the wave has ended.
 fn recorded_s(wave: &Wave, points: &[Point]) -> u64 {
     let last = points.last().map_or(0, |point| point.at_s.into());
     let length = wave.end_unix_s().saturating_sub(wave.start_unix_s);
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn columns_of_a_constant_rate_are_equal() {
         let wave = Wave::default();
-        // Waves of 1 to 16 hours, as they are thinned.
+        // Waves of 1 to 16 hours, with the points that are left after thinning.
         for (point_s, length_s) in [(2, 3_602), (2, 7_000), (4, 13_000), (16, 57_600)] {
             let points: Vec<Point> = (0..length_s)
                 .step_by(point_s)
@@ -108,7 +108,7 @@ mod tests {
                 assert!(columns.all.len() as u64 <= most);
                 let refused = |column: &Option<Point>| column.map(|point| point.refused);
                 let each = columns.all.iter().map(refused).collect::<Vec<_>>();
-                // The last one may be shorter.
+                // The last column may have fewer points.
                 let (_, each) = each.split_last().unwrap_or((&None, &[]));
                 assert!(
                     each.windows(2)

@@ -6,8 +6,8 @@ use std::time::Duration;
 /// Minimum time between two warnings.
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// SYNs of known senders that were refused, or would have been. This must not
-/// happen. It is logged at most once a minute. Times are readings of
+/// SYNs of known senders that were refused, or would have been, which must not happen.
+/// A warning is logged at most once a minute. Times are readings of
 /// `CLOCK_MONOTONIC`.
 #[derive(Debug, Default)]
 pub struct KnownSenderDelays {

@@ -18,7 +18,7 @@ pub struct Point {
     pub waiting: u32,
     /// SYNs that passed the gate.
     pub admitted: u32,
-    /// SYNs that were refused, or would have been in observe mode.
+    /// SYNs that were refused or, in observe mode, would have been.
     pub refused: u32,
     /// SYNs that went to the responder.
     pub answered: u32,

@@ -11,7 +11,7 @@ use super::sources::SourceCounts;
 pub struct Wave {
     /// The start, in seconds since 1970.
     pub start_unix_s: u64,
-    /// Seconds from the start to the last shortage of slots.
+    /// Seconds from the start to the last shortage of slots or refusal.
     pub length_s: f64,
     /// Whether the wave has not ended yet.
     pub ongoing: bool,

@@ -67,16 +67,16 @@ struct WaveCourse {
     sources: Sources,
     points: Points,
     start: Duration,
-    /// The time of the last shortage of slots.
+    /// The time of the last shortage of slots or refusal.
     busy: Duration,
-    refusals: Option<Refusals>,
+    refusals: Option<RefusalTimes>,
     /// Whether there are changes to store.
     changed: bool,
 }
 
 /// The times of refusals, from the samples.
 #[derive(Clone, Copy, Debug)]
-struct Refusals {
+struct RefusalTimes {
     /// The first refusal after a quiet minute.
     since: Duration,
     last: Duration,
@@ -256,7 +256,7 @@ impl WaveCourse {
     /// Records that a source was refused, or would have been.
     fn refuses(&mut self, at: Duration) -> Option<News> {
         let Some(refusals) = &mut self.refusals else {
-            self.refusals = Some(Refusals {
+            self.refusals = Some(RefusalTimes {
                 since: at,
                 last: at,
                 told: false,

@@ -45,8 +45,8 @@ pub struct Totals {
     /// `admitted`.
     #[serde(alias = "floored")]
     pub starvation_admits: u64,
-    /// SYNs that were refused, or would have been in observe mode, by class,
-    /// best class first.
+    /// SYNs that were refused or, in observe mode, would have been; by class, best
+    /// class first.
     pub refused: [u64; CLASSES],
     /// SYNs that went to the responder.
     pub answered: u64,

@@ -61,7 +61,7 @@ impl SourceCounts {
 /// The sources of a wave, each counted once.
 #[derive(Debug)]
 pub(super) struct Sources {
-    all: HashMap<Target, Seen>,
+    all: HashMap<Target, SeenSource>,
     capacity: usize,
     pub counts: SourceCounts,
     /// The longest time from a first refusal to accepted mail.
@@ -83,7 +83,7 @@ struct MailWait {
 
 /// One source, in eight bytes.
 #[derive(Clone, Copy, Debug, Default)]
-struct Seen {
+struct SeenSource {
     /// 1 + milliseconds from the wave's start to the first refusal; 0 = never
     /// refused.
     delayed: u32,
@@ -174,8 +174,8 @@ impl Sources {
     }
 }
 
-/// Adds a wait. If there are [`WAITS`], it replaces the shortest one that is
-/// shorter.
+/// Adds a wait. If there are [`WAITS`] already, the new one replaces the shortest of
+/// them, if that is shorter than the new one.
 fn insert_longest(waits: &mut Vec<MailWait>, new: MailWait) {
     if waits.len() < WAITS {
         waits.push(new);
@@ -187,18 +187,18 @@ fn insert_longest(waits: &mut Vec<MailWait>, new: MailWait) {
 }
 
 fn find<'a>(
-    all: &'a mut HashMap<Target, Seen>,
+    all: &'a mut HashMap<Target, SeenSource>,
     capacity: usize,
     counts: &mut SourceCounts,
     source: Target,
-) -> Option<&'a mut Seen> {
+) -> Option<&'a mut SeenSource> {
     if all.len() >= capacity && !all.contains_key(&source) {
         counts.more_sources = true;
         return None;
     }
     let seen = all.entry(source).or_insert_with(|| {
         counts.sources += 1;
-        Seen::default()
+        SeenSource::default()
     });
     Some(seen)
 }
@@ -255,7 +255,7 @@ mod tests {
         sources.heard(source(1), WaveEvidence::Accepted, second(90));
         sources.delayed(source(2), second(5));
         sources.heard(source(2), WaveEvidence::Listed, second(9));
-        // Its wait has ended already.
+        // The wait of source 2 has ended with the listing.
         sources.heard(source(2), WaveEvidence::Accepted, second(99));
         assert_eq!(sources.longest_wait, Some(second(7)));
         assert_eq!(sources.longest_listed_wait, Some(second(4)));
@@ -274,7 +274,7 @@ mod tests {
                 7 => WaveEvidence::Listed,
                 _ => WaveEvidence::Accepted,
             };
-            // The waits of the first are the longest.
+            // The sources that were delayed first wait longest.
             sources.heard(source(n), heard, second(1_000 - u64::from(n)));
         }
         let waits = sources.waits();

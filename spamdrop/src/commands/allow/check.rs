@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::warn_of_mistakes;
 use crate::allowlist;
-use crate::cli::{AllowCheck, Output};
+use crate::cli::{AllowCheck, OutputFormat};
 use crate::clock;
 use crate::commands::addresses;
 use crate::config::Config;
@@ -27,7 +27,7 @@ use spamdrop_core::policy::Protection;
 /// # Errors
 ///
 /// The file cannot be read, or a map operation fails.
-pub fn list(config: &Config, args: Output, out: &mut impl Write, style: Style) -> Result<()> {
+pub fn list(config: &Config, args: OutputFormat, out: &mut impl Write, style: Style) -> Result<()> {
     let file = read(config)?;
     let mut all = own(&file);
     if let Some(filter) = in_filter(config)? {

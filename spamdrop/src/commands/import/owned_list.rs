@@ -21,8 +21,8 @@ pub(super) struct OwnedList {
     /// Whether entries that only this owner holds are replaced: true for an import
     /// without `--owner`.
     begins_anew: bool,
-    /// The existing entries of the list's targets, except those that are simply replaced,
-    /// and the entries of `gone`.
+    /// The existing entries of `gone` and of the list's targets, without those that are
+    /// replaced as a whole.
     read: ReadEntries,
     /// Entries of the owner that the list does not name any more, sorted.
     gone: Vec<Target>,
@@ -184,8 +184,8 @@ impl OwnedList {
         self.owner
     }
 
-    /// Whether other owners held one of these targets when the list was read. Their holds
-    /// must then be stored in the database.
+    /// Whether other owners held one of these targets when the filter's entries were read.
+    /// Their holds must then be stored in the database.
     pub(super) fn meets_others(&self, entries: &[(Target, Entry)]) -> bool {
         let targets = entries.iter().map(|(target, _)| target);
         let own = OwnerMask::from(self.owner);
@@ -193,8 +193,8 @@ impl OwnedList {
             .any(targets, |entry| OwnerMask::from_entry(entry) != own)
     }
 
-    /// Writes some of the entries. Holds that other owners have set since the list was read
-    /// stay.
+    /// Writes some of the list's entries. Holds that other owners have set since the filter's
+    /// entries were read stay.
     ///
     /// # Errors
     ///
@@ -254,7 +254,7 @@ mod tests {
         assert!(!ListIndex::new(&[]).contains(host(1)));
     }
 
-    /// One with a million prefixes in a few places would take hours.
+    /// With a million prefixes in a few slots, an index would take hours to build.
     #[test]
     fn prefixes_close_to_each_other_differ_in_their_hashes() {
         let hashes = |nets: &mut dyn Iterator<Item = String>| {

@@ -43,7 +43,7 @@ pub(super) struct ParsedList {
     pub(super) connected: Vec<IpNet>,
     /// Number of addresses that must not be blocked.
     pub(super) left_out: usize,
-    /// The first of those addresses, each with the reason.
+    /// The first addresses that must not be blocked, each with the reason.
     pub(super) named: Vec<String>,
     /// Number of invalid lines.
     pub(super) bad: usize,
@@ -186,8 +186,8 @@ impl ParsedList {
         self.errors.truncate(NAMED);
     }
 
-    /// Sorts, and keeps the last entry of each target. The stable sort is fast,
-    /// because it only merges parts that are already sorted.
+    /// Sorts, and keeps the last entry of each target. After [`ParsedList::append`], the
+    /// stable sort is fast, because it only merges parts that are already sorted.
     fn each_once(&mut self) {
         for entries in std::iter::once(&mut self.entries).chain(self.others.values_mut()) {
             entries.sort_by_key(|(target, _)| *target);
@@ -219,7 +219,8 @@ fn invalid(error: serde_json::Error) -> Invalid {
     ))
 }
 
-/// Divides the text at line ends, into parts of at least this size.
+/// Divides the text at line ends, into parts of more than `size` bytes; the last part may
+/// be shorter.
 fn parts(text: &[u8], size: usize) -> Vec<&[u8]> {
     let (mut parts, mut rest) = (Vec::new(), text);
     while let Some(end) = rest
@@ -281,7 +282,7 @@ mod tests {
         (entries, list.errors.iter().map(error).collect())
     }
 
-    /// As Spamhaus publishes it since 2024.
+    /// The text has the format that Spamhaus has published since 2024.
     #[test]
     fn the_json_of_spamhaus_is_a_list_of_prefixes() {
         let text = r#"{"cidr":"192.0.2.0/24","sblid":"SBL256894","rir":"apnic"}
@@ -309,7 +310,7 @@ mod tests {
         }
     }
 
-    /// As nftables 1.0.6 prints it.
+    /// The text is as nftables 1.0.6 prints it.
     #[test]
     fn the_json_of_nft_is_read_with_its_times_and_intervals() {
         let text = r#"{"nftables": [{"metainfo": {"version": "1.0.6", "json_schema_version": 1}}, {"set": {"family": "inet", "name": "a", "table": "f", "type": "ipv4_addr", "handle": 2, "flags": ["interval", "timeout"], "elem": ["10.0.0.5", {"elem": {"val": "192.0.2.1", "timeout": 3600, "expires": 3599, "comment": "x"}}, {"range": ["192.0.2.8", "192.0.2.20"]}, {"elem": {"val": {"prefix": {"addr": "198.51.100.0", "len": 24}}, "timeout": 93784}}, {"elem": {"val": "203.0.113.1", "timeout": 0}}]}}, {"set": {"name": "empty", "type": "ipv6_addr"}}]}"#;

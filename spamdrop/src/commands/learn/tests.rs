@@ -7,8 +7,8 @@ use crate::store::{FILE, VERB_WAIT};
 use spamdrop_core::reputation::Record;
 use spamdrop_core::target::Target;
 
-/// Logs that end now, newest first. Some listed senders have wanted mail in an
-/// older log; many have no good evidence at all.
+/// Three logs of the last five days, newest first. Some listed senders have wanted mail
+/// in an older log; many have no good evidence at all.
 fn logs() -> [String; 3] {
     let now = SystemTime::now();
     let stamp = |days: u64, second: u32| {
@@ -60,7 +60,8 @@ fn batches_come_to_the_same_as_all_at_once() {
     }
 }
 
-/// Sources are dropped, so that the buffer does not grow without bound.
+/// Sources without good evidence are dropped, so that the buffer does not grow without
+/// bound.
 #[test]
 fn many_of_whom_nothing_good_is_known_are_forgotten() {
     let logs = logs();

@@ -13,8 +13,8 @@ fn scan(text: impl Read + Send, all: bool, json: bool) -> String {
     let args = cli::Scan {
         files: Vec::new(),
         all,
-        reading: cli::Reading::default(),
-        output: cli::Output { json },
+        reading: cli::LogOptions::default(),
+        output: cli::OutputFormat { json },
     };
     let mut out = Vec::new();
     let mut scan = ScanRun {

@@ -1,5 +1,5 @@
-//! Runs another command of spamdrop, so that the history names it and its messages
-//! do not reach the screen.
+//! Runs another command of spamdrop as a process of its own, so that the history names
+//! that command, and its messages do not reach the screen.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};

@@ -106,8 +106,8 @@ impl EntryReader {
         Ok(self.all.map(|all| all.maps).unwrap_or_default())
     }
 
-    /// Adds the sources of the newest blocks, the oldest of these first, so that a /64
-    /// keeps its newest origin. `events` has the newest event first.
+    /// Adds the sources of the blocks in `events`, which has the newest event first. The
+    /// oldest block is added first, so that a /64 keeps its newest origin.
     fn add_blocked(&mut self, events: &[HistoryRow]) {
         let is_block = |event: &&HistoryRow| event.event == HistoryKind::Blocked.name();
         let blocked = events.iter().rev().filter(is_block);

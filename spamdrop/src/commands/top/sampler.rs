@@ -243,7 +243,7 @@ mod tests {
             };
             makes_wait(&gate, &stats)
         };
-        // Each SYN is half a connection, and the worst class waits at 28.
+        // Each SYN counts as half a connection, and class 2 waits from 28 connections on.
         assert!(!waits(105));
         assert!(waits(106));
     }

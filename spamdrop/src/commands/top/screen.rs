@@ -162,7 +162,7 @@ impl Top<'_> {
         }
     }
 
-    /// The lines that `show` prints.
+    /// The lines that `spamdrop show` prints for a source.
     fn details(&self, target: Target) -> Result<Vec<String>> {
         let blocklist = Blocklist::open(&self.config.pin_dir)?;
         let detail = show::detail(&blocklist, &OwnerReader::open(self.config), target.net())?;

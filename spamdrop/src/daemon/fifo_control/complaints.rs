@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use spamdrop_core::recent::Mistake;
+use spamdrop_core::recent::CommandMistake;
 
 use crate::clock;
 
@@ -14,7 +14,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// The reason for which a command was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum CommandRefusal {
-    Malformed(Mistake),
+    Malformed(CommandMistake),
     Protected,
     Failed,
 }

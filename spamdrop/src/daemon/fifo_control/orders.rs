@@ -53,7 +53,8 @@ impl FifoTask {
         Ok(())
     }
 
-    /// Records a block, and lets the connections of the peer end after the grace.
+    /// Records a block, and lets the release task end the peer's connections after the
+    /// grace.
     pub(super) fn blocked(&mut self, addr: IpAddr, target: Target, is_renewed: bool, term: Term) {
         let BlockRule {
             ttl_s,

@@ -1,5 +1,5 @@
 //! Executes the commands of named owners, such as a jail of fail2ban, in the disk
-//! thread, because the database assigns each of these owners its bit.
+//! thread, because the database says which bit of an entry stands for each of them.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use spamdrop_core::owners::EntryOwner;
-use spamdrop_core::recent::Command;
+use spamdrop_core::recent::FifoCommand;
 use spamdrop_core::target::Target;
 use tokio::sync::oneshot::Receiver;
 
@@ -47,7 +47,7 @@ pub(super) struct OwnedResults {
     /// Commands that were not executed, because the write lock was not free.
     rest: Vec<OwnerCommand>,
     /// Number of failed commands that are not in `done`: of a run that fails as a
-    /// whole, only the first command is there.
+    /// whole, `done` has only the first command.
     failed: usize,
 }
 
@@ -97,7 +97,7 @@ impl FifoTask {
     /// Starts a job with the commands of named owners at the head of the queue.
     pub(super) fn begin_owned(&mut self) {
         let mut commands = Vec::new();
-        while let Some(Command::Owned(..)) = self.waiting.front()
+        while let Some(FifoCommand::Owned(..)) = self.waiting.front()
             && commands.len() < BATCH
         {
             commands.extend(self.waiting.pop_front().and_then(|it| self.owned(it)));
@@ -106,7 +106,7 @@ impl FifoTask {
             self.refused = None;
             return;
         }
-        // The job reads the holds of earlier commands from the database.
+        // Store the holds of earlier commands first: the job reads them from the database.
         self.holds.submit();
         let (places, rule, number) = (
             self.places.clone(),
@@ -120,8 +120,8 @@ impl FifoTask {
     }
 
     /// The command with its entry; `None` if its address must not be blocked.
-    fn owned(&mut self, command: Command) -> Option<OwnerCommand> {
-        let Command::Owned(addr, seconds, owner) = command else {
+    fn owned(&mut self, command: FifoCommand) -> Option<OwnerCommand> {
+        let FifoCommand::Owned(addr, seconds, owner) = command else {
             return None;
         };
         if let Some(why) = self.scope.protected.why(addr).filter(|_| seconds.is_some()) {
@@ -162,7 +162,7 @@ impl FifoTask {
                 ..
             } = command;
             self.waiting
-                .push_front(Command::Owned(addr, seconds, owner));
+                .push_front(FifoCommand::Owned(addr, seconds, owner));
         }
         for (command, outcome) in done {
             self.note(&command, outcome);

@@ -18,9 +18,9 @@ use crate::daemon::database;
 use crate::daemon::disk::{Disk, take_finished};
 use crate::daemon::fifo_control::FifoMessage;
 use crate::daemon::health::Subject;
-use crate::daemon::status::Health;
+use crate::daemon::status::HealthReporter;
 use crate::daemon::watch::WatchMessage;
-use crate::kernel::blocklist::{GateMaps, Known};
+use crate::kernel::blocklist::{GateMaps, KnownSet};
 
 /// Maximum time between two syncs. The known senders change even without new
 /// evidence, because old evidence expires.
@@ -41,10 +41,11 @@ pub(super) struct KnownSenderSync {
     /// The next sync begins at this time at the earliest.
     rest: Option<Instant>,
     /// The senders that the filter received last.
-    known: Arc<Known>,
-    /// Whether the filter holds exactly these senders.
+    known: Arc<KnownSet>,
+    /// Whether the filter holds exactly the senders in `known`.
     is_exact: bool,
-    /// Whether the filter has received the senders at all.
+    /// Whether the filter has received the senders since the start, or since the gate
+    /// was switched on.
     is_told: bool,
 }
 
@@ -55,7 +56,7 @@ pub(in crate::daemon) struct KnownOutputs {
 }
 
 struct Synced {
-    known: Result<(Known, KnownNets, Arc<[Target]>)>,
+    known: Result<(KnownSet, KnownNets, Arc<[Target]>)>,
     took: Duration,
 }
 
@@ -78,7 +79,7 @@ impl KnownSenderSync {
         self.started = None;
     }
 
-    /// Records that the filter may have missed changes while the gate was off.
+    /// Records that the gate was off, so that it must not refuse before the next sync.
     pub fn mark_untold(&mut self) {
         self.is_told = false;
     }
@@ -100,7 +101,7 @@ impl KnownSenderSync {
     }
 
     /// Takes the result of a finished sync, and begins a sync if one is due.
-    pub fn poll(&mut self, settings: &GateSettings, health: &Health) {
+    pub fn poll(&mut self, settings: &GateSettings, health: &HealthReporter) {
         if let Some(synced) = take_finished(&mut self.under_way) {
             self.take(synced, settings.mode, health);
         }
@@ -137,9 +138,9 @@ impl KnownSenderSync {
         }));
     }
 
-    fn take(&mut self, synced: Option<Synced>, mode: GateMode, health: &Health) {
+    fn take(&mut self, synced: Option<Synced>, mode: GateMode, health: &HealthReporter) {
         let Some(Synced { known, took }) = synced else {
-            // The thread died; the next sync reports a lasting problem.
+            // The disk thread died. If the problem lasts, the next sync reports it.
             self.is_exact = false;
             self.started = None;
             return;
@@ -180,7 +181,11 @@ impl KnownSenderSync {
     }
 }
 
-fn write_senders(maps: &mut GateMaps, senders: Vec<Target>, old: Option<&Known>) -> Result<Known> {
+fn write_senders(
+    maps: &mut GateMaps,
+    senders: Vec<Target>,
+    old: Option<&KnownSet>,
+) -> Result<KnownSet> {
     match old {
         Some(old) => maps.know_instead(old, senders),
         None => maps.know_exactly(senders),
@@ -200,13 +205,13 @@ mod tests {
         KnownSenderSync::new(DiskThread::new().0, KnownOutputs { watch, fifo })
     }
 
-    fn synced(known: Result<Known>) -> Option<Synced> {
+    fn synced(known: Result<KnownSet>) -> Option<Synced> {
         let known = known.map(|known| (known, KnownNets::default(), Arc::default()));
         let took = Duration::from_secs(1);
         Some(Synced { known, took })
     }
 
-    fn known() -> Known {
+    fn known() -> KnownSet {
         let source: IpAddr = [192, 0, 2, 1].into();
         [source.into()].into_iter().collect()
     }
@@ -229,7 +234,7 @@ mod tests {
     #[test]
     fn after_an_error_the_filter_is_told_everything_again() {
         let (status, _reports) = unbounded_channel();
-        let health = Health::new(status);
+        let health = HealthReporter::new(status);
         let mut sync = sync();
         sync.take(synced(Err(Error::msg("locked"))), GateMode::On, &health);
         assert!(!sync.is_told() && !sync.is_exact, "nobody may be refused");

@@ -28,7 +28,8 @@ impl GateTask {
     /// for two seconds, the filter treats it as open.
     pub(super) fn look(&mut self) {
         self.read_requests();
-        // Until the filter has the known senders, the gate only observes.
+        // First find out whether the filter has the known senders: until then, the gate only
+        // observes.
         self.senders.poll(&self.settings, &self.health);
         match self.try_look() {
             Ok(()) => self.health.clear(Subject::Gate),
@@ -66,10 +67,10 @@ impl GateTask {
     /// Counts the connections, and sets the gate. `stats` must be read before the
     /// count, so that the gate misses no SYN that is admitted in between.
     fn count(&mut self, stats: GateStats, now: MonotonicNs) -> Result<()> {
-        // While blocking is paused, a blocklist may list every sender; before
-        // the filter has the known senders, it may list one of them. In both
-        // cases, the responder must answer nobody. While the responder is paused
-        // by hand, the filter steers nobody to it.
+        // While blocking is paused, a blocklist may list every sender. Before the
+        // filter has the known senders, a blocklist may list a known sender. In both
+        // cases, the responder must answer nobody. While the responder is paused by
+        // hand, the filter steers nobody to it.
         let is_safe =
             !self.is_paused && self.senders.is_told() && !self.filter.is_responder_paused(now);
         let responders = match &self.responder {

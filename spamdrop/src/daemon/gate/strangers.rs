@@ -11,7 +11,7 @@ use spamdrop_core::gate::RefusedSyn;
 use super::GateTask;
 use crate::clock;
 use crate::daemon::health::Subject;
-use crate::dnsbl::{Answer, Asked};
+use crate::dnsbl::{Asked, LookupAnswer};
 
 /// Maximum number of look-up requests per read; more than the filter can queue
 /// between two reads.
@@ -47,7 +47,7 @@ impl GateTask {
         }
     }
 
-    pub(super) fn keep_verdict(&mut self, answer: &Answer) {
+    pub(super) fn keep_verdict(&mut self, answer: &LookupAnswer) {
         let Some(verdict) = answer.verdict(clock::monotonic_ns()) else {
             return;
         };

@@ -8,7 +8,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::{GateSettings, GateTask};
 use crate::clock;
 use crate::daemon::health::Subject;
-use crate::daemon::status::{Health, StatusMessage};
+use crate::daemon::status::{HealthReporter, StatusMessage};
 use crate::dnsbl::Resolver;
 use crate::server_settings::{self, HOW_TO_WRITE};
 
@@ -58,7 +58,7 @@ impl GateTask {
         self.health.set(Subject::UntestedZones, untested);
         self.health.set(Subject::NameServers, silence);
         if self.zone_trust.update(&self.lookups, &distrusts) {
-            // Verdicts may be due to a zone that is known to be broken only now.
+            // Verdicts may come from a zone that has only now proved broken.
             self.lookups.forget();
             self.has_old_verdicts = true;
             self.clear_verdicts();
@@ -66,7 +66,8 @@ impl GateTask {
     }
 }
 
-/// Reports which settings of the mail server are in force.
+/// Reports for which mail servers the settings that root has read are in force, and when
+/// root read them.
 pub(super) fn report_server(settings: &GateSettings, status: &UnboundedSender<StatusMessage>) {
     let state = settings.server.as_ref().map(|file| SettingsState {
         servers: file
@@ -80,7 +81,7 @@ pub(super) fn report_server(settings: &GateSettings, status: &UnboundedSender<St
     let _ = status.send(StatusMessage::ServerSettings(state));
 }
 
-pub(super) fn report_slots(settings: &GateSettings, health: &Health) {
+pub(super) fn report_slots(settings: &GateSettings, health: &HealthReporter) {
     let is_on = settings.mode != GateMode::Off;
     let trouble = settings.slots.trouble.clone().filter(|_| is_on);
     health.set(Subject::Slots, trouble);
@@ -88,7 +89,7 @@ pub(super) fn report_slots(settings: &GateSettings, health: &Health) {
 
 /// The zones and the resolver. If they are unavailable, the gate works without
 /// verdicts.
-pub(super) fn lookups(settings: &GateSettings, health: &Health) -> (Zones, Resolver) {
+pub(super) fn lookups(settings: &GateSettings, health: &HealthReporter) -> (Zones, Resolver) {
     match &settings.lookups {
         Ok((zones, servers)) => {
             health.clear(Subject::Resolver);

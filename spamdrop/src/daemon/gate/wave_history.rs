@@ -17,21 +17,21 @@ use crate::daemon::database;
 use crate::daemon::disk::{Disk, take_finished};
 use crate::daemon::health::Subject;
 use crate::daemon::history::HistoryLog;
-use crate::daemon::status::Health;
+use crate::daemon::status::HealthReporter;
 use crate::render;
 
 /// Minimum time between two writes. Since a write may take another second, a
 /// crash loses at most five seconds.
 const WRITE_PERIOD: Duration = Duration::from_secs(4);
 
-/// The most sources whose refusals are recorded in the history each second.
+/// Maximum number of sources whose refusals are recorded in the history each second.
 const REFUSALS: usize = 512;
 
 /// The recorder, and the batch that is being written.
 pub(super) struct WaveHistory {
     recorder: Recorder,
     disk: Disk,
-    writing: Option<Receiver<Written>>,
+    writing: Option<Receiver<WaveWriteResult>>,
     /// Whether the database could be opened.
     is_begun: bool,
     /// Snapshots whose write failed. They are written again before newer ones, because
@@ -48,7 +48,7 @@ pub(super) struct WaveHistory {
 
 /// The number of the newest wave of earlier daemons, if there is a database; or
 /// the snapshots whose write failed.
-type Written = Result<Option<i64>, (Vec<Snapshot>, Error)>;
+type WaveWriteResult = Result<Option<i64>, (Vec<Snapshot>, Error)>;
 
 impl WaveHistory {
     /// Ends the wave that a crash left open in the database, and records from
@@ -108,7 +108,7 @@ impl WaveHistory {
     }
 
     /// Logs events, and writes the snapshots that are due.
-    pub fn poll(&mut self, store: &Path, health: &Health) {
+    pub fn poll(&mut self, store: &Path, health: &HealthReporter) {
         self.log_news();
         self.record_refusals(REFUSALS);
         if let Some(written) = take_finished(&mut self.writing) {
@@ -148,7 +148,7 @@ impl WaveHistory {
         }
     }
 
-    fn take(&mut self, written: Option<Written>, health: &Health) {
+    fn take(&mut self, written: Option<WaveWriteResult>, health: &HealthReporter) {
         let error = match written {
             Some(Ok(base)) => {
                 self.base = base;
@@ -172,7 +172,7 @@ impl WaveHistory {
             match writing.await {
                 Ok(Ok(base)) => self.base = base,
                 Ok(Err((snapshots, _))) => self.unwritten = snapshots,
-                // The thread died.
+                // The disk thread died.
                 Err(_) => {}
             }
         }
@@ -191,7 +191,7 @@ impl WaveHistory {
                 Ok(Err((_, error))) => {
                     return log::warn!("cannot save the wave history: {error:#}");
                 }
-                // The thread died.
+                // The disk thread died.
                 Err(_) => return,
             }
         }
@@ -199,12 +199,12 @@ impl WaveHistory {
 }
 
 /// Ends the wave that a crash left open in the database.
-fn begin(disk: &Disk, store: &Path) -> Receiver<Written> {
+fn begin(disk: &Disk, store: &Path) -> Receiver<WaveWriteResult> {
     let store = store.to_owned();
     disk.submit(move || database::begin_waves(&store).map_err(|error| (Vec::new(), error)))
 }
 
-fn write(path: PathBuf, base: Option<i64>, snapshots: Vec<Snapshot>) -> Written {
+fn write(path: PathBuf, base: Option<i64>, snapshots: Vec<Snapshot>) -> WaveWriteResult {
     match database::write_waves(&path, base, &snapshots) {
         Ok(base) => Ok(Some(base)),
         Err(error) => Err((snapshots, error)),

@@ -1,10 +1,10 @@
 //! Pauses by hand, as far as they concern entries and connections.
 //!
 //! While the drops are paused, blocked peers can connect. A sealed entry would
-//! drop everything of such a connection when the pause ends, and the mail server
-//! would keep its slot until its own timeout. So an entry whose peer holds a
-//! connection is opened again, and after the pause its connection is released
-//! after the grace, as after an offence.
+//! drop everything of such a connection when the pause ends, and the connection
+//! would take its slot until the mail server's timeout. So an entry whose peer holds
+//! a connection is opened again. When the pause and then the grace are over, the
+//! connection is released, as after an offence.
 
 use std::collections::{HashMap, HashSet};
 use std::mem;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use spamdrop_core::allowlist::{AllowSpan, Allowlist};
-use spamdrop_core::policy::{Changes, KnownNets, Protected};
+use spamdrop_core::policy::{KnownNets, Protected, ProtectionChanges};
 use tokio::time::timeout;
 
 use super::{SHORT_LOCK_WAIT, Supervisor};
@@ -15,7 +15,7 @@ use crate::daemon::disk::Disk;
 use crate::daemon::fifo_control::FifoMessage;
 use crate::daemon::health::Subject;
 use crate::daemon::release::ReleaseMessage;
-use crate::daemon::settings::Settings;
+use crate::daemon::settings::DaemonSettings;
 use crate::daemon::watch::WatchMessage;
 use crate::install;
 use crate::lock::{self, WriteLock};
@@ -145,11 +145,11 @@ impl Supervisor {
         Ok(())
     }
 
-    fn adopt(&mut self, protected: Protected, changes: &Changes) {
+    fn adopt(&mut self, protected: Protected, changes: &ProtectionChanges) {
         if changes.is_empty() {
             return;
         }
-        let Changes { removed, set } = changes;
+        let ProtectionChanges { removed, set } = changes;
         log::debug!(
             "allowlist or own addresses changed: {} prefixes removed, {} set",
             removed.len(),
@@ -171,7 +171,7 @@ impl Supervisor {
 
 /// Reads the /64s that hold a known sender. `Unread` if that fails or takes longer
 /// than a second; then the gate task goes on trying and reports why.
-pub(super) async fn known_nets(disk: &Disk, settings: &Settings) -> KnownNets {
+pub(super) async fn known_nets(disk: &Disk, settings: &DaemonSettings) -> KnownNets {
     let store = settings.gate.store.clone();
     let known = disk.submit(move || database::known_senders(&store));
     match timeout(SENDERS_WAIT, known).await {

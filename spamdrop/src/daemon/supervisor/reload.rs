@@ -15,7 +15,7 @@ use crate::daemon::interfaces::AttachRefusals;
 use crate::daemon::release::ReleaseMessage;
 use crate::daemon::responder::ResponderMessage;
 use crate::daemon::service_manager;
-use crate::daemon::settings::Settings;
+use crate::daemon::settings::DaemonSettings;
 use crate::daemon::sources::SourceSettings;
 use crate::daemon::status::StatusMessage;
 use crate::daemon::watch::WatchMessage;
@@ -31,7 +31,7 @@ use spamdrop_core::reload::{KeyChanges, ReloadState};
 struct Next {
     config: Config,
     changes: KeyChanges,
-    settings: Settings,
+    settings: DaemonSettings,
     read: ReadProtected,
     /// The new FIFO, if its path has changed.
     fifo: Option<Fifo>,
@@ -49,7 +49,7 @@ impl Supervisor {
         service_manager::reloading();
         let result = match self.prepare().await {
             Ok(next) => Ok(self.take_over(next).await),
-            // The name of a zone may hold the customer's key.
+            // Hide keys: the name of a zone may hold one.
             Err(error) => Err(mask(&format!("{error:#}")).into_owned()),
         };
         let level = match &result {
@@ -68,7 +68,7 @@ impl Supervisor {
         config
             .check()
             .context("with the current values of the keys that only a restart changes")?;
-        let settings = Settings::new(&config)?;
+        let settings = DaemonSettings::new(&config)?;
         checks::ensure_no_overlap(&config)?;
         warn_of(checks::answer(&config).await?);
         let read = self.read_protected(&settings.filter.allow_file)?;

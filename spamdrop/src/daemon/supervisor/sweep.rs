@@ -60,7 +60,7 @@ impl Supervisor {
             let recorded = recorded(&mut owners);
             let mut swept = SweptEntries::default();
             let result = blocklist.sweep(clock::monotonic_ns(), recorded, lock, &mut swept);
-            // Written after an error, too, because no later sweep finds the deleted entries.
+            // Write the ends after an error, too: no later sweep finds the deleted entries.
             let SweptEntries { count, ends } = swept;
             if is_history_kept && let Err(error) = database::write_ends(&store, ends) {
                 // The history task writes to the same table, and reports the error.

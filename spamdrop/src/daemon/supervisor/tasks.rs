@@ -16,8 +16,8 @@ use crate::daemon::history::{HistoryLog, HistoryMessage, HistoryTask};
 use crate::daemon::hold_log::HoldLog;
 use crate::daemon::release::{ReleaseMessage, ReleaseTask};
 use crate::daemon::responder::{ResponderMessage, ResponderTask};
-use crate::daemon::settings::Settings;
-use crate::daemon::status::{self, Health, StatusMessage};
+use crate::daemon::settings::DaemonSettings;
+use crate::daemon::status::{self, HealthReporter, StatusMessage};
 use crate::daemon::watch::{WatchMessage, WatchOutputs, WatchReport, WatchTask};
 use crate::kernel::blocklist::Blocklist;
 use crate::tail::Tail;
@@ -76,7 +76,7 @@ impl Tasks {
     ///
     /// A map or the FIFO cannot be opened.
     pub fn spawn(
-        settings: &Settings,
+        settings: &DaemonSettings,
         tail: Tail,
         scope: &Scope,
         disk: &Disk,
@@ -138,12 +138,12 @@ impl Tasks {
             settings.watch.rule.clone(),
             run_dir.clone(),
             release.clone(),
-            Health::new(status.clone()),
+            HealthReporter::new(status.clone()),
             history_log.clone(),
             HoldLog::new(
                 disk.clone(),
                 store.clone(),
-                Health::new(status.clone()),
+                HealthReporter::new(status.clone()),
                 "watch",
             ),
         );
@@ -151,7 +151,7 @@ impl Tasks {
             settings.history.clone(),
             &history_log,
             disk.clone(),
-            Health::new(status.clone()),
+            HealthReporter::new(status.clone()),
         );
         let outputs = WatchOutputs {
             gate: gate.clone(),
@@ -180,8 +180,8 @@ impl Tasks {
         })
     }
 
-    pub fn health(&self) -> Health {
-        Health::new(self.status.inbox.clone())
+    pub fn health(&self) -> HealthReporter {
+        HealthReporter::new(self.status.inbox.clone())
     }
 
     pub fn tell_status(&self, message: StatusMessage) {
@@ -223,11 +223,12 @@ impl Tasks {
         ended.context("the release task died; start `spamdrop run` again")
     }
 
-    /// Fails if a task has ended.
+    /// Checks that every task runs, except the release task, which [`Tasks::released`]
+    /// watches.
     ///
     /// # Errors
     ///
-    /// A task has ended, which no task does by itself.
+    /// A task has ended, which none of these does by itself.
     pub fn ensure_running(&self) -> Result<()> {
         let tasks = [
             (self.watch.name, &self.watch.handle),

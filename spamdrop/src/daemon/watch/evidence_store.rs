@@ -12,11 +12,11 @@ use tokio::time::timeout;
 
 use super::pipeline::moment;
 use crate::clock;
-use crate::daemon::database::{self, Evidence, Memory};
+use crate::daemon::database::{self, LearnedEvidence, Memory};
 use crate::daemon::disk::{Disk, take_finished};
 use crate::daemon::health::Subject;
 use crate::daemon::history::HistoryLog;
-use crate::daemon::status::Health;
+use crate::daemon::status::HealthReporter;
 use crate::store::is_locked;
 
 /// How often new evidence about senders is written, if there is any. A crash
@@ -32,7 +32,7 @@ pub(super) struct EvidenceStore {
     /// Maximum number of senders in the database.
     capacity: usize,
     disk: Disk,
-    health: Health,
+    health: HealthReporter,
     history: HistoryLog,
     reading: Option<Receiver<Result<Memory>>>,
     writing: Option<Receiver<Merged>>,
@@ -43,7 +43,7 @@ pub(super) struct EvidenceStore {
 
 /// The senders whose standing changed, as events; or the evidence that could not
 /// be written.
-type Merged = Result<Vec<HistoryEvent>, (Evidence, Error)>;
+type Merged = Result<Vec<HistoryEvent>, (LearnedEvidence, Error)>;
 
 impl EvidenceStore {
     /// Begins to read the senders.
@@ -51,7 +51,7 @@ impl EvidenceStore {
         path: PathBuf,
         capacity: usize,
         disk: Disk,
-        health: Health,
+        health: HealthReporter,
         history: HistoryLog,
     ) -> Self {
         let mut store = Self {
@@ -124,7 +124,7 @@ impl EvidenceStore {
     }
 
     fn begin_write(&self, engine: &mut Engine) -> Receiver<Merged> {
-        let evidence = Evidence {
+        let evidence = LearnedEvidence {
             reasons: engine.take_demotion_reasons(),
             records: engine.take_records(),
             contacts: engine.take_contacts(),
@@ -181,13 +181,13 @@ impl EvidenceStore {
             Ok(Err((_, error))) => {
                 log::warn!("cannot save new evidence about senders: {error:#}");
             }
-            // The thread died.
+            // The disk thread died.
             Err(_) => {}
         }
     }
 }
 
-fn give_back(engine: &mut Engine, evidence: Evidence) {
+fn give_back(engine: &mut Engine, evidence: LearnedEvidence) {
     engine.give_back(evidence.records, evidence.reasons);
     engine.give_back_contacts(evidence.contacts);
 }

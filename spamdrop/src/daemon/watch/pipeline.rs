@@ -15,7 +15,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::clock;
 use crate::daemon::block::{Blocker, Offence};
 use crate::daemon::gate::GateMessage;
-use crate::tail::Line;
+use crate::tail::LogLine;
 
 /// For each log by its path, how far its stamps without a time zone are off.
 #[derive(Default)]
@@ -24,7 +24,7 @@ pub(super) struct LogClocks(BTreeMap<PathBuf, OffsetHistory>);
 impl LogClocks {
     /// Adds the event of a line. Old lines, as of an archive, say nothing about
     /// the time zone.
-    fn add(&mut self, line: &Line<'_>, event: &Event<'_>, now: SystemTime) {
+    fn add(&mut self, line: &LogLine<'_>, event: &Event<'_>, now: SystemTime) {
         let offset = match event.clock {
             Clock::Off(offset) => Some(offset),
             Clock::Local if event.distance(now) <= TOLERANCE => None,
@@ -53,7 +53,7 @@ pub(super) fn take_line(
     blocker: &mut Blocker,
     gate: &UnboundedSender<GateMessage>,
     clocks: &mut LogClocks,
-    line: &Line<'_>,
+    line: &LogLine<'_>,
 ) {
     let now = moment();
     let parsed = engine.read(line.bytes, line.backlog, now.wall);
@@ -105,7 +105,7 @@ mod tests {
     use std::net::IpAddr;
     use std::time::{Duration, UNIX_EPOCH};
 
-    use spamdrop_core::event::{Envelope, Kind};
+    use spamdrop_core::event::{Envelope, EventKind};
     use spamdrop_core::zone_offset::ZoneOffset;
 
     use super::*;
@@ -119,7 +119,7 @@ mod tests {
     fn event(clock: Clock, age: Duration) -> Event<'static> {
         Event {
             addr: IpAddr::from([192, 0, 2, 1]),
-            kind: Kind::Accepted,
+            kind: EventKind::Accepted,
             at: Some(now() - age),
             clock,
             rule: "exim-accepted".into(),
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn each_log_has_a_time_zone() {
-        let line = |path| Line {
+        let line = |path| LogLine {
             bytes: b"",
             path: Path::new(path),
             offset: 0,

@@ -11,7 +11,7 @@ use crate::account;
 use crate::clock;
 use crate::daemon::health::Subject;
 use crate::readable;
-use crate::tail::{FileStatus, State};
+use crate::tail::{FileStatus, ReadState};
 
 impl WatchTask {
     /// Reports a private address from which most connections come, so that it is
@@ -65,7 +65,7 @@ fn access_trouble(file: &FileStatus) -> Option<String> {
         // Without the right to read the journal, journalctl shows only the entries
         // of its own user, and does not fail.
         _ if is_journal && file.lines == 0 => readable::journal_trouble(&account),
-        State::Missing(_) if readable::is_refused(&file.path) => {
+        ReadState::Missing(_) if readable::is_refused(&file.path) => {
             Some(readable::advice(&file.path, &account))
         }
         _ => None,

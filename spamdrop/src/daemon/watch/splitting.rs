@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Error, Result};
-use spamdrop_core::policy::{Changes, KnownNets, Protected, Scope, nets_around};
+use spamdrop_core::policy::{KnownNets, Protected, ProtectionChanges, Scope, nets_around};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot::Receiver;
 
@@ -17,7 +17,7 @@ use super::WatchSettings;
 use crate::daemon::disk::{Disk, take_finished};
 use crate::daemon::health::Subject;
 use crate::daemon::release::ReleaseMessage;
-use crate::daemon::status::Health;
+use crate::daemon::status::HealthReporter;
 use crate::kernel::blocklist::{Blocklist, Split};
 use crate::lock;
 use crate::owned_blocks::{self, OwnerStore};
@@ -33,10 +33,10 @@ pub(super) struct Splitting {
     store: PathBuf,
     disk: Disk,
     due: HashSet<[u8; 8]>,
-    under_way: Option<Receiver<Result<Vec<Split>, Failed>>>,
+    under_way: Option<Receiver<Result<Vec<Split>, FailedSplit>>>,
 }
 
-struct Failed {
+struct FailedSplit {
     nets: HashSet<[u8; 8]>,
     error: Error,
 }
@@ -63,7 +63,7 @@ impl Splitting {
     }
 
     /// Adds the /64s around newly protected prefixes.
-    pub fn add_protected(&mut self, changes: &Changes) {
+    pub fn add_protected(&mut self, changes: &ProtectionChanges) {
         self.add(nets_around(changes.set.iter().map(|(net, _)| *net)));
     }
 
@@ -72,14 +72,14 @@ impl Splitting {
         &mut self,
         protected: &Protected,
         releases: &UnboundedSender<ReleaseMessage>,
-        health: &Health,
+        health: &HealthReporter,
     ) {
         match take_finished(&mut self.under_way) {
             Some(Some(Ok(splits))) => {
                 report_splits(&splits, releases);
                 health.clear(Subject::Splits);
             }
-            Some(Some(Err(Failed { nets, error }))) => {
+            Some(Some(Err(FailedSplit { nets, error }))) => {
                 let text = format!(
                     "some IPv6 /64s may still be blocked as a whole although known or allowlisted senders are in them; trying again: {error:#}"
                 );
@@ -102,7 +102,7 @@ impl Splitting {
                         || lock::acquire_within(&run_dir, LOCK_WAIT),
                     )
                 });
-                split.map_err(|error| Failed { nets, error })
+                split.map_err(|error| FailedSplit { nets, error })
             }));
         }
     }

@@ -13,7 +13,7 @@ use crate::kernel::network::Interface;
 /// nothing, so the program is reported, and never adopted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HiddenFilter {
-    /// Its program's id.
+    /// The id of the program.
     pub program_id: u32,
     /// The id of the link that keeps it on the interface; `None` if there is
     /// none.

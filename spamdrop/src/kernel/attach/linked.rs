@@ -18,9 +18,9 @@ const READS: usize = 3;
 pub struct Linked {
     /// The name of its interface in the configuration.
     pub name: String,
-    /// The interface on which it is, if any.
+    /// Where the link is.
     pub place: LinkPlace,
-    /// The filter's program behind the link, as bpftool shows it.
+    /// The id of the link's program, as bpftool shows it.
     pub program_id: Option<u32>,
 }
 
@@ -33,7 +33,7 @@ pub enum LinkPlace {
     Renamed(Interface),
     /// On an interface of another network namespace.
     Elsewhere,
-    /// On no interface: it no longer exists.
+    /// On no interface: the interface no longer exists, or the pin is no link.
     Gone,
 }
 
@@ -87,8 +87,8 @@ pub fn linked(pin_dir: &Path) -> Result<Vec<Linked>> {
 pub fn read_links(pin_dir: &Path) -> Result<(Vec<Linked>, Vec<Interface>)> {
     let mut found = read(pin_dir)?;
     for _ in 1..READS {
-        // Between the two readings, another process may have replaced the
-        // program of a link.
+        // `Elsewhere` may be wrong: another process may have replaced the program of a
+        // link after the links were read and before the interfaces were read.
         if found
             .0
             .iter()
@@ -210,10 +210,10 @@ mod tests {
         assert_eq!(on(2, "eth0"), LinkPlace::Here(interfaces[0].clone()));
         assert_eq!(on(2, "alt-eth0"), LinkPlace::Here(interfaces[0].clone()));
         assert_eq!(on(2, "eth5"), LinkPlace::Renamed(interfaces[0].clone()));
-        // The card has the name of another now.
+        // Interface 2 was named eth1 when the link was made; interface 3 is now.
         assert_eq!(on(2, "eth1"), LinkPlace::Renamed(interfaces[0].clone()));
-        // The same index, another program or none, or no such index: the link
-        // is in another network namespace.
+        // The interface of this index has another program or none, or there is none
+        // of this index: the link is in another network namespace.
         for index in [3, 4, 5] {
             assert_eq!(on(index, "eth0"), LinkPlace::Elsewhere);
         }

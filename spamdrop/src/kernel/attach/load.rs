@@ -56,7 +56,7 @@ impl Filter {
 }
 
 /// Loads the filter. Its maps are pinned below `pin_dir`, or reused from there;
-/// the caller must have compared them first ([`pins::check`]).
+/// the caller must have checked the layout of the pinned maps first ([`pins::check`]).
 ///
 /// # Errors
 ///

@@ -19,7 +19,8 @@ const RECORD: &str = "netns";
 const OWN: &str = "/proc/thread-self/ns/net";
 
 /// Fails if a link is on an interface of another network namespace and the pins were
-/// not made in this one. Otherwise, only the interface has moved to the other namespace.
+/// not made in this one. If the pins were made in this namespace, only the interface has
+/// moved to the other.
 pub(super) fn ensure_ours(pin_dir: &Path, links: &[Linked]) -> Result<()> {
     let mut links = links.iter();
     let Some(link) = links.find(|link| link.place == LinkPlace::Elsewhere) else {

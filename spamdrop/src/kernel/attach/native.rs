@@ -6,7 +6,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use anyhow::{Context as _, Result};
 
-use super::Mode;
+use super::AttachMode;
 use super::refusal::{self, NativeRefusal};
 use super::second_try;
 use crate::kernel::bpf::{self, GENERIC, NATIVE};
@@ -21,10 +21,10 @@ use crate::kernel::network::Interface;
 pub(super) fn create(
     program: BorrowedFd<'_>,
     interface: &Interface,
-    mode: Mode,
+    mode: AttachMode,
 ) -> Result<OwnedFd> {
     let link = |flags| bpf::create_xdp_link(program, interface.index, flags);
-    if mode == Mode::Generic {
+    if mode == AttachMode::Generic {
         return link(GENERIC).map_err(|error| refusal::explain(&error, interface));
     }
     let error = match link(NATIVE) {
@@ -33,7 +33,7 @@ pub(super) fn create(
         Err(error) => error,
     };
     let refusal = native_refusal(program, interface, error)?;
-    if mode == Mode::Native {
+    if mode == AttachMode::Native {
         return Err(refusal.error());
     }
     let link = link(GENERIC).map_err(|error| refusal::explain(&error, interface))?;

@@ -17,7 +17,7 @@ use crate::kernel::blocklist::pins;
 use crate::kernel::bpf;
 use crate::lock::WriteLock;
 
-/// The name of the pinned link, without the prefix of an interface's link.
+/// The name of the pinned link. It does not begin with the prefix of an interface's link.
 const LINK: &str = "answer_link";
 /// The thread's own namespace, which is also that of its sockets.
 const NAMESPACE: &str = "/proc/thread-self/ns/net";
@@ -44,7 +44,7 @@ pub fn steer(_lock: &WriteLock, pin_dir: &Path, filter: &mut Filter) -> Result<(
         return bpf::update_link(&pin, program.fd()?.as_fd())
             .with_context(|| format!("cannot replace the program behind {}", pin.display()));
     }
-    // The link belongs to another namespace and has no effect here.
+    // If a link is pinned, it belongs to another namespace and has no effect here.
     remove_file(&pin)?;
     let id = program
         .attach(&namespace)

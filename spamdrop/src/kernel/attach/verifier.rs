@@ -153,7 +153,7 @@ mod tests {
             let error = anyhow::Error::new(io::Error::from(errno)).context("outer");
             explain_maps(error).to_string()
         };
-        // Unless this test runs without the capabilities, which are named first.
+        // If this test runs without the capabilities, the message names them instead.
         if shortcoming().is_none() {
             assert!(said(Errno::PERM).contains("a user namespace"));
             assert!(said(Errno::NOSYS).contains("CONFIG_BPF_SYSCALL"));

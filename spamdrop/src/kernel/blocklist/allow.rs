@@ -7,9 +7,9 @@ use aya::maps::lpm_trie::Key;
 use ipnet::IpNet;
 use spamdrop_common::entry::AllowEntry;
 
-use super::{Blocklist, cached_map::Change, prefixes::net, present};
+use super::{Blocklist, cached_map::MapChange, prefixes::net, present};
 use crate::lock::WriteLock;
-use spamdrop_core::policy::Changes;
+use spamdrop_core::policy::ProtectionChanges;
 
 impl Blocklist {
     /// The prefixes that the filter never drops, and whether the daemon added
@@ -36,7 +36,7 @@ impl Blocklist {
         let wanted: HashMap<IpNet, bool> = wanted.iter().copied().collect();
         let present: HashMap<IpNet, bool> = self.allowed()?.into_iter().collect();
         let removed = present.keys().filter(|net| !wanted.contains_key(net));
-        let changes = Changes {
+        let changes = ProtectionChanges {
             removed: removed.copied().collect(),
             set: wanted
                 .into_iter()
@@ -48,14 +48,14 @@ impl Blocklist {
 
     /// Changes the filter's allowlist, without reading it. Prefixes are removed
     /// before others are added, so that a full trie has room.
-    pub fn change_allowed(&mut self, _lock: &WriteLock, changes: &Changes) -> Result<()> {
+    pub fn change_allowed(&mut self, _lock: &WriteLock, changes: &ProtectionChanges) -> Result<()> {
         if changes.is_empty() {
             return Ok(());
         }
         self.change(|list, change| list.write_allowed(changes, change))
     }
 
-    fn write_allowed(&mut self, changes: &Changes, change: &mut Change) -> Result<()> {
+    fn write_allowed(&mut self, changes: &ProtectionChanges, change: &mut MapChange) -> Result<()> {
         for net in &changes.removed {
             let length = net.prefix_len().into();
             present(match net {

@@ -2,8 +2,8 @@
 //! until the result is too old, or until the epoch is raised.
 //!
 //! So the epoch must be raised after every change that removes or weakens an entry that may
-//! be cached. A write to these maps requires a [`Change`], which only [`Blocklist::change`]
-//! creates. After the write, it raises the epoch unless [`Change::keep_epoch`] was called.
+//! be cached. A write to these maps requires a [`MapChange`], which only [`Blocklist::change`]
+//! creates. After the write, it raises the epoch unless [`MapChange::keep_epoch`] was called.
 
 use std::io;
 
@@ -13,16 +13,16 @@ use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{HashMap, MapData, MapError};
 
 use super::{Blocklist, fd, recent_drops};
-use crate::kernel::bpf::Reading;
+use crate::kernel::bpf::MapReadAhead;
 
 /// The permission to write to the maps whose entries the filter caches.
 #[derive(Default)]
-pub(super) struct Change {
+pub(super) struct MapChange {
     is_outdated: bool,
     keeps_epoch: bool,
 }
 
-impl Change {
+impl MapChange {
     /// Requires that the epoch is raised, because a cached entry may be outdated.
     pub(super) fn outdates(&mut self) {
         self.is_outdated = true;
@@ -37,13 +37,13 @@ impl Change {
 
 impl Blocklist {
     /// Changes entries by `write`. If it writes to a map whose entries the filter caches, the
-    /// epoch is raised afterwards, unless [`Change::keep_epoch`] was called. This holds also
+    /// epoch is raised afterwards, unless [`MapChange::keep_epoch`] was called. This holds also
     /// after an error, because some entries may have been written.
     pub(super) fn change<T>(
         &mut self,
-        write: impl FnOnce(&mut Self, &mut Change) -> Result<T>,
+        write: impl FnOnce(&mut Self, &mut MapChange) -> Result<T>,
     ) -> Result<T> {
-        let mut change = Change::default();
+        let mut change = MapChange::default();
         let written = write(self, &mut change);
         if change.is_outdated && !change.keeps_epoch {
             self.change_settings(|settings| settings.epoch = recent_drops::current(settings))?;
@@ -61,7 +61,7 @@ impl<M> CachedMap<M> {
     }
 
     /// The map, for a write that may outdate the cache.
-    pub(super) fn write(&mut self, change: &mut Change) -> &mut M {
+    pub(super) fn write(&mut self, change: &mut MapChange) -> &mut M {
         change.outdates();
         &mut self.0
     }
@@ -72,9 +72,9 @@ impl<K: Pod + Send, V: Pod + Send> CachedMap<HashMap<MapData, K, V>> {
         self.0.get(key, 0)
     }
 
-    /// Begins to read all entries, as [`Reading::begin`].
-    pub(super) fn read(&self, ahead: usize) -> io::Result<Reading<K, V>> {
-        Reading::begin(fd(&self.0), ahead)
+    /// Begins to read all entries, as [`MapReadAhead::begin`].
+    pub(super) fn read(&self, ahead: usize) -> io::Result<MapReadAhead<K, V>> {
+        MapReadAhead::begin(fd(&self.0), ahead)
     }
 }
 

@@ -7,7 +7,7 @@ use aya::maps::lpm_trie::Key;
 use ipnet::IpNet;
 use spamdrop_common::entry::Destination;
 
-use super::{Blocklist, cached_map::Change, prefixes::net};
+use super::{Blocklist, cached_map::MapChange, prefixes::net};
 use crate::lock::WriteLock;
 
 impl Blocklist {
@@ -47,7 +47,7 @@ impl Blocklist {
     fn remove_destinations<'a>(
         &mut self,
         nets: impl Iterator<Item = &'a IpNet>,
-        change: &mut Change,
+        change: &mut MapChange,
     ) -> Result<()> {
         for net in nets {
             let length = net.prefix_len().into();
@@ -68,7 +68,7 @@ impl Blocklist {
     fn add_destinations<'a>(
         &mut self,
         nets: impl Iterator<Item = &'a IpNet>,
-        change: &mut Change,
+        change: &mut MapChange,
     ) -> Result<()> {
         for net in nets {
             let (length, value) = (net.prefix_len().into(), Destination::default());

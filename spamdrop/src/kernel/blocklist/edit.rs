@@ -10,7 +10,7 @@ use aya::Pod;
 use spamdrop_common::action::is_live;
 use spamdrop_common::entry::{Entry, SEALED};
 
-use super::{Blocklist, cached_map::Change, fd, present};
+use super::{Blocklist, cached_map::MapChange, fd, present};
 use crate::clock;
 use crate::kernel::bpf;
 use crate::lock::WriteLock;
@@ -31,7 +31,7 @@ fn v4_keys<'a>(targets: impl IntoIterator<Item = &'a Target>) -> Vec<[u8; 4]> {
 
 impl Blocklist {
     /// Writes entries unchanged. An older entry of the same target is replaced.
-    /// A prefix keeps only its expiry, its hits and its owners.
+    /// Of the entry of a prefix, only the expiry, the hits and the owners are written.
     ///
     /// # Errors
     ///
@@ -43,8 +43,8 @@ impl Blocklist {
     ) -> Result<()> {
         let mut counted = Counted::default();
         let written = self.change(|list, change| list.write(entries, &mut counted, change));
-        // Even after an error, because some entries may have been written. The filter
-        // skips entries that are not counted.
+        // Count even after an error: some entries may have been written, and the filter
+        // skips a map whose number of entries in the settings is 0.
         self.count(counted).and(written)
     }
 
@@ -52,10 +52,10 @@ impl Blocklist {
         &mut self,
         entries: impl IntoIterator<Item = (Target, Entry)>,
         counted: &mut Counted,
-        change: &mut Change,
+        change: &mut MapChange,
     ) -> Result<()> {
-        let (mut v4, mut v6) = (Batch::default(), Batch::default());
-        let mut v6_addresses = Batch::default();
+        let (mut v4, mut v6) = (EntryBatch::default(), EntryBatch::default());
+        let mut v6_addresses = EntryBatch::default();
         for (target, entry) in entries {
             counted.add(target);
             match target {
@@ -74,7 +74,7 @@ impl Blocklist {
             .context("cannot add to blocked6_addr")
     }
 
-    fn keep_epoch_unless_cached(&self, keys: &[[u8; 4]], change: &mut Change) -> Result<()> {
+    fn keep_epoch_unless_cached(&self, keys: &[[u8; 4]], change: &mut MapChange) -> Result<()> {
         if !self.may_be_cached(keys)? {
             change.keep_epoch();
         }
@@ -99,8 +99,8 @@ impl Blocklist {
         Ok(false)
     }
 
-    /// Updates the numbers of entries that the filter reads, as far as they may
-    /// have changed.
+    /// Updates the numbers of prefixes and of single IPv6 addresses in the filter's
+    /// settings, each only if `counted` says that it may have changed.
     pub(super) fn count(&mut self, counted: Counted) -> Result<()> {
         if counted.prefixes {
             self.count_prefixes()?;
@@ -184,7 +184,7 @@ impl Blocklist {
         })
     }
 
-    fn remove_host(&mut self, target: Target, change: &mut Change) -> Result<bool> {
+    fn remove_host(&mut self, target: Target, change: &mut MapChange) -> Result<bool> {
         match target {
             Target::V4(key) => present(self.v4.write(change).remove(&key)),
             Target::V6(key) => present(self.v6.remove(&key)),
@@ -208,7 +208,7 @@ impl Blocklist {
 
     /// Removes an entry without updating the numbers of entries or removing the
     /// origins of IPv6 addresses. Returns whether the entry existed.
-    pub(super) fn take_out(&mut self, target: Target, change: &mut Change) -> Result<bool> {
+    pub(super) fn take_out(&mut self, target: Target, change: &mut MapChange) -> Result<bool> {
         match target {
             Target::V4(key) => {
                 self.remove_origin(key.into())?;
@@ -251,9 +251,9 @@ impl Blocklist {
     /// Seals an entry: from now on every packet of `target` is dropped. Without
     /// an entry, nothing happens.
     pub fn seal(&mut self, _lock: &WriteLock, target: Target) -> Result<()> {
-        // If the filter refreshes the entry between these two calls, the
-        // refresh is lost. That is harmless: the packet came from a peer
-        // without a connection, and the peer's next packet refreshes the entry
+        // If the filter extends the entry after this read and before the write,
+        // the extension is lost. That is harmless: the packet came from a peer
+        // without a connection, and the peer's next packet extends the entry
         // again.
         let Some(entry) = self.host(target)?.filter(|it| it.flags & SEALED == 0) else {
             return Ok(());
@@ -267,15 +267,15 @@ impl Blocklist {
     }
 
     /// Writes an entry in place of the live entry `old`, if any. Raises the epoch if the
-    /// filter may have cached that the source is sealed, and it is now open or has other
-    /// terms. Without `old`, the cache may still know an entry that has expired or that the
-    /// kernel has evicted.
+    /// filter may have cached `old`, which is sealed, and the new entry is open or has other
+    /// terms. Without `old`, the cache may still have an entry of the target that has expired
+    /// or that the kernel has evicted; then the epoch is raised, too.
     pub(super) fn put_again(
         &mut self,
         target: Target,
         mut entry: Entry,
         old: Option<Entry>,
-        change: &mut Change,
+        change: &mut MapChange,
     ) -> Result<()> {
         let terms = |entry: &Entry| (entry.ttl_s, entry.hard_until_s);
         let is_outdated = match old {
@@ -296,8 +296,8 @@ impl Blocklist {
         self.put(target, entry, change)
     }
 
-    /// Copies an entry from the maps of an older version if it expires later than
-    /// this version's, which the filter may extend at the same time.
+    /// Copies an entry from the maps of an older version if it expires later than the
+    /// entry in this version's maps, which the filter may extend at the same time.
     pub(super) fn take_over(&mut self, target: Target, old: Entry) -> Result<()> {
         let ours = self.host(target)?.unwrap_or_default();
         if old.expires <= ours.expires {
@@ -317,7 +317,12 @@ impl Blocklist {
         })
     }
 
-    pub(super) fn put(&mut self, target: Target, entry: Entry, change: &mut Change) -> Result<()> {
+    pub(super) fn put(
+        &mut self,
+        target: Target,
+        entry: Entry,
+        change: &mut MapChange,
+    ) -> Result<()> {
         match target {
             Target::V4(key) => self.v4.write(change).insert(key, entry, 0),
             Target::V6(key) => self.v6.insert(key, entry, 0),
@@ -329,19 +334,19 @@ impl Blocklist {
 }
 
 /// Entries that are written with few system calls.
-struct Batch<K> {
+struct EntryBatch<K> {
     keys: Vec<K>,
     entries: Vec<Entry>,
 }
 
-impl<K> Default for Batch<K> {
+impl<K> Default for EntryBatch<K> {
     fn default() -> Self {
         let (keys, entries) = (Vec::new(), Vec::new());
         Self { keys, entries }
     }
 }
 
-impl<K: Pod + Sync> Batch<K> {
+impl<K: Pod + Sync> EntryBatch<K> {
     fn push(&mut self, key: K, entry: Entry) {
         self.keys.push(key);
         self.entries.push(entry);

@@ -11,7 +11,7 @@ use spamdrop_common::{
     time::MonotonicNs,
 };
 
-use super::known::{Keys, Known, hold_exactly, hold_instead, key};
+use super::known::{Keys, KnownSet, hold_exactly, hold_instead, key};
 use super::{data, optional, pins, present, typed, walk};
 use spamdrop_core::nat64::canonical;
 use spamdrop_core::target::Target;
@@ -43,8 +43,8 @@ pub fn read_gate(pin_dir: &Path) -> Result<(Gate, GateStats)> {
     ))
 }
 
-/// The open maps of the gate. Only the daemon writes them, so they need no
-/// lock.
+/// The open maps of the gate. They need no write lock: beside the filter, only the
+/// daemon writes them, except that `spamdrop forget` removes elements.
 pub struct GateMaps {
     gate: Array<MapData, Gate>,
     stats: Array<MapData, GateStats>,
@@ -117,8 +117,8 @@ impl GateMaps {
     /// # Errors
     ///
     /// There are more than `known_capacity` sources.
-    pub fn know_exactly(&mut self, sources: impl IntoIterator<Item = Target>) -> Result<Known> {
-        let known: Known = sources.into_iter().collect();
+    pub fn know_exactly(&mut self, sources: impl IntoIterator<Item = Target>) -> Result<KnownSet> {
+        let known: KnownSet = sources.into_iter().collect();
         // Addresses come first: a /64 that is no longer known as a whole needs them.
         hold_exactly(&mut self.known_addresses, &known.addresses)?;
         hold_exactly(&mut self.known, &known.sources)?;
@@ -134,10 +134,10 @@ impl GateMaps {
     /// As [`GateMaps::know_exactly`]. The map may then hold old and new sources.
     pub fn know_instead(
         &mut self,
-        old: &Known,
+        old: &KnownSet,
         sources: impl IntoIterator<Item = Target>,
-    ) -> Result<Known> {
-        let known: Known = sources.into_iter().collect();
+    ) -> Result<KnownSet> {
+        let known: KnownSet = sources.into_iter().collect();
         hold_instead(&mut self.known_addresses, &old.addresses, &known.addresses)?;
         hold_instead(&mut self.known, &old.sources, &known.sources)?;
         hold_instead(&mut self.nets, &old.nets, &known.nets)?;

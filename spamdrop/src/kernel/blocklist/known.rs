@@ -18,7 +18,7 @@ pub(super) type Keys<K> = HashMap<MapData, K, KnownSender>;
 
 /// The known senders in the filter, and their networks.
 #[derive(Debug, Default)]
-pub struct Known {
+pub struct KnownSet {
     pub(super) sources: KeyMap<[u8; 8], KnownSender>,
     /// IPv6 addresses that are known without the rest of their /64. `sources` holds that
     /// /64 with the flag `NOT_WHOLE`, unless all of it is known as well.
@@ -26,7 +26,7 @@ pub struct Known {
     pub(super) nets: KeyMap<[u8; 8], KnownSender>,
 }
 
-impl Known {
+impl KnownSet {
     /// Whether a source is known, by itself or by its /64.
     #[must_use]
     pub fn contains(&self, source: IpAddr) -> bool {
@@ -56,7 +56,7 @@ impl Known {
     }
 }
 
-impl FromIterator<Target> for Known {
+impl FromIterator<Target> for KnownSet {
     /// Prefixes are ignored.
     fn from_iter<I: IntoIterator<Item = Target>>(sources: I) -> Self {
         let mut known = Self::default();

@@ -191,8 +191,7 @@ fn remove_without_directory(pin_dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes the maps of every version, and the pin directory if it is then
-/// empty.
+/// Removes the maps of every version.
 pub fn remove_all(pin_dir: &Path) -> Result<()> {
     remove_staging(pin_dir)?;
     for (_, dir) in pins::version_dirs(pin_dir)? {

@@ -25,7 +25,7 @@ mod sweep;
 
 pub use block::Blocked;
 pub use gate::{GateMaps, read_gate, read_gate_stats};
-pub use known::Known;
+pub use known::KnownSet;
 pub use read::{EntriesAhead, Found};
 pub use responder::Responder;
 pub use source_facts::read_source_facts;

@@ -11,7 +11,7 @@ use crate::lock::WriteLock;
 use spamdrop_core::target::full_key;
 
 impl Blocklist {
-    /// Stores why an address was blocked by hand.
+    /// Stores the origin of an address's entry.
     ///
     /// # Errors
     ///

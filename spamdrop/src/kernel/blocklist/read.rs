@@ -12,7 +12,7 @@ use spamdrop_common::{
 };
 
 use super::{Blocklist, CHUNK, UNREAD, optional, walk};
-use crate::kernel::bpf::Reading;
+use crate::kernel::bpf::MapReadAhead;
 use spamdrop_core::nat64::canonical;
 use spamdrop_core::target::Target;
 
@@ -20,8 +20,8 @@ use spamdrop_core::target::Target;
 /// megabytes.
 const AHEAD: usize = 32;
 
-/// The IPv4 entries, which a thread reads until [`Blocklist::for_each_ahead`] visits them.
-pub struct EntriesAhead(Reading<[u8; 4], Entry>);
+/// The IPv4 entries, which a thread reads in advance for [`Blocklist::for_each_ahead`].
+pub struct EntriesAhead(MapReadAhead<[u8; 4], Entry>);
 
 /// An entry of the blocklist, as it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -50,7 +50,7 @@ impl Blocklist {
     }
 
     /// As [`Blocklist::host_now`]. The caller reads `moment` once for several targets.
-    pub(super) fn host_at(&self, target: Target, moment: &Moment) -> Result<Option<Entry>> {
+    pub(super) fn host_at(&self, target: Target, moment: &CacheTime) -> Result<Option<Entry>> {
         let Some(mut entry) = self.host(target)? else {
             return Ok(None);
         };
@@ -93,8 +93,8 @@ impl Blocklist {
         slot(lines.get(place.line)?, place)
     }
 
-    /// The sources in the cache that were dropped within seconds, those with the
-    /// most hits first; at most this number.
+    /// The sources whose packets the filter may drop by its cache now, and that have hits
+    /// in it: those with the most hits first, and at most `most`.
     pub fn recently_dropped(&self, most: usize) -> Result<Vec<Target>> {
         let drops = self.recent_drops()?;
         let mut all: Vec<(u32, [u8; 4])> = drops
@@ -121,7 +121,12 @@ impl Blocklist {
         Ok(slot.is_some_and(|slot| moment.may_answer(slot)))
     }
 
-    fn add_recent_drop(&self, entry: &mut Entry, source: [u8; 4], moment: &Moment) -> Result<()> {
+    fn add_recent_drop(
+        &self,
+        entry: &mut Entry,
+        source: [u8; 4],
+        moment: &CacheTime,
+    ) -> Result<()> {
         if let Some(slot) = self.recent_drop(source)? {
             moment.add_to(entry, slot);
         }
@@ -164,8 +169,8 @@ impl Blocklist {
         self.recent_drops.len().ilog2()
     }
 
-    pub(super) fn moment(&self) -> Result<Moment> {
-        Ok(Moment {
+    pub(super) fn moment(&self) -> Result<CacheTime> {
+        Ok(CacheTime {
             epoch: self.settings()?.epoch,
             ticks: Ticks::now(),
         })
@@ -182,7 +187,7 @@ fn slot(line: Line, place: Place) -> Option<RecentDrop> {
 /// The slots with hits, by source.
 pub(super) struct RecentDrops {
     slots: HashMap<[u8; 4], RecentDrop>,
-    moment: Moment,
+    moment: CacheTime,
 }
 
 impl RecentDrops {
@@ -195,12 +200,12 @@ impl RecentDrops {
 }
 
 /// The epoch and the time at which slots are read.
-pub(super) struct Moment {
+pub(super) struct CacheTime {
     epoch: u32,
     ticks: Ticks,
 }
 
-impl Moment {
+impl CacheTime {
     fn may_answer(&self, slot: RecentDrop) -> bool {
         slot.may_answer(self.epoch, self.ticks.unit())
     }
@@ -226,8 +231,9 @@ impl Moment {
 /// The value of [`Settings::epoch`] that invalidates everything cached until now.
 pub(super) fn current(settings: &Settings) -> u32 {
     let now = Ticks::now().unit();
-    // A reading of the ticks may be a unit ahead. A later epoch is damaged, and would turn
-    // the cache off until the ticks reach the epoch.
+    // The epoch may be a unit ahead of `now`, because a reading of the ticks may be. An
+    // epoch that is still later is damaged, and would turn the cache off until the ticks
+    // reach it.
     match settings.epoch <= now + 1 {
         true => settings.epoch.max(now),
         false => now,

@@ -8,7 +8,7 @@ use anyhow::Result;
 use spamdrop_common::{action::is_live, time::MonotonicNs};
 
 use super::Blocklist;
-use super::cached_map::Change;
+use super::cached_map::MapChange;
 use super::edit::Counted;
 use crate::lock::WriteLock;
 use spamdrop_core::owners::OwnerMask;
@@ -18,8 +18,8 @@ use spamdrop_core::target::Target;
 /// long.
 pub const CHUNK: usize = 4096;
 
-/// Maximum number of ends that a sweep returns. Between two sweeps, the log leads to at
-/// most a third as many blocks.
+/// Maximum number of ends that a sweep returns. With the default `max_new_per_minute`, the
+/// log leads to at most 3,000 new blocks between two sweeps.
 const ENDS: usize = 10_000;
 
 /// The result of a sweep.
@@ -104,7 +104,7 @@ impl Blocklist {
     fn delete<'a>(
         &mut self,
         targets: impl Iterator<Item = &'a Target>,
-        change: &mut Change,
+        change: &mut MapChange,
     ) -> Result<()> {
         let mut counted = Counted::default();
         for &target in targets {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::{Command, call};
+use super::{BpfCommand, call};
 
 // The flags of an XDP attachment: `XDP_FLAGS_*` of linux/if_link.h.
 /// Attach only if no program is attached (`XDP_FLAGS_UPDATE_IF_NOEXIST`).
@@ -40,7 +40,7 @@ struct LinkCreateAttr {
 
 #[repr(C)]
 struct LinkIdAttr {
-    /// The link's id; for [`Command::LinkGetNextId`], the id before the wanted one.
+    /// The link's id; for [`BpfCommand::LinkGetNextId`], the id before the wanted one.
     link_id: u32,
     next_id: u32,
     open_flags: u32,
@@ -75,7 +75,7 @@ pub fn create_xdp_link(program: BorrowedFd<'_>, ifindex: u32, flags: u32) -> io:
         flags,
     };
     // SAFETY: the command takes no pointers.
-    let fd = unsafe { call(Command::LinkCreate, &mut attr) }?;
+    let fd = unsafe { call(BpfCommand::LinkCreate, &mut attr) }?;
     owned(fd)
 }
 
@@ -92,7 +92,7 @@ pub fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
         file_flags: 0,
     };
     // SAFETY: the path is a C string that outlives the call.
-    unsafe { call(Command::ObjPin, &mut attr) }.map(drop)
+    unsafe { call(BpfCommand::ObjPin, &mut attr) }.map(drop)
 }
 
 /// The descriptor that a command has returned.
@@ -112,7 +112,7 @@ fn object_get(path: &Path) -> io::Result<OwnedFd> {
         file_flags: 0,
     };
     // SAFETY: the path is a C string that outlives the call.
-    let fd = unsafe { call(Command::ObjGet, &mut attr) }?;
+    let fd = unsafe { call(BpfCommand::ObjGet, &mut attr) }?;
     owned(fd)
 }
 
@@ -128,7 +128,7 @@ pub fn detach_link(path: &Path) -> io::Result<()> {
         link_fd: link.as_raw_fd().unsigned_abs(),
     };
     // SAFETY: the command takes no pointers.
-    unsafe { call(Command::LinkDetach, &mut attr) }.map(drop)
+    unsafe { call(BpfCommand::LinkDetach, &mut attr) }.map(drop)
 }
 
 /// Replaces the program of the link that is pinned at `path`, without a gap.
@@ -146,7 +146,7 @@ pub fn update_link(path: &Path, program: BorrowedFd<'_>) -> io::Result<()> {
         old_prog_fd: 0,
     };
     // SAFETY: the command takes no pointers.
-    unsafe { call(Command::LinkUpdate, &mut attr) }.map(drop)
+    unsafe { call(BpfCommand::LinkUpdate, &mut attr) }.map(drop)
 }
 
 /// A pinned XDP link, as the kernel describes it.
@@ -184,13 +184,13 @@ pub fn xdp_links() -> io::Result<Vec<PinnedLink>> {
     loop {
         attr.next_id = 0;
         // SAFETY: the command takes no pointers.
-        match unsafe { call(Command::LinkGetNextId, &mut attr) } {
+        match unsafe { call(BpfCommand::LinkGetNextId, &mut attr) } {
             Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => return Ok(found),
             result => result?,
         };
         attr.link_id = std::mem::take(&mut attr.next_id);
         // SAFETY: the command takes no pointers.
-        let fd = unsafe { call(Command::LinkGetFdById, &mut attr) };
+        let fd = unsafe { call(BpfCommand::LinkGetFdById, &mut attr) };
         // An error means that the link has ended in the meantime.
         if let Ok(fd) = fd {
             found.extend(xdp_link(&fdinfo(owned(fd)?.as_fd())?));

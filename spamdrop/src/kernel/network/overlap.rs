@@ -94,7 +94,8 @@ mod tests {
     }
 
     fn pairs(names: &[&str]) -> Vec<String> {
-        // eth0 is in bond0, bond0.7 a VLAN of that and a port of br0.
+        // eth0 and eth1 are in bond0. bond0.7 and bond0.8 are VLANs of bond0, and bond0.7
+        // is a port of br0.
         let interfaces = [
             interface(1, "eth0", 3, 0),
             interface(2, "eth1", 3, 0),

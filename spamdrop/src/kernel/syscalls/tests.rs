@@ -7,7 +7,8 @@ use seccompiler::{apply_filter, sock_filter};
 
 use super::*;
 
-/// The calls that are left, for review: a change of the file shows a new one.
+/// The calls that the filter allows, for review: a newly allowed call is a new line of
+/// the file.
 const LIST: &str = include_str!("list.txt");
 
 #[derive(Clone, Copy, Default)]
@@ -86,7 +87,7 @@ fn the_calls_that_are_left_are_those_of_the_list() {
             found.push((*name).to_owned());
             continue;
         }
-        // Every value of the condition, one a line.
+        // The values of the checked argument with which the call is allowed.
         let values =
             (0..0x1_0000u64).chain(PROCESS_CONTROLS.map(|it| u64::from(it.cast_unsigned())));
         let values = values.chain(CONTROLS.map(u64::from));
@@ -150,8 +151,8 @@ fn what_is_not_left_fails_and_nothing_is_killed() {
     );
 }
 
-/// The filter is that of one thread here, so that it does not limit the other
-/// tests.
+/// This test filters only a thread of its own, and the threads and programs that it starts,
+/// so that the other tests are not limited.
 #[test]
 fn under_the_filter_the_kernel_refuses_a_call_and_threads_and_programs_still_start() {
     let limited = thread::spawn(|| {

@@ -14,7 +14,7 @@ fn nets(text: &str) -> Vec<IpNet> {
         .collect()
 }
 
-/// The selected ones of some entries, and the prefixes without any.
+/// The entries that are selected from six, and the prefixes without an entry.
 fn selected(
     nets: Vec<IpNet>,
     states: &[StateWord],

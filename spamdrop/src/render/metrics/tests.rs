@@ -13,7 +13,7 @@ use crate::render::daemon::tests::state;
 use crate::render::status::DaemonStatus;
 use crate::render::status::tests::status as without_daemon;
 
-/// Where the state of [`state`] was written.
+/// When the state of [`state`] was written, in seconds since 1970.
 const WRITTEN: u64 = 1_795_435_201;
 
 fn status(state: Option<DaemonState>) -> Status {
@@ -44,7 +44,7 @@ fn shown(status: &Status, filter: Option<&FilterCounters>, now: u64) -> String {
     String::from_utf8(out).unwrap()
 }
 
-/// With every metric that there is.
+/// The text with every metric.
 fn whole() -> String {
     let filter = FilterCounters {
         packets: Counters {
@@ -215,7 +215,7 @@ fn the_guide_names_every_metric() {
     }
 }
 
-/// Grafana reads it as JSON, and shows a panel only with a query.
+/// Grafana reads the dashboard as JSON, and shows a panel only with a query.
 #[test]
 fn every_panel_of_the_dashboard_has_a_query() {
     let dashboard: serde_json::Value = serde_json::from_str(USERS[1].1).unwrap();

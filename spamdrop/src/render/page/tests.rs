@@ -68,7 +68,7 @@ fn a_page_has_the_table_and_the_pictures() {
             .collect::<Vec<_>>(),
         [Some("1"), Some("2")]
     );
-    // One of the period and one of each wave, each for two widths.
+    // One picture of the period and one of each of the two waves, each for two widths.
     assert_eq!(all("svg").count(), 6);
     let minor = all("th").filter(|node| node.attribute("class") == Some("number minor"));
     assert_eq!(minor.count(), 6);
@@ -98,7 +98,7 @@ fn a_name_cannot_become_markup() {
     assert!(!text.contains('\u{202e}'));
 }
 
-/// By programs of coreutils, because the product needs no SHA-256.
+/// Programs of coreutils compute the hash, because spamdrop itself needs no SHA-256.
 #[test]
 fn the_policy_allows_the_style_sheet_and_nothing_else() {
     let text = page("mx1", 1);

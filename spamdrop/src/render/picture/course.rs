@@ -52,7 +52,7 @@ fn marks(canvas: &Canvas, wave: &Wave, columns: &CourseColumns, zone: &TimeZone)
     let most = |step_s| {
         let format = format(wave, columns, step_s, zone);
         let mark = local::format(start, zone, &format).len();
-        // Two characters between a mark and the next.
+        // Leave room for two characters between a mark and the next.
         (canvas.plot_width() / ((mark + 2) as f64 * CHARACTER)) as u64
     };
     time_marks(start, end, offset, most)

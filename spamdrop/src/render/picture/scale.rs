@@ -7,7 +7,7 @@ use spamdrop_core::duration::human;
 
 use super::super::local::CLOCK;
 
-/// The most steps of a vertical axis.
+/// Maximum number of steps of a vertical axis.
 const STEPS: u64 = 5;
 
 const TEN_YEARS: u64 = 3_650 * 86_400;

@@ -247,7 +247,7 @@ fn assert_course(numbered: &NumberedWave, points: &[Point], width: Width) {
             syns.assert_shows(syns.zero - (bar[2] - bar[3]), *value);
         }
     }
-    // The time marks, too: they tell where a wait is.
+    // The time marks must be right, because they show when a wait began.
     let start = time_of_day(wave.start_unix_s);
     let marks = times(&document);
     let span = columns.span_s() as f64;

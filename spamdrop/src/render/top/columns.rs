@@ -16,7 +16,7 @@ pub(super) struct SourceColumns {
     look: TerminalLook,
 }
 
-/// The columns between the address and the reason, with the blanks between them.
+/// The width of the columns between the address and the reason, with their blanks.
 const BETWEEN: usize = "  HITS/S       HITS  EXPIRES   BY        ".len();
 /// The width of the column of the owners.
 const BY: usize = 8;

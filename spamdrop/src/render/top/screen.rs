@@ -39,7 +39,7 @@ const ASCII: bar::Set<'_> = bar::Set {
 /// The width of the names of the figures, and of their values.
 const NAME: u16 = 8;
 const NOW: u16 = 12;
-/// The most rows of the health line.
+/// Maximum number of rows of the health line.
 const HEALTH: usize = 4;
 /// Events may take this many rows even if it is more than a third of the free ones.
 const EVENTS: u16 = 4;

@@ -8,7 +8,7 @@ use spamdrop_common::counter::Reason;
 use spamdrop_common::settings::Refresh;
 use spamdrop_core::duration::human;
 use spamdrop_core::history::{BlockEnd, EndedBlock};
-use spamdrop_core::next_syn::{Change, Fate};
+use spamdrop_core::next_syn::{CommandEffect, Fate};
 use spamdrop_core::reputation::SenderStanding;
 use spamdrop_core::time::UnixSeconds;
 
@@ -16,7 +16,7 @@ use super::{AllowedBy, Explanation, FilterPresence, GatePlace};
 use crate::render::allowed::shown;
 use crate::render::entries::{EntryOrigin, EntryState, LiveEntry};
 use crate::render::history;
-use crate::render::known::KnownSender;
+use crate::render::known::SenderRow;
 use crate::render::lookup;
 use crate::render::show::{BlockOrigin, local_time};
 use crate::render::table::Style;
@@ -37,7 +37,7 @@ pub fn write_text(
         for sentence in sentences(one, zone) {
             writeln!(out, "  {sentence}")?;
         }
-        for Change { command, effect } in &one.changes {
+        for CommandEffect { command, effect } in &one.changes {
             writeln!(out, "  `{command}` {effect}.")?;
         }
         if let Some(looked_up) = &one.lookup {
@@ -216,7 +216,7 @@ fn origin(origin: &BlockOrigin, zone: &TimeZone) -> String {
     }
 }
 
-fn sender(known: Option<&KnownSender>, zone: &TimeZone) -> String {
+fn sender(known: Option<&SenderRow>, zone: &TimeZone) -> String {
     let Some(known) = known else {
         return "It is not a known sender: there is no evidence for it.".into();
     };

@@ -77,7 +77,7 @@ fn run(test: impl Future<Output = ()>) {
     runtime.enable_all().build().unwrap().block_on(test);
 }
 
-/// This includes input that arrives before the greeting.
+/// Some of the commands may arrive before the greeting is sent.
 #[test]
 fn who_says_everything_at_once_is_answered_in_order() {
     run(async {
@@ -101,10 +101,10 @@ fn who_says_everything_at_once_is_answered_in_order() {
         assert!(lines[2].ends_with(",from=<a@b>,to=<e@f>: 511 Listed"));
         lab.settled(0).await;
         let counts = lab.server.counts();
-        let expected = Counts {
+        let expected = ResponderCounts {
             peak: 1,
             answered: 2,
-            ..Counts::default()
+            ..ResponderCounts::default()
         };
         assert_eq!(counts, expected);
     });
@@ -189,8 +189,8 @@ fn more_than_the_limit_of_a_source_or_of_all_are_turned_away() {
     });
 }
 
-/// The replies to such a peer fill the kernel's buffer; then the session reads
-/// nothing more.
+/// The replies to a peer that never reads fill the kernel's buffer; then the session
+/// reads nothing more.
 #[test]
 fn who_never_reads_takes_no_memory_and_no_time() {
     run(async {
@@ -208,8 +208,8 @@ fn who_never_reads_takes_no_memory_and_no_time() {
         let heard = lab.hears(b"MAIL FROM:<>\nRCPT TO:<a@b>\nQUIT\n").await;
         assert!(heard.ends_with("221 Bye.\r\n"), "{heard}");
         lab.settled(0).await;
-        // Otherwise the kernel's buffers took all replies, and the test proves
-        // nothing.
+        // If no limit ended the session, the kernel's buffers took all replies, and the
+        // test proves nothing.
         assert_eq!(lab.server.counts().limited, 1);
     });
 }

@@ -82,8 +82,8 @@ fn a_reader_waits_for_no_writer() {
     assert_eq!(writer.change(change).unwrap(), 0);
 }
 
-/// This includes connections of the same process, where closing the file would
-/// release all its locks.
+/// The holder of the lock is another connection of this process. If the failed attempt
+/// opened and closed the file itself, that would release the holder's lock.
 #[test]
 fn a_locked_file_is_waited_for_briefly_and_its_holder_is_named() {
     let dir = tempfile::tempdir().unwrap();

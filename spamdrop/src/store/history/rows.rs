@@ -166,7 +166,8 @@ const RECENT: u32 = 2_000;
 
 pub(super) fn newest(db: &Connection, most: u32) -> Result<Vec<HistoryEvent>> {
     let [above, below] = numbers(false);
-    // An event that continues keeps its `id`, so ids are not in the order of `ended`.
+    // A row to which `add` adds an event keeps its `id`, so ids are not in the order of
+    // `ended`.
     // Events of the kind `Ended` do not count towards `RECENT`, because a sweep may add
     // thousands of them.
     let text = format!(

@@ -99,7 +99,7 @@ fn the_end_of_a_block_is_written_once_if_there_is_the_block() {
     let kinds = rows(&store, &query(Some(first))).into_iter();
     let kinds: Vec<&str> = kinds.map(|(kind, ..)| kind).collect();
     assert_eq!(kinds, ["blocked", "ended", "blocked", "ended"]);
-    // An IPv6 address alone is another entry than its /64.
+    // The entry of an IPv6 address alone is not that of its /64.
     store
         .write_ends(&[(net("2001:db8::1/128"), seconds_ago(90))])
         .unwrap();
@@ -151,7 +151,7 @@ fn the_newest_events_come_without_refusals() {
     let newest = store.newest_history(2).unwrap();
     assert_eq!((newest[0].net, newest[0].count), (all[0].net, 2));
     assert_eq!(newest[1], all[3]);
-    // The ends of a sweep push nothing out.
+    // The ends that a sweep writes push no other event out.
     let many = (0..2_000).map(|number| {
         let source = IpAddr::from(std::net::Ipv4Addr::from_bits(number)).into();
         HistoryEvent::new(HistoryKind::Ended, Some(source), seconds_ago(10))
@@ -189,7 +189,7 @@ fn a_renewed_block_and_refusals_of_one_wave_are_one_row() {
     assert_eq!(one, expected);
     let last = store.history(&query(Some("192.0.2.1"))).unwrap();
     assert_eq!(last[0].text, "192.0.2.1 50");
-    // A block that was renewed after its row was deleted gets a new one.
+    // The renewal of a block that has no row gets a row of its own.
     assert_eq!(
         rows(&store, &query(Some("192.0.2.2"))),
         [("blocked", 70, 70, 1)]
@@ -238,7 +238,7 @@ fn a_block_long_after_another_is_a_row_of_its_own() {
     let (_dir, mut store) = store();
     let old = 20 * DAY;
     write(&mut store, &[blocked("192.0.2.1", old, false)]);
-    // A command has blocked it since, so the entry is live.
+    // A command has blocked the address since, so its entry is live.
     write(&mut store, &[blocked("192.0.2.1", 4_000, true)]);
     write(&mut store, &[blocked("192.0.2.1", 400, true)]);
     let expected = [("blocked", old, old, 1), ("blocked", 4_000, 400, 2)];
@@ -322,7 +322,7 @@ fn the_file_holds_no_byte_of_what_was_forgotten() {
     let bytes = || std::fs::read(dir.path().join(FILE)).unwrap();
     let holds = |text: &[u8]| bytes().windows(text.len()).any(|part| part == text);
     assert!(holds(b"line of 192.0.2.55"));
-    // One leaves a gap in a page, and many leave whole pages.
+    // One deleted row leaves a gap in a page, and many leave whole pages unused.
     store.forget_history(&[net("192.0.2.55")]).unwrap();
     assert!(!holds(b"line of 192.0.2.55") && holds(b"line of 192.0.2.56"));
     store.forget_history(&[net("192.0.2.0/24")]).unwrap();

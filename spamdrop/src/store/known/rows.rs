@@ -123,8 +123,8 @@ pub(super) fn count_by_hand(db: &Connection) -> Result<usize> {
     count(db, "SELECT count(*) FROM known WHERE by_hand != 0")
 }
 
-/// If there are more than `capacity` records, deletes an eighth of them, so
-/// that deletions are rare.
+/// If there are more than `capacity` records, deletes the most expendable ones until
+/// seven eighths of `capacity` are left, so that deletions are rare.
 pub(super) fn forget(db: &Connection, capacity: usize, now: UnixSeconds) -> Result<()> {
     let count = count(db, "SELECT count(*) FROM known")?;
     if count <= capacity {

@@ -91,8 +91,8 @@ fn sources_of_which_nothing_good_is_known_take_no_room() {
     store.merge_known(&listed, 9, NOW).unwrap();
     let demoted = known(before(9)).join(Record::demoted(NOW));
     assert_eq!(store.known_senders().unwrap(), [(source(2), demoted)]);
-    // This also holds within one batch: an old log may contain the same good
-    // evidence again.
+    // The good evidence may also come together with the demotion, as from an old
+    // log that is read again.
     let both = learned([(3, demoted)]);
     store.merge_known(&both, 9, NOW).unwrap();
     assert_eq!(store.known_senders().unwrap()[1], (source(3), demoted));
@@ -229,7 +229,7 @@ fn a_hand_adds_and_removes() {
     let gone = [source(1), source(9)];
     assert_eq!(store.remove_known(&gone, NOW).unwrap(), [source(1)]);
     assert_eq!(store.remove_known(&gone, NOW).unwrap(), []);
-    // Its old evidence does not restore it.
+    // Evidence from before the removal does not make the source known again.
     store
         .merge_known(&learned([(1, known(NOW))]), 4, NOW)
         .unwrap();

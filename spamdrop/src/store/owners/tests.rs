@@ -92,7 +92,8 @@ fn holds_are_kept_by_entry_and_owner_and_the_newest_counts() {
         read_holds(&store, one, &now),
         [(log, ends(100)), (hand, ends(200))]
     );
-    // The disk thread writes what the daemon decided on before a verb did.
+    // A change that was decided on earlier, and is written later, as by the disk thread
+    // after a command, replaces nothing.
     write(&mut store, one, (hand, ends(1)), some, &moment(9));
     assert_eq!(
         read_holds(&store, one, &now),
@@ -102,7 +103,7 @@ fn holds_are_kept_by_entry_and_owner_and_the_newest_counts() {
     assert_eq!(store.ended_holds(&moment(201)).unwrap(), [one]);
     write(&mut store, one, (log, ends(500)), all, &moment(11));
     assert_eq!(read_holds(&store, one, &now), [(log, ends(500))]);
-    // One that was set after a removal stays.
+    // A hold that was set after the time of the removal stays.
     assert_eq!(store.forget_holds([&one], &moment(10)).unwrap(), 0);
     assert_eq!(store.forget_holds([&one], &moment(11)).unwrap(), 1);
     assert_eq!(store.forget_holds([&one], &moment(11)).unwrap(), 0);
@@ -177,7 +178,8 @@ fn holds_of_an_earlier_boot_are_stored_anew_and_are_older_than_all_of_this_one()
         HoldChangeKind::Some,
         &before,
     );
-    // The machine was off for 79 s; a hold is never longer than before.
+    // Since the holds were set, 99 s have passed. They count as 100 s, because the wall
+    // clock has whole seconds.
     let now = BootTime {
         clocks: Clocks {
             unix: UnixSeconds::new(1_795_392_099),
@@ -202,7 +204,7 @@ fn holds_of_an_earlier_boot_are_stored_anew_and_are_older_than_all_of_this_one()
     let mut later = now.clone();
     later.clocks.unix = UnixSeconds::new(0);
     assert_eq!(read_holds(&store, one, &later), expected);
-    // The daemon's rows of this boot are written late.
+    // A change of this boot replaces a converted hold, even if it is written late.
     write(
         &mut store,
         other,

@@ -165,7 +165,7 @@ pub(super) fn delete_reason(db: &Connection, key: [u8; 16]) -> Result<()> {
 pub(super) fn delete(db: &Connection, target: &Target) -> Result<usize> {
     let number = delete_entry(db, target)?;
     match target {
-        // Each reason belongs to one address. Those of every address in the /64 are deleted.
+        // A reason belongs to one address. Delete the reasons of all addresses in the /64.
         Target::V6(net) => {
             let mut first = [0; 16];
             let mut last = [0xff; 16];

@@ -23,9 +23,9 @@ impl<K: Ord, V> Table<K, V> {
         db: &Connection,
         wanted: &'rows mut Vec<V>,
         is_same: impl Fn(&V, &V) -> bool,
-    ) -> Result<Changes<'rows, K, V>> {
+    ) -> Result<RowChanges<'rows, K, V>> {
         wanted.sort_unstable_by_key(self.key);
-        // A BPF map that changes while it is read may return a key twice.
+        // A trie that changes while it is read may return a prefix twice.
         wanted.dedup_by_key(|value| (self.key)(value));
         let (mut written, mut deleted) = (Vec::new(), Vec::new());
         let mut wanted = wanted.iter().peekable();
@@ -43,17 +43,17 @@ impl<K: Ord, V> Table<K, V> {
             }
         }
         written.extend(wanted);
-        Ok(Changes { written, deleted })
+        Ok(RowChanges { written, deleted })
     }
 }
 
 /// The rows to write, and the keys of those to delete.
-pub(super) struct Changes<'rows, K, V> {
+pub(super) struct RowChanges<'rows, K, V> {
     written: Vec<&'rows V>,
     deleted: Vec<K>,
 }
 
-impl<K, V> Changes<'_, K, V> {
+impl<K, V> RowChanges<'_, K, V> {
     /// Writes and deletes these rows. Returns their number.
     pub fn apply(
         &self,

@@ -75,14 +75,15 @@ fn blocks_of_every_kind_are_saved_and_only_changes_are_written() {
     let mut file = file.unwrap();
     assert_eq!(sorted(file.load().unwrap().unwrap()), sorted(blocks()));
 
-    // Nothing has changed, one minute later and two seconds off.
+    // At the next save, a minute later, all ends differ by two seconds. That counts as
+    // no change.
     let mut next = blocks();
     next.saved = UnixSeconds::new(560);
     next.entries.reverse();
     next.entries
         .iter_mut()
         .for_each(|it| it.ends = UnixSeconds::new(1_002));
-    // The map returned it twice.
+    // The map has returned an entry twice.
     next.entries.push(next.entries[0]);
     assert_eq!(file.save(next).unwrap(), 0);
     let loaded = file.load().unwrap().unwrap();
@@ -120,7 +121,7 @@ fn what_is_unblocked_is_deleted_with_its_reasons() {
     assert_eq!(file.load().unwrap().unwrap().entries, []);
 }
 
-/// Overwrites the file from a place on.
+/// Overwrites 4,096 bytes of the file from the offset `at`.
 fn damage(path: &Path, at: u64) {
     let mut file = fs::OpenOptions::new().write(true).open(path).unwrap();
     file.seek(SeekFrom::Start(at)).unwrap();
@@ -147,7 +148,7 @@ fn a_damaged_file_is_recognised_and_set_aside() {
     assert!(!is_damaged(&Error::msg("the disk is full")));
 }
 
-/// Values that no version has written.
+/// No version of spamdrop has written such values.
 #[test]
 fn a_row_that_makes_no_sense_is_damage() {
     for change in [

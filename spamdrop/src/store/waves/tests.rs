@@ -68,7 +68,7 @@ fn waves_and_their_courses_are_kept() {
     assert_eq!(store.last_wave().unwrap(), Some(snapshot(2, &[]).wave));
     let course = vec![point(0, 1), point(1, 7), point(2, 3)];
     assert_eq!(store.wave_points(&[1, 2]).unwrap(), [course, Vec::new()]);
-    // The waves last ten seconds.
+    // The waves last 9.5 s. Their ends are rounded up to NOW + 11 and NOW + 12.
     assert_eq!(
         store.waves_since(UnixSeconds::new(NOW + 12)).unwrap().len(),
         1
@@ -121,7 +121,7 @@ fn their_number_is_bounded() {
     assert_eq!(left, [vec![], vec![point(0, 1)]]);
 }
 
-/// The file wrapper's damage handling is tested with known senders:
+/// What [`Database`] does with a damaged file is tested with known senders, by
 /// `damage_is_an_error_at_worst` and, in `tests/cli`,
 /// `a_killed_writer_leaves_all_or_nothing`.
 #[test]

@@ -93,7 +93,8 @@ impl Bench {
         self.now += Duration::from_secs(seconds);
     }
 
-    /// As [`Bench::lines`], until a copy would not be under way any more.
+    /// As [`Bench::lines`], and again a second later, when no copy can be under way any
+    /// more.
     fn settled_lines(&mut self) -> Vec<String> {
         let mut lines = self.lines();
         self.pass(1);
@@ -131,7 +132,7 @@ impl Bench {
         let mut lines = Vec::new();
         let mut buffer = vec![0; 65536];
         self.follower().look();
-        let mut on_line = |line: Line<'_>| {
+        let mut on_line = |line: LogLine<'_>| {
             let text = String::from_utf8_lossy(line.bytes).into_owned();
             lines.push((text, line.backlog));
         };
@@ -224,13 +225,13 @@ fn reads_a_later_file_from_its_beginning() {
     let mut bench = Bench::new();
     let path = bench.path("later/log");
     bench.follower = Some(Follower::new(&path, None));
-    let missing = State::Missing("it does not exist".into());
+    let missing = ReadState::Missing("it does not exist".into());
     assert_eq!(bench.status().state, missing);
     assert_eq!(bench.lines(), NONE);
     fs::create_dir(bench.path("later")).unwrap();
     bench.append("later/log", "first\n");
     assert_eq!(bench.full_lines(), [("first".into(), false)]);
-    assert_eq!(bench.status().state, State::Reading);
+    assert_eq!(bench.status().state, ReadState::Reading);
     assert_eq!(bench.status().rotations, 0);
 }
 
@@ -250,7 +251,7 @@ fn a_file_that_may_be_read_later_is_read_from_its_end() {
     follower.detach(&io::ErrorKind::PermissionDenied.into());
     assert_eq!(
         follower.status.state,
-        State::Missing("permission denied".into())
+        ReadState::Missing("permission denied".into())
     );
     assert_eq!(follower.positions(), None);
     bench.follower = Some(follower);
@@ -264,14 +265,14 @@ fn refuses_what_is_no_regular_file() {
     let mut bench = Bench::new();
     fs::create_dir(bench.path("log")).unwrap();
     bench.start(None);
-    let refused = State::Missing("it is a directory, not a file".into());
+    let refused = ReadState::Missing("it is a directory, not a file".into());
     assert_eq!(bench.status().state, refused);
     fs::remove_dir(bench.path("log")).unwrap();
     let fifo = rustix::fs::FileType::Fifo;
     let mode = rustix::fs::Mode::RWXU;
     rustix::fs::mknodat(rustix::fs::CWD, bench.path("log"), fifo, mode, 0).unwrap();
     assert_eq!(bench.lines(), NONE);
-    let refused = State::Missing("it is a FIFO, not a file".into());
+    let refused = ReadState::Missing("it is a FIFO, not a file".into());
     assert_eq!(bench.status().state, refused);
     fs::remove_file(bench.path("log")).unwrap();
     bench.append("log", "first\n");
@@ -286,7 +287,7 @@ fn survives_a_file_that_cannot_be_read() {
     symlink("/proc/self/mem", bench.path("log")).unwrap();
     for _ in 0..2 {
         assert_eq!(bench.lines(), NONE);
-        let State::Missing(reason) = bench.status().state else {
+        let ReadState::Missing(reason) = bench.status().state else {
             panic!("it is read");
         };
         assert!(reason.starts_with("Input/output error"), "{reason}");
@@ -404,7 +405,7 @@ fn notices_truncation_to_a_part() {
     bench.append("log", &long("1"));
     bench.append("log", "2\n");
     assert_eq!(bench.lines().len(), 2);
-    // The rest was read before.
+    // The line that remains was read before.
     bench.open("log").set_len(long("1").len() as u64).unwrap();
     bench.append("log", "3\n");
     assert_eq!(bench.settled_lines(), ["3"]);
@@ -504,7 +505,7 @@ fn drains_a_deleted_file_and_waits_for_the_next() {
     assert_eq!(bench.lines(), ["1"]);
     append(&writer, "2\n");
     assert_eq!(bench.lines(), ["2"]);
-    let missing = State::Missing("it does not exist".into());
+    let missing = ReadState::Missing("it does not exist".into());
     assert_eq!(bench.status().state, missing);
     assert_eq!(bench.lines(), NONE);
     bench.pass(5);
@@ -512,7 +513,7 @@ fn drains_a_deleted_file_and_waits_for_the_next() {
     assert!(bench.follower().open.is_empty());
     bench.append("log", "3\n");
     assert_eq!(bench.lines(), ["3"]);
-    assert_eq!(bench.status().state, State::Reading);
+    assert_eq!(bench.status().state, ReadState::Reading);
 }
 
 #[test]
@@ -656,7 +657,7 @@ fn finds_a_file_that_got_the_inode_of_a_known_one_and_was_rotated() {
     bench.append("log", "1\n");
     assert_eq!(bench.lines(), ["1"]);
     bench.restart(|bench| {
-        // The same holds for a truncated file.
+        // A truncated file stands for a new one with the inode number of the known one.
         bench.open("log").set_len(0).unwrap();
         bench.append("log", "2\n");
         bench.rename("log", "log.1");
@@ -727,7 +728,7 @@ fn resumes_rotated_files_that_were_not_read_to_their_end() {
     let now = bench.now;
     bench.follower().look();
     let mut first = Vec::new();
-    let mut on_line = |line: Line<'_>| first.extend_from_slice(line.bytes);
+    let mut on_line = |line: LogLine<'_>| first.extend_from_slice(line.bytes);
     bench.follower().read(now, &mut [0; 2], &mut on_line);
     assert_eq!(first, b"1");
     bench.restart(|_| ());

@@ -17,7 +17,7 @@ const MAX_REMARK: u64 = 1024;
 
 /// A journalctl process whose output is read. It is killed and reaped on drop. If
 /// spamdrop is killed, journalctl ends when it writes to the closed pipe.
-pub struct Reader {
+pub struct Journalctl {
     process: Process,
     output: ReadAhead,
     remarks: JoinHandle<Option<String>>,
@@ -25,7 +25,7 @@ pub struct Reader {
 
 struct Process(Child);
 
-impl Reader {
+impl Journalctl {
     /// Starts `program`; `wake` is notified of its output.
     pub fn spawn(
         program: &OsStr,
@@ -34,7 +34,7 @@ impl Reader {
     ) -> io::Result<Self> {
         let mut child = Command::new(program)
             .args(args)
-            // A Ctrl-C on the terminal is meant for this process only.
+            // A Ctrl-C on the terminal is meant for spamdrop, not for journalctl.
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

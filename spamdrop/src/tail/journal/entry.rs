@@ -19,7 +19,7 @@ const MAX_HOST: usize = 64;
 
 /// The parts of an entry that a line needs.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct JournalEntry {
     /// The entry's cursor.
     pub cursor: String,
     /// When journald received it, in microseconds since 1970.
@@ -31,7 +31,8 @@ pub struct Entry {
 /// Why an entry is not converted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfit {
-    /// Its message is longer than 4,096 bytes, so journalctl omits it.
+    /// Its message is longer than 4,096 bytes, so journalctl omits it; or its line would be
+    /// longer than [`MAX_LINE`].
     TooLong,
     /// No program that calls syslog(3) writes such an entry.
     NotSyslog,
@@ -68,7 +69,7 @@ enum Field {
     Missing,
 }
 
-impl Entry {
+impl JournalEntry {
     /// Reads one line of journalctl's output; `None` if it is no entry.
     #[must_use]
     pub fn parse(json: &[u8]) -> Option<Self> {

@@ -32,8 +32,8 @@ impl Bench {
         );
         fs::write(dir.path().join("recent"), "an entry\n").unwrap();
         fs::write(dir.path().join("script"), noting).unwrap();
-        // If the test wrote the file itself, a concurrent test that forks would
-        // hold it open for writing, and it could not be executed.
+        // If the test wrote the file itself, a concurrent test that forks could hold it
+        // open for writing, and it could not be executed.
         let mut install = Command::new("install");
         install.args(["-m", "755", "script", "journalctl"]);
         assert!(install.current_dir(&dir).status().unwrap().success());
@@ -45,7 +45,7 @@ impl Bench {
         }
     }
 
-    fn journal(&self, place: Option<Place>) -> Journal {
+    fn journal(&self, place: Option<JournalPosition>) -> Journal {
         let program = self.dir.path().join("journalctl");
         let matches = vec![MATCH.into()];
         let now = SystemTime::UNIX_EPOCH + Duration::from_micros(1_234_567);
@@ -60,7 +60,7 @@ impl Bench {
     async fn read(&mut self, journal: &mut Journal, done: impl Fn(&FileStatus) -> bool) {
         let lines = &mut self.lines;
         let mut on_line =
-            |line: Line<'_>| lines.push(String::from_utf8_lossy(line.bytes).into_owned());
+            |line: LogLine<'_>| lines.push(String::from_utf8_lossy(line.bytes).into_owned());
         while !done(journal.status()) {
             if journal.read(self.now, 100, &mut on_line) == 0 && !done(journal.status()) {
                 let woken = tokio::time::timeout(TIMEOUT, self.wake.notified());
@@ -69,8 +69,8 @@ impl Bench {
         }
     }
 
-    /// Polls until journalctl has told the newest entry; nothing wakes when it
-    /// has ended.
+    /// Polls until it is known whether there is a recent entry. It does not wait for `wake`,
+    /// because the end of the process notifies nobody.
     async fn read_history(&self, journal: &mut Journal) {
         while !matches!(journal.history, History::Known) {
             journal.read(self.now, 100, &mut |_| {});
@@ -85,8 +85,8 @@ fn entry(number: u32) -> String {
     )
 }
 
-fn place(cursor: u32) -> Place {
-    Place {
+fn place(cursor: u32) -> JournalPosition {
+    JournalPosition {
         time_us: cursor.into(),
         cursor: Some(format!("s={cursor}")),
         matches: vec![MATCH.into()],
@@ -94,7 +94,7 @@ fn place(cursor: u32) -> Place {
 }
 
 fn is_missing(status: &FileStatus) -> bool {
-    matches!(status.state, State::Missing(_))
+    matches!(status.state, ReadState::Missing(_))
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn a_cursor_is_gone_on_from_and_its_entry_not_taken_twice() {
     assert!(bench.lines[0].ends_with(": 2"), "{:?}", bench.lines);
 }
 
-/// If the cursor's entry is missing, the first entry was never read.
+/// If the cursor's entry is missing, the first entry that journalctl prints is a new one.
 #[tokio::test]
 async fn an_entry_other_than_the_cursors_is_taken() {
     let mut bench = Bench::new(&format!("echo '{}'; exec sleep 1000", entry(5)));
@@ -163,7 +163,7 @@ async fn a_cursor_that_journalctl_refuses_costs_nothing() {
     bench.read(&mut journal, is_missing).await;
     assert_eq!(
         journal.status().state,
-        State::Missing("journalctl ended: Failed to seek to cursor: Invalid argument".into())
+        ReadState::Missing("journalctl ended: Failed to seek to cursor: Invalid argument".into())
     );
     bench.now += PAUSE;
     bench.read(&mut journal, |status| status.lines == 1).await;
@@ -202,7 +202,7 @@ async fn it_is_started_again_after_longer_and_longer_pauses() {
         assert!(journal.reader.is_none(), "round {round}");
         bench.now += Duration::from_millis(1);
     }
-    // The entry at the cursor is returned each time.
+    // journalctl prints the same entry each time, but it is delivered only once.
     assert_eq!(bench.lines.len(), 1);
 }
 
@@ -232,7 +232,7 @@ async fn a_missing_journalctl_is_said_and_tried_again() {
     bench.read(&mut journal, |status| status.lines == 1).await;
     bench.now += SETTLED;
     journal.read(bench.now, 100, &mut |_| ());
-    assert_eq!(journal.status().state, State::Reading);
+    assert_eq!(journal.status().state, ReadState::Reading);
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ async fn read(
     done: impl Fn(&FileStatus) -> bool,
 ) -> Vec<String> {
     let mut lines = Vec::new();
-    let mut on_line = |line: Line<'_>| lines.push(String::from_utf8_lossy(line.bytes).into());
+    let mut on_line = |line: LogLine<'_>| lines.push(String::from_utf8_lossy(line.bytes).into());
     while !done(pipe.status()) {
         if pipe.read(budget, &mut on_line) == 0 && !done(pipe.status()) {
             // Far longer than the test needs.
@@ -46,7 +46,7 @@ async fn reads_lines_until_the_end() {
     assert_eq!(lines, ["two"]);
     drop(writer);
     let lines = read(&mut pipe, &wake, CHUNK, |status| {
-        status.state == State::Ended
+        status.state == ReadState::Ended
     })
     .await;
     assert_eq!(lines, ["three"]);

@@ -95,18 +95,18 @@ fn all_matching_logs_are_one_source_and_start_at_their_ends() {
     let status = bench.status();
     assert_eq!((status.lines, status.lag), (2, 0));
     assert_eq!(status.path, bench.path("mail-*.log"));
-    assert_eq!(status.state, State::Reading);
+    assert_eq!(status.state, ReadState::Reading);
 }
 
 #[test]
 fn a_log_that_appears_is_read_from_its_beginning() {
     let mut bench = Bench::new();
     bench.start();
-    let missing = State::Missing("no file matches".into());
+    let missing = ReadState::Missing("no file matches".into());
     assert_eq!(bench.status().state, missing);
     bench.append("mail-1.log", "first\n");
     assert_eq!(bench.lines_after(1), ["first+"]);
-    assert_eq!(bench.status().state, State::Reading);
+    assert_eq!(bench.status().state, ReadState::Reading);
     bench.append("mail-2.log", "second\n");
     assert_eq!(bench.lines_after(1), ["second+"]);
     fs::remove_file(bench.path("mail-1.log")).unwrap();
@@ -180,7 +180,7 @@ fn of_too_many_logs_those_written_last_are_read_and_none_is_read_twice() {
     set_old(&bench, "mail-8.log");
     bench.append("mail-7.log", "seven\n");
     assert_eq!(bench.lines_after(1), ["seven+"]);
-    // The log is closed, and its position is kept.
+    // mail-8.log is closed, and its position is kept.
     assert_eq!(bench.lines_after(6), NONE);
     assert_eq!(bench.open_files(), MOST);
     set_old(&bench, "mail-9.log");

@@ -78,8 +78,8 @@ fn finish_hands_over_the_rest_once() {
     assert_eq!(rest, [(b"rest".to_vec(), 2, 6)]);
 }
 
-/// The lines that contain `!` or that were delivered anyway, with their
-/// numbers; the number of all lines, and that of overlong ones.
+/// The lines that contain `!`, with their numbers; the number of all lines, and that of
+/// overlong ones.
 fn wanted(chunks: &[&[u8]]) -> (Vec<(u64, Vec<u8>)>, u64, usize) {
     let (mut found, mut lines, mut overlong) = (Vec::new(), 0, 0);
     let mut splitter = Splitter::from_offset(0);

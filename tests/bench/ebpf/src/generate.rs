@@ -22,16 +22,16 @@ static MASK: Global<u32> = Global::new(0);
 static mut STATE: u64 = 0;
 
 const ETHERNET: usize = 14;
-/// The number of 16-bit words in an IPv4 header and a TCP header without
-/// options, and the positions of fields.
+/// The number of 16-bit words in an IPv4 header and a TCP header, both without
+/// options. The next three constants are positions of fields, in such words.
 const WORDS: usize = 20;
 const CHECKSUM: usize = 5;
 const SOURCE: usize = 6;
 const TCP_CHECKSUM: usize = 18;
 
-/// Expects an Ethernet frame that contains TCP over IPv4. `XDP_TX` would send the frame
-/// in the same way: a test run redirects it to the interface that its context
-/// names.
+/// Gives a frame a random source address and redirects it to [`INTERFACE`]. The frame has
+/// to be an Ethernet frame that contains TCP over IPv4. `XDP_TX` would be no faster: in a
+/// test run, the kernel turns it into a redirect to the interface of the run's context.
 #[xdp]
 pub fn generate(ctx: XdpContext) -> u32 {
     let header = ctx.data() + ETHERNET;
@@ -46,8 +46,8 @@ pub fn generate(ctx: XdpContext) -> u32 {
     unsafe { bpf_redirect(INTERFACE.load(), 0) as u32 }
 }
 
-/// A random number (a linear congruential generator with Knuth's constants). The
-/// kernel's helper would make the generator slower than what it is to saturate.
+/// A random number (a linear congruential generator with Knuth's constants). With the
+/// kernel's helper, the generator would be slower than the receiver that it saturates.
 #[inline(always)]
 fn random() -> u32 {
     // SAFETY: only one CPU generates.

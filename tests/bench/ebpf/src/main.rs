@@ -1,8 +1,8 @@
 //! The bench's own programs: a generator of traffic, and yardsticks that do
 //! part of what the filter does.
 //!
-//! The yardsticks share the filter's parser and its access to the frame, so
-//! that what they lack is the only difference.
+//! The yardsticks share the filter's parser and its access to the frame, so that
+//! they differ from the filter only in the work that they leave out.
 
 #![no_std]
 #![no_main]
@@ -32,10 +32,12 @@ const SMTP: u16 = 25;
 /// Number of look-ups that `slow` adds to each packet.
 const WASTED_LOOKUPS: u32 = 16;
 
-/// Number of packets that the yardstick's test matched, on each CPU.
+/// Number of packets that the program dropped, on each CPU. `parse_only`, which drops
+/// nothing, counts TCP/25.
 #[btf_map(name = "counted")]
 static COUNTED: PerCpuArray<u64, 1> = PerCpuArray::new();
-/// Address → expiry. The loader sets the real size.
+/// Address → expiry, in nanoseconds of the kernel's monotonic clock. The loader sets the
+/// number of entries.
 #[btf_map(name = "expiries")]
 static EXPIRIES: LruHashMap<[u8; 4], u64, 1024> = LruHashMap::new();
 /// The program that `slow` calls after its look-ups.
@@ -86,8 +88,8 @@ pub fn parse_only(ctx: XdpContext) -> u32 {
     }
 }
 
-/// Adds look-ups, then calls another program. The bench must show such a
-/// slowdown of a filter.
+/// Adds look-ups, then calls the program in [`NEXT`]. It shows whether the bench notices
+/// when a filter is slower.
 #[xdp(frags)]
 pub fn slow(ctx: XdpContext) -> u32 {
     let mut i = 0;

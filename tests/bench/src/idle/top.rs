@@ -1,4 +1,4 @@
-//! The cost of `top` with a million entries, in a real terminal.
+//! The cost of `top` with a million entries, in terminals of tmux.
 
 use std::path::PathBuf;
 use std::thread::{self, sleep};
@@ -23,7 +23,7 @@ const DRAWN_WITHIN: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_secs(1);
 /// Time limit for the next read of all entries.
 const READ_WITHIN: Duration = Duration::from_secs(600);
-/// The largest share of a core, in percent.
+/// Maximum share of a core, in percent.
 const CPU: Bar = Bar::AtMost(1.0);
 
 /// Measures `top` in terminals of two sizes at the same time, beside the daemon.
@@ -68,8 +68,8 @@ pub fn measure(length: Duration) -> Result<Case> {
     Ok(case)
 }
 
-/// The share of a core in percent, from one read of all entries to another one at
-/// least `length` later.
+/// The share of a core that `top` uses, in percent. It is measured from now to the first
+/// read of all entries that comes at least `length` later.
 fn share(terminal: &Tmux<'_>, length: Duration) -> Result<f64> {
     let pid = terminal.pid()?;
     let (start, before) = (Instant::now(), usage(pid)?.cpu);
@@ -91,7 +91,8 @@ fn share(terminal: &Tmux<'_>, length: Duration) -> Result<f64> {
     }
 }
 
-/// How long before the screen was drawn all entries were read.
+/// The age of the last read of all entries, as the screen shows it; 0 if it shows none.
+/// `None`: the screen shows no entries.
 fn read_ago(screen: &str) -> Option<Duration> {
     let (_, title) = screen.split_once("\ntop of ")?;
     let (title, _) = title.split_once('\n')?;

@@ -31,15 +31,15 @@ const FIRST_PORT: u16 = 1024;
 const SMTP: u16 = 25;
 const ETHERNET: usize = 14;
 
-/// A raw socket on the world's host.
+/// A raw socket on the host of the clients, and the cores to use.
 pub struct Knocker {
     socket: Socket,
     cores: Cores,
 }
 
 impl Knocker {
-    /// Creates a knocker on `world`. It sends on one core, while lines are
-    /// written on the other.
+    /// Creates a knocker on `world`. It sends SYNs on `cores.generator`, and runs the `act`
+    /// of [`Knocker::until_dropped`] on `cores.receiver`.
     ///
     /// # Errors
     ///
@@ -70,7 +70,7 @@ impl Knocker {
     ) -> Result<Option<Duration>> {
         let mut attempt = Attempt::new(&self.socket, sender);
         let (ready, wanted) = channel();
-        // Each thread has its own core and priority.
+        // In threads of their own, because each sets its core and its priority.
         thread::scope(|scope| {
             let acting = scope.spawn(move || self.act(&wanted, act));
             let knocking = scope.spawn(|| self.knock(&mut attempt, ready, timeout));

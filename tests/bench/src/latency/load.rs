@@ -82,7 +82,7 @@ fn write(mut file: &File, stop: &AtomicBool, ahead: &Sender<()>) -> Result<f64> 
         file.write_all(batch()?.as_bytes()).context("cannot log")?;
         batches += 1;
         if batches == LEAD {
-            // The receiver may have been dropped already.
+            // Cannot fail, because `start` waits for it.
             let _ = ahead.send(());
         }
         let due = start + Duration::from_secs(batches * BATCH) / LINES_PER_SECOND as u32;

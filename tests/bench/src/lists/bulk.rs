@@ -18,10 +18,10 @@ use crate::sample::Sample;
 use crate::table::{Bar, Case, Unit};
 
 const LIST: &str = "/run/list";
-/// Addresses per nft command: the whole transaction has to fit into memory.
+/// Number of addresses in each command `add element` of nft.
 const NFT_CHUNK: usize = 1 << 16;
 
-/// The measured times, in milliseconds.
+/// The measured times, in seconds.
 #[derive(Default)]
 struct Times {
     import: Sample,
@@ -168,7 +168,7 @@ fn push(sample: &mut Sample, time: Duration) {
 impl Times {
     fn cases(self) -> Vec<Case> {
         const SECOND: Bar = Bar::AtMost(1.0);
-        // spamdrop has to be five times as fast.
+        // spamdrop's time has to be at most a fifth of the peer's.
         const FIFTH: Option<Bar> = Some(Bar::AtMost(0.2));
         let case = |name: &str, sample| {
             Case::new(name, Unit::Milliseconds, "spamdrop", sample).with_bar(SECOND)

@@ -65,7 +65,8 @@ pub fn run(spamdrop: &Spamdrop) -> Result<Daemon> {
     Daemon::start(&spamdrop.host, program, args, [("RUST_LOG", "info")])
 }
 
-/// Fills the map, and appends rejections to the log for the daemon to read.
+/// Fills the map, replaces the log's content with rejections, and waits until the daemon
+/// has read them.
 fn fill(spamdrop: &Spamdrop) -> Result<()> {
     spamdrop.time(&["import", "/run/list"])?;
     let stamp = Timestamp::now();
@@ -81,7 +82,7 @@ fn fill(spamdrop: &Spamdrop) -> Result<()> {
     write(&spamdrop.host, "/run/mail.log", lines)?;
     let blocked = format!("\"blocked\":{OFFENDERS}");
     wait::until("the log to be read", TIMEOUT, || {
-        // It exits with 1: no mail server listens here.
+        // `status` exits with 1, because no mail server listens here.
         let _ = spamdrop.time(&["status", "--json"]);
         let status = spamdrop.host.run(|| fs::read_to_string(OUTPUT))?;
         Ok(status.contains(&blocked).then_some(()))

@@ -15,7 +15,7 @@ use crate::packets::say;
 use crate::sample::Sample;
 use crate::table::{Bar, Case, Unit};
 
-/// The number of blocks, as fail2ban may have of a busy week.
+/// Number of blocks: as many as fail2ban may have after a busy week.
 const BLOCKS: u32 = 20_000;
 const FIFO: &str = "/run/spamdrop/recent";
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -25,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 ///
 /// # Errors
 ///
-/// The daemon does not start, or does not block all.
+/// The daemon does not start, or does not block all addresses.
 pub fn measure(rounds: usize) -> Result<Case> {
     say("blocks by the FIFO");
     let spamdrop = Spamdrop::new(262_144)?;

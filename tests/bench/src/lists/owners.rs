@@ -10,12 +10,13 @@ use crate::sample::Sample;
 use crate::table::{Bar, Case, Unit};
 
 const MILLION: &str = "/run/million";
-/// The second list, and what replaces it: half of it is new.
+/// Two versions of the second list, which replace each other in turn. They have half of
+/// their addresses in common.
 const LISTS: [&str; 2] = ["/run/first", "/run/second"];
 const LENGTH: u32 = 100_000;
 
 /// Measures `list --owner` of a million entries, and `import --replace` of a list of
-/// 100,000 beside them.
+/// 100,000 addresses while the million entries exist.
 ///
 /// # Errors
 ///

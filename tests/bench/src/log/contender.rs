@@ -57,7 +57,7 @@ pub struct Contender {
 }
 
 impl Contender {
-    /// Prepares to read a log.
+    /// Creates the command of this kind that reads `log`.
     ///
     /// # Errors
     ///
@@ -131,10 +131,10 @@ impl Contender {
         // The locale determines grep's character set.
         command.args(&self.arguments).env("LC_ALL", "C.UTF-8");
         command.envs(self.modules.iter().map(|path| ("PYTHONPATH", path)));
-        // A pipe, because grep stops at the first match if its output is
-        // discarded.
         command.stdin(Stdio::null());
         let start = Instant::now();
+        // `output` reads the output from a pipe. If the output went to /dev/null, grep
+        // would stop at the first match.
         let output = command
             .output()
             .with_context(|| format!("cannot start {}", self.program))?;

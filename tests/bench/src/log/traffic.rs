@@ -1,5 +1,5 @@
-//! Generates a mail server's log: complete sessions one after another, the same
-//! ones in every run.
+//! Generates a mail server's log: one session after another, the same ones in every
+//! run.
 
 use std::io::{self, Write};
 use std::net::Ipv4Addr;
@@ -24,7 +24,7 @@ const BOTS: Pool = Pool {
     first: Ipv4Addr::new(198, 18, 0, 0),
     number: 20_000,
 };
-/// Peers that fail in another way.
+/// Peers that are refused for another reason, or that only connect.
 const STRAY: Pool = Pool {
     first: Ipv4Addr::new(198, 19, 0, 0),
     number: 5_000,
@@ -67,7 +67,7 @@ const REFUSALS: [&str; 5] = [
     "550 5.1.1 No such mailbox here",
     "431 Mail system full.",
 ];
-/// Logged errors of client commands, each with its command.
+/// Errors that Courier logs, each with the client's command.
 const COMMANDS: [&str; 4] = [
     "msg=\"535 Authentication failed.\",cmd: AUTH LOGIN YWRtaW5AZXhhbXBsZS5jb20=",
     "msg=\"535 Authentication failed.\",cmd: AUTH PLAIN",

@@ -31,8 +31,8 @@ const XDP_FILTER_HOLDS: u32 = 10_000;
 /// Minimum share of the frames that have to find the queue full. With a lower
 /// share, the generator rather than the receiver limits the rate.
 const LEAST_OVERFLOW: f64 = 0.02;
-/// Number of attempts to reach that share: the filter is nearly as fast as the
-/// generator, and the host may slow down either.
+/// Number of attempts to reach [`LEAST_OVERFLOW`]: the filter is nearly as fast as the
+/// generator, and another virtual machine may slow down either.
 const ATTEMPTS: usize = 3;
 
 /// A program to be measured.
@@ -55,7 +55,8 @@ enum Kind {
     Not(&'static str),
 }
 
-/// Measures spamdrop and its peers; `None` if there is not enough memory.
+/// Measures spamdrop and its peers; `None` if the number is left out, because the run is
+/// quick or there is not enough memory.
 ///
 /// # Errors
 ///
@@ -182,8 +183,8 @@ fn contenders(number: u32) -> Vec<Contender> {
             bar: None,
             scope: smtp,
             kind: Kind::Subject,
-            // Its recent drops answer for that long, so a shorter warm-up would show
-            // a cache that is empty or that no entry leaves.
+            // The filter's cache of recent drops keeps a source for up to LONGEST_ANSWER.
+            // After a shorter warm-up, the cache still fills, or no source has left it yet.
             warm_up: if number < MANY {
                 Duration::ZERO
             } else {

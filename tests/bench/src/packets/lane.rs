@@ -123,8 +123,8 @@ impl Lane {
             .map(drop)
     }
 
-    /// Saturates the lane for `length`. The receiver shares its core with a busy loop:
-    /// otherwise the generator could be slower.
+    /// Saturates the lane for `length`, and measures the drops. The receiver shares its core
+    /// with a busy loop, so that the generator is faster than the receiver.
     ///
     /// # Errors
     ///

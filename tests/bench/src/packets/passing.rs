@@ -147,14 +147,14 @@ impl State {
     }
 }
 
-/// Runs `job` in a thread of its own, because threads that this one starts
-/// later would inherit its core.
+/// Runs `job`, which pins its thread to a core, in a new thread. Otherwise, threads that
+/// the caller starts later would be pinned, too.
 fn apart<T: Send>(job: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     let joined = thread::scope(|scope| scope.spawn(job).join());
     joined.unwrap_or_else(|_| Err(anyhow!("a thread panicked")))
 }
 
-/// Measures each program in turn, and calls `prepare` each time.
+/// Measures each program in turn, and calls `prepare` before each measurement.
 fn compare<const N: usize>(
     bench: &Bench,
     programs: [&Xdp; N],

@@ -12,11 +12,11 @@ use super::lane::Drops;
 use super::sink::Sink;
 use super::traffic::Sources;
 
-/// Addresses per nft command: a transaction has to fit into memory.
+/// Number of addresses in each command `add element` of nft.
 const NFT_CHUNK: usize = 1 << 16;
 
-/// Adds the rule of 2009, but in PREROUTING: before the routing decision, it is
-/// faster than in INPUT.
+/// Adds a rule with which xt_recent drops every packet of a listed source (the rule of
+/// 2009), but in PREROUTING: before the routing decision, it is faster than in INPUT.
 ///
 /// # Errors
 ///
@@ -92,8 +92,8 @@ pub fn ipset(sink: &Sink, sources: Sources) -> Result<Drops> {
     Ok(Box::new(|host: &Host| iptables_drops(host, "listed")))
 }
 
-/// Adds a list without expiry and for all ports, because xdp-filter supports
-/// nothing else.
+/// Adds a list whose entries do not expire and are for all ports, because xdp-filter
+/// supports no other entries of addresses.
 ///
 /// # Errors
 ///
@@ -132,7 +132,7 @@ fn iptables_drops(host: &Host, chain: &str) -> Result<u64> {
     counts.next().context("iptables shows no DROP rule")
 }
 
-/// Writes `text` to a file and runs a command on it.
+/// Writes `text` to a file, and runs `command` with the file's path as its last argument.
 fn read_by(host: &Host, command: &[&str], text: String) -> Result<()> {
     const PATH: &str = "/run/bench-list";
     host.run(move || fs::write(PATH, text).with_context(|| format!("cannot write {PATH}")))?;

@@ -95,7 +95,7 @@ impl Sink {
             let comm = fs::read_to_string(path.join("comm")).unwrap_or_default();
             if comm.starts_with(&name) {
                 bind(pid(&path), cpu)?;
-                // Less than a rival gets: see `lane`.
+                // A lower priority than that of the busy loop in `lane`.
                 setpriority_process(pid(&path), 5)?;
                 receivers.push(Receiver(path.join("schedstat")));
             }

@@ -10,7 +10,7 @@ use aya::programs::xdp::XdpLink;
 use spamdrop::clock;
 use spamdrop::config::Config;
 use spamdrop::install::{FilterSettings, install};
-use spamdrop::kernel::attach::{Filter, Mode};
+use spamdrop::kernel::attach::{AttachMode, Filter};
 use spamdrop::kernel::blocklist::Blocklist;
 use spamdrop::lock::WriteLock;
 use spamdrop_common::counter::Reason;
@@ -75,18 +75,18 @@ impl Subject {
     /// Converts the subject into a reader of its drop counter.
     pub fn into_drops(self) -> Drops {
         Box::new(move |_: &Host| {
-            // The programs stay loaded as long as the reader exists; `slow`
-            // needs both.
+            // The reader owns both programs, so that they stay loaded: `slow` calls the
+            // filter.
             let _ = (&self.filter, &self.slow);
             Ok(self.list.counters()?.get(Reason::SealedDropped))
         })
     }
 }
 
-/// Attaches as `spamdrop attach` does, including the allowlist.
+/// Attaches the filter as `spamdrop attach` does, with an empty allowlist.
 fn start(interface: &str, sources: Option<Sources>, slow: bool) -> Result<Subject> {
     let config = Config {
-        mode: Mode::Native,
+        mode: AttachMode::Native,
         capacity4: capacity(sources.map_or(0, Sources::number)),
         allow_file: "/run/no-allowlist".into(),
         ..Config::default()

@@ -20,13 +20,13 @@ use scatter::scatter;
 use super::OBJECT;
 use crate::machine::pin;
 
-/// The destination of all traffic.
+/// The destination of [`syn`] and [`data`].
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
-/// The address that [`tcp_frame`] writes.
+/// The destination's MAC address that [`tcp_frame`] writes.
 pub const SERVER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 /// A source that is not blocked.
 pub const CLEAN: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
-/// The first blocked source; 16 M addresses follow.
+/// The first blocked source. All of them are in 10.0.0.0/8.
 const FIRST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 0);
 
 /// Time between two bursts of a stream.
@@ -37,7 +37,7 @@ const CHUNK: u32 = 1 << 20;
 /// would.
 const BATCH: u32 = 64;
 
-/// A range of source addresses.
+/// Source addresses, which [`scatter()`] spreads over the 2^24 addresses from `first`.
 #[derive(Clone, Copy, Debug)]
 pub struct Sources {
     first: Ipv4Addr,
@@ -54,8 +54,8 @@ impl Sources {
         }
     }
 
-    /// Sources that no host has: [`Forger::address`]. SYNs from them are a
-    /// flood.
+    /// As many sources as [`Forger::address`] has, from the same first one. No host has
+    /// these addresses, so SYNs from them are a flood.
     #[must_use]
     pub fn forged() -> Self {
         Self {
@@ -170,10 +170,10 @@ impl Generator {
         source.run(move || pin(None, cpu))?;
         let start = Instant::now();
         let mut frames = 0;
-        // The host's thread is free in between, so that clients can connect.
+        // Between two bursts, the host's thread is free for clients that connect.
         while stop.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
             let due = start.elapsed().as_secs_f64() * f64::from(per_second);
-            // A machine that is too slow sends less.
+            // A burst is limited, so that a machine that is too slow sends less.
             let now = (due as u64).saturating_sub(frames);
             let now = now.min((per_second / 10).into());
             if now > 0 {

@@ -1,9 +1,9 @@
-# Starts Debian's courier-mta for one test. SITE gets a copy of Courier's
-# configuration, for `config check`. TARPIT, and SLOTS as MAXDAEMONS, are those of
-# Courier's `esmtpd`.
+# Starts Debian's courier-mta for one test. The directory SITE gets a copy of Courier's
+# configuration, for `spamdrop config check`. TARPIT and SLOTS become TARPIT and
+# MAXDAEMONS in Courier's file `esmtpd`.
 fresh tree etc/courier
 fresh tree var/lib/courier
-# No other mail server.
+# Removes other mail servers that the machine may have.
 rm -f /usr/sbin/postconf /usr/sbin/exim4 /usr/sbin/exim
 
 # What the packages' scripts do when they are installed.

@@ -3,7 +3,7 @@
 fresh server etc/exim4
 fresh server var/spool/exim4
 fresh server var/log/exim4
-# No other mail server.
+# Removes other mail servers that the machine may have.
 fresh server etc/courier
 rm -f /usr/sbin/postconf
 
@@ -11,7 +11,7 @@ rm -f /usr/sbin/postconf
 add_user Debian-exim 64990 /var/spool/exim4
 install -d -o Debian-exim -g Debian-exim -m 750 /run/exim4 /var/spool/exim4 /var/spool/exim4/db
 install -d -o Debian-exim -g adm -m 2750 /var/log/exim4
-# As for "internet site".
+# The settings that the package writes for "internet site".
 echo here.example >/etc/mailname
 cat >/etc/exim4/update-exim4.conf.conf <<END
 dc_eximconfig_configtype='internet'
@@ -90,6 +90,6 @@ END
 }
 [ "$AS_INSTALLED" = 1 ] || administrator
 
-# A child of process 1 would not go to the background by itself.
+# With `-bd`, Exim would stay in the foreground, because its parent is process 1.
 exim4 -bdf &
 stand

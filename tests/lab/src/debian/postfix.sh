@@ -1,11 +1,11 @@
-# Starts Debian's postfix for one test. SLOTS is the number of connections on
-# port 25: the processes of smtpd, or with POSTSCREEN=1 postscreen's
-# `postscreen_pre_queue_limit`. smtpd looks the client up, or postscreen does. With
-# AUTH=1, it is set to offer AUTH.
+# Starts Debian's postfix for one test. smtpd listens on port 25 and looks the clients
+# up, or with POSTSCREEN=1 postscreen does. SLOTS is the maximum number of connections:
+# smtpd's process limit, or `postscreen_pre_queue_limit`. With AUTH=1, smtpd is set to
+# offer AUTH.
 fresh server etc/postfix
 fresh server var/lib/postfix
 fresh server var/spool/postfix
-# No other mail server.
+# Removes other mail servers that the machine may have.
 fresh server etc/courier
 rm -f /usr/sbin/exim4 /usr/sbin/exim
 
@@ -19,7 +19,7 @@ cd /etc/postfix
 cp /usr/share/postfix/main.cf.debian main.cf
 cp /usr/share/postfix/master.cf.dist master.cf
 cp /usr/share/postfix/dynamicmaps.cf .
-# As for "Internet Site".
+# The settings that the package writes for "Internet Site".
 postconf -e myhostname=mx.here.example 'mydestination=$myhostname, localhost' relayhost= \
     'mynetworks=127.0.0.0/8 [::ffff:127.0.0.0]/104 [::1]/128' inet_interfaces=all inet_protocols=all
 

@@ -1,21 +1,24 @@
-# The stage for a mail server of Debian, as root in network, mount and process
-# namespaces of its own: what it writes and starts vanishes with it. A server's
-# own script follows.
+# Prepares the files, the blocklist and the syslog for a mail server of Debian. It runs
+# as root, in a network namespace of the test, and in mount and process namespaces of its
+# own. What it mounts and starts vanishes with them, and what it writes is in a /run of
+# the test and in SITE. The server's own script follows.
 #
-# TREE holds the unpacked packages, SERVER those of a mail server that has a
-# tree of its own, or is empty; /run/zones the zone files. SITE gets `mail.log`,
-# unless UNIT is set: the file that moves a process to the control group of the
-# server's unit. Then the log is journald's. With AS_INSTALLED=1, the server has
-# the configuration that its package installs.
+# TREE is the directory of the unpacked packages. SERVER is that of the mail server's
+# packages if they are unpacked apart, or else empty. /run/zones has the zone files.
+# SITE is the directory that gets `mail.log`. If UNIT is not empty, the server logs to
+# journald instead; UNIT is then the file that moves a process to the control group of
+# the server's unit. With AS_INSTALLED=1, the server has the configuration that its
+# package installs.
 set -eu
 
-# Under names that no overlay hides and no option of mount splits.
+# The overlays below do not hide these paths, and the paths contain no character that
+# separates options of mount.
 mkdir /run/tree /run/server /run/site
 mount --bind "$TREE" /run/tree
 [ -z "$SERVER" ] || mount --bind "$SERVER" /run/server
 mount --bind "$SITE" /run/site
 
-# The packages' files, over the machine's, which stay as they are.
+# Overlays the packages' files on the machine's files, which do not change.
 layers=/run/layers
 mkdir $layers
 for directory in etc usr var; do
@@ -26,8 +29,8 @@ for directory in etc usr var; do
 "lowerdir=$above/run/tree/$directory:/$directory,upperdir=$layers/$directory,workdir=$layers/$directory.work"
 done
 
-# fresh TREE DIRECTORY: on a machine that runs the server itself, nothing of its
-# settings, nor of its queue.
+# fresh NAME DIRECTORY: makes /DIRECTORY a copy of /run/NAME/DIRECTORY alone, without
+# the machine's files: the machine may run such a server, with settings and a queue.
 fresh() {
     mkdir -p $layers/fresh
     rm -rf $layers/fresh/*
@@ -37,10 +40,10 @@ fresh() {
     cp -a $layers/fresh/. "/$2"
 }
 
-# No log of the machine's own mail server.
+# Hides the logs of the machine's own mail server.
 rm -f /var/log/mail.log /var/log/maillog
 
-# /dev/log is the socket of this rsyslogd.
+# A private /dev, because /dev/log becomes the socket of the rsyslogd or journald below.
 mkdir $layers/dev
 mount -t tmpfs tmpfs $layers/dev
 for node in null zero full random urandom tty; do
@@ -49,7 +52,8 @@ for node in null zero full random urandom tty; do
 done
 mount --move $layers/dev /dev
 
-# add_user NAME ID HOME: as the packages' scripts do when they are installed.
+# add_user NAME ID HOME: adds an account with a group, as the packages' scripts do when
+# the packages are installed.
 add_user() {
     grep -q "^$1:" /etc/group || echo "$1:x:$2:" >>/etc/group
     grep -q "^$1:" /etc/passwd || echo "$1:x:$2:$2::$3:/bin/sh" >>/etc/passwd
@@ -75,7 +79,7 @@ rbldnsd -n -q -c 1 -u nobody -w /run/zones -b 127.0.0.1/53 \
 
 if [ -n "$UNIT" ]; then
     ln -s /run/systemd/journal/dev-log /dev/log
-    # The server is started by this shell.
+    # Moves this shell, which starts the server, to the unit's control group.
     echo 0 >"$UNIT"
 else
     cat >/run/rsyslog.conf <<END
@@ -86,7 +90,7 @@ END
     until [ -S /dev/log ]; do sleep 0.02; done
 fi
 
-# Reports that the server listens, and waits for the end.
+# Waits until the server listens, reports that, and sleeps until it is killed.
 stand() {
     until ss -Hltn sport = :25 | grep -q .; do sleep 0.02; done
     echo ready

@@ -13,8 +13,8 @@ use crate::debian::{self, Packaged, Software};
 const ACCOUNT: &str = "spamdrop";
 
 impl Site<Courier> {
-    /// Builds the site with a real Courier. Every spamdrop command runs on the
-    /// server's machine. The daemon's account is that of the package.
+    /// Builds the site with a real Courier. Every spamdrop command runs with the
+    /// server's files. The daemon runs under the account that spamdrop's package makes.
     ///
     /// # Errors
     ///
@@ -29,8 +29,8 @@ impl Site<Courier> {
 }
 
 impl Site<Packaged> {
-    /// Builds the site with a real Postfix or Exim, as with a Courier. Root has
-    /// written the server's settings for the daemon.
+    /// Builds the site with a real Postfix or Exim, as [`Site::with_courier`] does with
+    /// Courier. Root writes the server's settings for the daemon.
     ///
     /// # Errors
     ///
@@ -58,11 +58,11 @@ impl Site<Packaged> {
 pub struct Found {
     /// The server's name in `servers`.
     pub server: &'static str,
-    /// The line of the configuration that names the source.
+    /// The line of the configuration that says where the log is.
     pub source: &'static str,
-    /// Why that is the source.
+    /// The reason that `setup` shows for `source`.
     pub reason: &'static str,
-    /// The number of slots, and its setting.
+    /// The number of slots and the server's setting for it, as `setup` shows them.
     pub slots: &'static str,
 }
 
@@ -119,7 +119,7 @@ zones: unchanged: the server rejects by no DNS blocklist for certain, so senders
     }
 }
 
-/// The example of a server's configuration that the package has, without its
+/// The example of a configuration for `server` in spamdrop's package, without the
 /// comments.
 fn example(server: &str) -> Result<String> {
     let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../../spamdrop/dist/examples");

@@ -10,9 +10,9 @@ pub struct BlockTimes(BTreeMap<String, Vec<[f64; 2]>>);
 /// The comparison of two records of block times.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct TimeDifference {
-    /// Seconds in which only one of them blocks a source; the sum over all sources.
+    /// Seconds in which only one record blocks a source; the sum over all sources.
     pub one: f64,
-    /// Seconds in which at least one of them blocks it.
+    /// Seconds in which at least one record blocks a source; the sum over all sources.
     pub either: f64,
 }
 
@@ -50,8 +50,8 @@ impl BlockTimes {
         self.0.values().map(Vec::len).sum()
     }
 
-    /// The number of blocks of both records without a block of the other one that
-    /// starts and ends within `tolerance` seconds of it.
+    /// Counts the blocks of either record to which the other record has no equal: a block
+    /// of the same source whose start and end differ by at most `tolerance` seconds.
     #[must_use]
     pub fn unmatched(&self, other: &Self, tolerance: f64) -> usize {
         let one_sided = |mine: &Self, theirs: &Self| {
@@ -111,7 +111,7 @@ mod tests {
         let one = times(&[("a", 0.0, 10.0), ("a", 20.0, 30.0), ("b", 0.0, 10.0)]);
         let other = times(&[("a", 2.0, 11.0), ("a", 20.0, 30.0), ("c", 0.0, 4.0)]);
         let difference = one.difference(&other);
-        // Of a: 2 s and 1 s; of b and c: everything.
+        // `a` differs by 2 s at a start and by 1 s at an end; `b` and `c` differ entirely.
         let expected = TimeDifference {
             one: 3.0 + 10.0 + 4.0,
             either: 21.0 + 10.0 + 4.0,

@@ -1,4 +1,4 @@
-//! The name server for the blocklist and the host names.
+//! The name server that has the blocklist and the names of hosts.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -16,13 +16,13 @@ pub const ZONE: &str = "bl.example";
 /// like that of a dynamic host.
 const HOSTS: &str = "hosts.example";
 const REVERSE: &str = "in-addr.arpa";
-/// The address that the server queries.
+/// The address of the name server, on the host of the mail server.
 const ADDR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 53);
 /// Negative TTL: names do not appear during a test.
 const ABSENT_S: u32 = 300;
 
-/// Starts a name server on the site's server, and writes its address to a
-/// `resolv.conf`.
+/// Starts the name server on the host of the site's mail server, and writes its address
+/// to [`RESOLV_CONF`].
 ///
 /// # Errors
 ///
@@ -60,8 +60,8 @@ fn listing(kind: Rtype) -> Reply {
     }
 }
 
-/// Extracts the address from a query: 1.2.3.4 from `4.3.2.1.bl.example` in this
-/// zone.
+/// Extracts the address from a name in `zone`: 1.2.3.4 from `4.3.2.1.bl.example` in
+/// `bl.example`.
 fn reversed(name: &str, zone: &str) -> Option<Ipv4Addr> {
     let reversed: Ipv4Addr = name.strip_suffix(zone)?.strip_suffix('.')?.parse().ok()?;
     Some(Ipv4Addr::from_bits(reversed.to_bits().swap_bytes()))

@@ -15,7 +15,7 @@ use super::scale::Scale;
 use super::session::{self, Clock, Session};
 use crate::host::Host;
 
-/// Maximum number of simultaneous connections.
+/// Limit of open files: each of the simultaneous connections needs one.
 const SOCKETS: u64 = 16_384;
 
 /// A wave that has started.

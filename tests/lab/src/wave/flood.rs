@@ -15,10 +15,10 @@ use crate::site::Site;
 
 /// Time between two bursts.
 const INTERVAL: Duration = Duration::from_millis(10);
-/// The number of SYNs in a row. The receiver then gets the CPU: what does not
-/// fit into the ring of a veth interface is lost, a stranger's packets as well.
+/// Number of SYNs after which the sender yields the CPU to the receiver. Packets that do
+/// not fit into the ring of a veth interface are lost, those of strangers as well.
 const BATCH: u64 = 64;
-/// Time until a repetition, as of a kernel.
+/// Time after which a SYN is sent again, as a kernel does.
 const REPETITION: Duration = Duration::from_secs(1);
 
 /// The kind of a flood.
@@ -37,11 +37,11 @@ pub struct FloodSpec {
 /// The sources of a flood.
 #[derive(Clone, Copy, Debug)]
 pub enum FloodSources {
-    /// Random addresses out of 131,072.
+    /// Random IPv4 addresses out of 131,072.
     Many,
-    /// The same of IPv6, each in a /64 of its own.
+    /// Random IPv6 addresses out of 65,536, each in a /64 of its own.
     ManyV6,
-    /// This many of the addresses, from the first one.
+    /// Random IPv4 addresses out of this number, the first ones of `Many`.
     First(u32),
 }
 
@@ -96,7 +96,8 @@ impl Flood {
             let mut later: VecDeque<(Instant, Syn)> = VecDeque::new();
             while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
                 let due = start.elapsed().as_secs_f64() * f64::from(spec.per_second);
-                // A machine that is too slow sends less, and obeys all the same.
+                // A burst is limited, so that a machine that is too slow for the rate still
+                // ends the flood when it should.
                 let burst = sent + u64::from(spec.per_second / 10);
                 while (sent as f64) < due && sent < burst {
                     if sent.is_multiple_of(BATCH) {

@@ -16,14 +16,13 @@ pub const RESOLV_CONF: &str = "resolv.conf";
 pub enum Mode {
     /// Without spamdrop.
     Off,
-    /// The rule of 2009: after a 511, every packet is dropped.
+    /// `compat = "recent"`, the rule of 2009: after a 511, every packet is dropped.
     Recent,
     /// The default configuration.
     Defaults,
-    /// New connections wait while slots are short.
+    /// `admit = "on"`: strangers wait while slots run short.
     Admit,
-    /// As `Admit`; in addition, the responder answers listed senders with a
-    /// 511.
+    /// `answer = "on"` in addition: the responder answers listed senders with a 511.
     Answer,
 }
 
@@ -37,13 +36,13 @@ impl Mode {
         Self::Answer,
     ];
 
-    /// Whether new connections may have to wait.
+    /// Whether the gate makes strangers wait while slots run short.
     #[must_use]
     pub fn has_gate(self) -> bool {
         matches!(self, Self::Admit | Self::Answer)
     }
 
-    /// The text of the configuration; `None` without spamdrop.
+    /// The settings of this mode; `None` without spamdrop.
     #[must_use]
     pub fn config(self, site: &Site, scale: &Scale) -> Option<String> {
         let mut config = String::new();

@@ -11,8 +11,9 @@ use crate::smtpd::Smtpd;
 
 /// Time between two samples.
 const INTERVAL: Duration = Duration::from_millis(100);
-/// Port 25 and the states of `/proc/net/tcp`, in its format.
+/// Port 25, as `/proc/net/tcp` writes it.
 const PORT: &str = ":0019";
+/// States of sockets, as `/proc/net/tcp` writes them.
 const LISTEN: &str = "0A";
 const ESTABLISHED: &str = "01";
 const CLOSE_WAIT: &str = "08";
@@ -26,8 +27,8 @@ pub struct Occupancy {
     pub slots: usize,
     /// Connections that wait to be accepted.
     pub queue: usize,
-    /// Connections in the kernel's tables, which is the number that spamdrop
-    /// sees. Both ends are open, or only the server's.
+    /// Connections in the kernel's tables that are open, or that only the peer has
+    /// closed.
     pub connections: usize,
 }
 
@@ -75,7 +76,8 @@ pub fn watch(server: &Host, smtpd: &Smtpd, stop: &Receiver<()>) -> Result<Vec<Oc
     }
 }
 
-/// Counts the connections of port 25 that wait to be accepted, and all of them.
+/// Counts the connections of port 25: those that wait to be accepted, and all that are
+/// open or that only the peer has closed.
 fn sockets(table: &str) -> Result<(usize, usize)> {
     let mut queue = None;
     let mut connections = 0;

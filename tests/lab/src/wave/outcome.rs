@@ -17,7 +17,7 @@ use super::session::{End, Session};
 pub struct Outcome {
     /// Sessions and waiting connections during the wave.
     pub open: Load,
-    /// The same, counted in the kernel's tables as a check.
+    /// Connections in the kernel's tables during the wave, also those of the responder.
     pub connections: Load,
     /// Connections that belong to the responder and not to the server.
     pub aside: Load,
@@ -25,18 +25,18 @@ pub struct Outcome {
     pub saturated: f64,
     /// Time from `connect()` to the banner, for each session.
     pub banner: BTreeMap<Class, Times>,
-    /// The times of all legitimate senders together.
+    /// As `banner`, for the sessions of all legitimate senders together.
     pub legitimate_banner: Times,
-    /// Retransmitted SYNs.
+    /// Number of retransmitted SYNs.
     pub retransmissions: BTreeMap<Class, u32>,
     /// Time from the first `connect()` of a listed mail server to its 511.
     pub listed_servers: Times,
-    /// Listed bots that tried long enough to send a second SYN, and the part of
-    /// them that received a refusal.
+    /// Listed bots that received a 5xx, of those that tried long enough to send a second
+    /// SYN.
     pub listed_bots: Share,
-    /// Bots that received a banner, and all bots that came.
+    /// Bots that received a banner, of all bots that came.
     pub bots_served: Share,
-    /// Legitimate mails that were not accepted, and all legitimate mails.
+    /// Legitimate mails that were not accepted, of all legitimate mails.
     pub lost: Share,
     /// Number of sessions by their end.
     pub ends: BTreeMap<Class, BTreeMap<End, usize>>,

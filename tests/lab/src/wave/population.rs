@@ -86,7 +86,7 @@ pub struct Chain {
     pub start: Duration,
     /// The time from the end of each session to the next.
     pub pauses: Vec<Duration>,
-    /// The seed of its thinking times.
+    /// The seed of the random times that the sender takes before its commands.
     pub seed: u64,
 }
 
@@ -106,7 +106,7 @@ pub fn is_listed(addr: Ipv4Addr) -> bool {
 }
 
 /// Whether the host has a server's name that resolves back to it. Most mail
-/// servers do, and few bots.
+/// servers have one, and few bots.
 #[must_use]
 pub fn is_named(addr: Ipv4Addr) -> bool {
     let is_bot = BOTS.iter().any(|net| net.contains(&addr));

@@ -14,22 +14,23 @@ use super::unprotected_log::UnprotectedLog;
 use super::{Outcome, Wave};
 use crate::site::Site;
 
-/// A block of the daemon more than this many seconds from the predicted time was not
-/// predicted.
+/// A source is wrong if its first block live and the predicted one start more than this
+/// number of seconds apart.
 const TOLERANCE_S: f64 = 2.0;
 
 /// The difference between a prediction and the live run.
 #[derive(Debug)]
 pub struct PredictionError {
-    /// Number of sources that either of them blocked.
+    /// Number of sources that were blocked, live or in the prediction.
     pub blocked: usize,
-    /// Sources that only one of them blocked, or that were blocked at another
-    /// time.
+    /// Sources that were blocked only live or only in the prediction, or at different
+    /// times.
     pub wrong: Vec<String>,
-    /// The difference of the blocked times, from the start of each block to its end,
-    /// if the log has all connections.
+    /// The difference of the blocked times, from the start of each block to its end. The
+    /// prediction is for the log with lines for the dropped connections.
     pub time: TimeDifference,
-    /// The same for the log as it is, without the connections that were dropped.
+    /// As `time`, but the prediction is for the log without lines for the dropped
+    /// connections.
     pub time_without_dropped: TimeDifference,
     /// Predicted blocks of known senders.
     pub known_blocked: u64,
@@ -85,7 +86,7 @@ impl Wave {
         let ends = ends(&self.site)?;
         let mut live = BlockTimes::default();
         for (addr, from) in starts(&daemon.output()) {
-            // A block without an entry ends at once, which is an error.
+            // Without an entry, the block counts as 0 s, which shows as a difference.
             let until = ends.get(&addr).copied().unwrap_or(from);
             live.add(addr, from, until);
         }
@@ -118,7 +119,7 @@ impl Wave {
     }
 }
 
-/// The ends of the live blocks in Unix seconds, by the filter's entries.
+/// The end of each live block in Unix seconds, according to the filter's entries.
 fn ends(site: &Site) -> Result<BTreeMap<String, f64>> {
     let list = site.spamdrop(&["list", "--json"])?;
     let now = Timestamp::now().as_millisecond() as f64 / 1e3;
@@ -132,8 +133,8 @@ fn ends(site: &Site) -> Result<BTreeMap<String, f64>> {
     ends.collect()
 }
 
-/// The time of the first block of each source, by the lines of the daemon such
-/// as `2026-11-23T09:00:00Z spamdrop: blocked 192.0.2.1: …`.
+/// The time of the first block of each source in Unix seconds, from lines of the daemon
+/// such as `2026-11-23T09:00:00Z spamdrop: blocked 192.0.2.1: …`.
 fn starts(output: &str) -> BTreeMap<String, f64> {
     let mut blocks = BTreeMap::new();
     for line in output.lines() {

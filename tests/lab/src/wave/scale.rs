@@ -33,7 +33,7 @@ pub struct Scale {
     pub tarpit: Duration,
     /// Seconds that a client takes before each command.
     pub think: Range<f64>,
-    /// How long most bots try to connect.
+    /// How long a bot tries to connect, unless its timeout allows only one SYN.
     pub bot_patience: Duration,
     /// How long mail servers try to connect.
     pub server_connect_timeout: Duration,
@@ -44,8 +44,8 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// Courier's defaults, and 1,500 bots in 90 s: ten times the server's
-    /// capacity.
+    /// Courier's defaults, and 1,500 bots in 90 s: about nine times the
+    /// [`capacity`](Self::capacity) of the server.
     #[must_use]
     pub fn full() -> Self {
         Self {
@@ -69,7 +69,7 @@ impl Scale {
         }
     }
 
-    /// A smaller and faster server, with the same overload. Only the kernel's
+    /// A smaller and faster server, with a similar overload. Only the kernel's
     /// retransmissions are not faster.
     #[must_use]
     pub fn small() -> Self {

@@ -25,11 +25,11 @@ pub struct Session {
     pub sender: Sender,
     /// The time of the call of `connect()`.
     pub called: Duration,
-    /// The same on the wall clock.
+    /// As `called`, on the wall clock.
     pub called_at: Timestamp,
     /// The sender's port.
     pub port: u16,
-    /// The time at which `connect()` returned.
+    /// The time at which the connection was established.
     pub connected: Option<Duration>,
     /// The time of the server's 220.
     pub banner: Option<Duration>,
@@ -49,15 +49,15 @@ pub struct Session {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
-    /// The server answered QUIT with 221.
+    /// The server answered QUIT.
     Quit,
     /// No SYN was answered before the timeout.
     Unconnected,
     /// A reply did not come before the timeout.
     Bored,
-    /// The server closed or reset the connection.
+    /// The server closed or reset the connection, or its greeting was not 220.
     Closed,
-    /// The test ended first.
+    /// The wave's time was over first.
     Unfinished,
 }
 
@@ -234,7 +234,7 @@ impl Session {
         Some(self.banner? - self.called)
     }
 
-    /// The time at which the sender received a refusal.
+    /// The time at which the sender received a 5xx for its first recipient.
     #[must_use]
     pub fn refused(&self) -> Option<Duration> {
         let (when, code) = self.recipient?;

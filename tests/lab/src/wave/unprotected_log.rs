@@ -1,5 +1,5 @@
-//! The log that the server would have written without a filter: its own lines, and
-//! those of the connections that were dropped.
+//! The log that the server would have written without a filter: the lines that it wrote,
+//! and lines for the connections that the filter dropped.
 
 use std::fmt::Write as _;
 
@@ -30,14 +30,15 @@ impl UnprotectedLog {
         lines.collect::<Result<_>>().map(Self)
     }
 
-    /// Adds the line of a connection.
+    /// Adds the line with which the server logs the start of the session.
     pub fn add_start(&mut self, session: &Session) {
         let (addr, port) = (session.sender.addr, session.port);
         let line = format!("mx1 courieresmtpd: started,ip=[::ffff:{addr}],port=[{port}]");
         self.0.push((session.called_at, line));
     }
 
-    /// Adds the line of its rejection, if the sender is listed.
+    /// Adds the line with which the server logs the session's rejection, if the sender is
+    /// listed.
     pub fn add_rejection(&mut self, session: &Session) {
         let (addr, port) = (session.sender.addr, session.port);
         if session.sender.is_listed() {
@@ -49,7 +50,7 @@ impl UnprotectedLog {
         }
     }
 
-    /// The text in the order of time, with other stamps.
+    /// The lines in the order of their stamps, which `stamp` then converts.
     #[must_use]
     pub fn into_text(mut self, stamp: impl Fn(Timestamp) -> Timestamp) -> String {
         self.0.sort();

@@ -1,9 +1,9 @@
 //! The bots of a week, and the log that a server without spamdrop would have written
 //! of them.
 //!
-//! Time is compressed: a second stands for [`TIME_FACTOR`] seconds of the week, also in the
-//! configuration. The nights, in which all blocks expire, are left out, and the seven
-//! days pass at the same time, each at a site of its own.
+//! Time is compressed: a second of the test stands for [`TIME_FACTOR`] seconds of the week,
+//! also in the configuration. The nights, in which all blocks expire, are left out, and the
+//! seven days pass at the same time, each at a site of its own.
 
 use std::fs;
 use std::path::Path;
@@ -23,21 +23,20 @@ use crate::site::Site;
 
 /// Days of the week.
 pub const DAYS: u32 = 7;
-/// Seconds of the week that a second of a day takes.
+/// Seconds of the week for which a second of the test stands.
 pub const TIME_FACTOR: u32 = 30;
-/// `ttl` in the week, in seconds: the default.
+/// `ttl`, in seconds of the week: the default.
 pub const TTL_S: u32 = 600;
-/// `hard_limit` in the week, in seconds.
+/// `hard_limit`, in seconds of the week.
 pub const HARD_LIMIT_S: u32 = 1_200;
-/// Time in which bots come each day.
+/// Time of the test in which the bots of a day come.
 const BUSY: Duration = Duration::from_secs(40);
-/// Bots a day.
+/// Number of bots on each day.
 const BOTS: u32 = 80;
-/// Addresses of the botnet; some come on several days.
+/// Number of addresses of the botnet; some of them come on several days.
 const ADDRESSES: u32 = 300;
-/// The timeout of a connection: as short as no kernel repeats a SYN. The first
-/// repetitions, after 1 and 3 s, would be half a minute and more at the speed of the
-/// week.
+/// The timeout of a connection: so short that the kernel repeats no SYN. It would do so
+/// after 1 and 3 s, and these are 30 and 90 s of the week.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
@@ -100,7 +99,7 @@ impl WeekDay {
         })
     }
 
-    /// Lets the bots come. Returns when the last one has gone.
+    /// Runs the connections of the day's bots. Returns when the last bot has gone.
     ///
     /// # Errors
     ///
@@ -115,9 +114,9 @@ impl WeekDay {
     }
 }
 
-/// The visits of a day. Half of the bots come back once or more, after any time; one
-/// of twenty comes every two seconds, beyond the hard limit. One of ten is not
-/// listed.
+/// The visits of a day. Half of the bots come back one to three times, at random times.
+/// One of twenty comes every two seconds of the test, so that its block lasts until the
+/// hard limit. One of ten bots is not listed.
 fn chains(day: u32) -> Vec<Chain> {
     let mut random = Rng::with_seed(day.into());
     let mut chains = Vec::new();
@@ -167,7 +166,7 @@ impl WeekClock {
         }
     }
 
-    /// The time of the week, in a day, of a live time.
+    /// Converts a time of the test to a time of the week, on this day.
     #[must_use]
     pub fn week_time(&self, day: u32, live: Timestamp) -> Timestamp {
         let passed =
@@ -184,8 +183,8 @@ impl Default for WeekClock {
 
 impl PastDay {
     /// The day's lines with the stamps of the week. The filter has dropped some
-    /// connections; a server without it would have logged them and rejected them, as
-    /// it did with the others, so these lines are added.
+    /// connections; without it, the server would have logged them and rejected those of
+    /// listed senders, so these lines are added.
     ///
     /// # Errors
     ///

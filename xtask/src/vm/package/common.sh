@@ -1,8 +1,9 @@
-# What the tests share that run in the guest as its unit; they read this file. The
-# job's disk has it, and the packages.
+# Functions that test.sh, layouts.sh and cuts.sh share. Each of these runs in the guest,
+# as the unit test.service, and reads this file from the job's disk, where the packages
+# are too.
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 HOME=/root
-# The names of the mail server in spamdrop's configuration and in the guide, its
-# package, and its replies.
+# Sets SERVER, NAME and PACKAGE: the names of the mail server in spamdrop's configuration,
+# in the guide and in Debian. Also sets its replies, REJECTION and ACCEPTANCE.
 . /etc/server
 
 LISTED=198.51.100.66
@@ -37,7 +38,8 @@ within() {
 
 not() { ! "$@"; }
 
-# usage: attempt COMMAND... - runs it; the file `said` has its output, $code its status.
+# usage: attempt COMMAND... - runs the command, writes its output to the file `said`, and
+# sets $code to its status.
 attempt() {
     "$@" >said 2>&1
     code=$?
@@ -104,7 +106,7 @@ accepted() { says "$ACCEPTANCE" mail_from $CLEAN 30; }
 silent() { not mail_from $LISTED 4; }
 
 is_listed() { spamdrop list | grep -q "^$LISTED "; }
-# The second of the clock at which the block ends unless a packet extends it.
+# Prints the Unix time at which the block ends unless a packet extends it.
 end_of_block() { echo $(($(date +%s) + $(spamdrop export | sed -n "s/^$LISTED \([0-9]*\) .*/\1/p"))); }
 protects() { says "protecting eth0, port 25: 1 blocked" spamdrop status; }
 is_attached() { ip link show eth0 | grep -q xdp; }
@@ -114,8 +116,8 @@ daemon() { systemctl show --property=MainPID --value spamdrop; }
 
 daemon_log() { journalctl --quiet --no-pager --output=cat --unit=spamdrop "$@"; }
 
-# Connects from the listed sender again and again, and names connections that were
-# answered. Without the pauses, these loops would take the upgrade's time.
+# Connects from the listed sender again and again, and prints a line for each connection
+# that is answered. The pauses leave processor time to the upgrade.
 knock() {
     ip netns exec world bash -c '
         while test -e knocking; do
@@ -125,9 +127,10 @@ knock() {
         done'
 }
 
-# The same from the clean sender, to the other address; names connections that fail,
-# and those whose first SYN was lost. If it was only answered late, on a busy machine,
-# the round trip takes a second or more.
+# Connects from the clean sender to the server's other address again and again. Prints a
+# line for each connection that fails, or whose first SYN was lost: its SYN was repeated,
+# and its round trip takes less than a second. A round trip of a second or more shows
+# that a busy machine answered the first SYN late.
 visit() {
     ip netns exec world bash -c '
         while test -e knocking; do
@@ -139,13 +142,14 @@ visit() {
         done'
 }
 
-# Without the times that are left.
+# Prints the blocks without the times that are left.
 blocks() { spamdrop export | cut -d" " -f1,3 | sort; }
 known() { spamdrop known list | sort; }
-# The addresses alone: what else is told of them differs between versions.
+# Prints only the addresses: the other columns differ between versions.
 allowed() { spamdrop allow list | awk '$1 ~ /[.:]/ { print $1 }' | sort; }
 
-# usage: hold ADDRESS - holds three connections to the address, and makes others.
+# usage: hold ADDRESS - holds three connections to the address and makes short ones,
+# until the file `holding` is removed.
 hold() {
     ip netns exec world bash -c "
         for number in 1 2 3; do exec {socket}<>/dev/tcp/$1/25; done
@@ -155,7 +159,7 @@ hold() {
         done" >/dev/null 2>&1
 }
 
-# Two clean senders take all slots that the configuration names.
+# Two senders that are not listed take more than the 4 slots of the configuration.
 make_wave() {
     echo 'slots = 4' >>/etc/spamdrop/spamdrop.toml
     check "the number of slots is reloaded" systemctl reload spamdrop
@@ -170,7 +174,8 @@ make_wave() {
     sed -i '$d' /etc/spamdrop/spamdrop.toml
     check "the number of slots is that of the server again" systemctl reload spamdrop
 }
-# The starts of the waves; the daemon ends the last one when it ends.
+# Prints the start of each wave. The last wave also ends when the daemon ends, so the
+# ends of waves cannot be compared.
 waves() { spamdrop report --json | grep -o '"start_unix_s":[0-9]*'; }
 has_wave() { waves >/dev/null; }
 
@@ -183,9 +188,9 @@ upgrade_to() {
     blocks >blocks
     known >known
     allowed >allowed
-    check "the blocks are listed" contains blocks "203.0.113.1 " 203.0.113.128/25 2001:db8::
-    check "the known senders are listed" contains known "203.0.113.2 " 2001:db8:2::
-    check "the allowed addresses are listed" contains allowed 203.0.113.3 2001:db8:3::/48
+    check "the export has the blocks" contains blocks "203.0.113.1 " 203.0.113.128/25 2001:db8::
+    check "the list of known senders has them" contains known "203.0.113.2 " 2001:db8:2::
+    check "the allowlist has the addresses" contains allowed 203.0.113.3 2001:db8:3::/48
     waves >waves
     ip -n world route replace 192.0.2.25 dev eth1 src $LISTED
     ip -n world route replace 192.0.2.26 dev eth1 src $CLEAN
@@ -213,7 +218,7 @@ upgrade_to() {
     spamdrop allow remove 203.0.113.3 2001:db8:3::/48 >/dev/null
 }
 
-# Counts the checks in the words of Rust's tests.
+# Prints the counts of the checks in the format of Rust's tests.
 finish() {
     failed=$(wc -l <failed)
     echo "test result: done. $(wc -l <passed) passed; $failed failed; 0 ignored;"

@@ -19,7 +19,7 @@ use crate::tally::Tally;
 
 use super::{boot_command, guest};
 
-/// Each machine is cut this many times.
+/// Number of power cuts of each machine.
 const CUTS: usize = 10;
 const MACHINES: [&str; 2] = ["cuts-1", "cuts-2"];
 
@@ -35,10 +35,10 @@ const SEED: &str = "SPAMDROP_CUTS_SEED";
 /// Blocks that are older than this when the power is cut must survive.
 const MAY_BE_LOST: Duration = Duration::from_secs(60);
 
-/// A guest that still runs after this time is ended. It usually needs a fifth of it.
+/// Time limit of a guest. A guest usually needs a fifth of it.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Cuts the power of several machines, all at once.
+/// Cuts the power of several machines, which run at the same time.
 ///
 /// # Errors
 ///
@@ -203,8 +203,8 @@ impl Kept {
         text
     }
 
-    /// Records a line by which cuts.sh names such data, or tells that blocks are saved.
-    /// Returns `false` for any other line.
+    /// Records a line of cuts.sh that names a block, a known sender or an allowed
+    /// address, or says that all blocks are saved. Returns `false` for any other line.
     fn take(&mut self, line: &str) -> bool {
         match line.split_once(' ') {
             Some(("block", _)) => self.recent.push((Instant::now(), line.into())),

@@ -1,10 +1,10 @@
 # Works with the package until the host ends the machine, as a power cut does, and
 # checks after each start that nothing is lost that was saved.
 #
-# The host gives the third disk: a line `phase NAME`, and lines `block`, `known` or
-# `allow` with an address that the machine must still have. For that this prints
-# such a line when the address was added, and `saved` when all blocks were saved.
-# After `ready` the power may be cut.
+# The host writes the third disk: a line `phase NAME`, and lines `block`, `known` or
+# `allow` with an address that the machine must still have. The host knows the addresses
+# from the output of this script, which prints such a line when it has added an address,
+# and `saved` when all blocks are saved. It prints `ready` when the power may be cut.
 set -u
 . /job/common.sh
 
@@ -26,7 +26,8 @@ list_allowed() { spamdrop allow list; }
 
 damaged() { find /var/lib/spamdrop /etc/spamdrop -name '*.damaged*'; }
 panics() { daemon_log | grep -i panicked; }
-# But for the end of the journal, which journald had not saved.
+# Prints the daemon's warnings, except the one about the end of the journal, which
+# journald had not saved before the power cut.
 warnings() {
     daemon_log --boot --priority=warning | grep -v "journal no longer holds the entry"
 }
@@ -63,7 +64,8 @@ after_cut() {
     check "the status is healthy then" within 20 is_healthy
 }
 
-# Sets the end of addresses that no start of the machine had before.
+# Sets `end`, the last two bytes of new addresses. They are taken from `number`, which
+# begins with the time, so that each start of the machine adds other addresses.
 next_addresses() {
     number=$((number + 1))
     end=$((number >> 8 & 255)).$((number & 255))
@@ -79,7 +81,7 @@ add_some() {
     spamdrop allow add "10.4.$end" >/dev/null && echo "allow 10.4.$end"
 }
 
-# A listed sender that the machine has not seen.
+# Connects from a new address that is listed, and prints it once it is blocked.
 listed_sender() {
     address=198.18.$end
     ip -n world address replace "$address/32" dev eth1
@@ -87,7 +89,7 @@ listed_sender() {
     within 5 sh -c "spamdrop list | grep -q '^$address '" && echo "block $address"
 }
 
-# Each until the power is cut.
+# The phases. Each works until the power is cut.
 blocks() {
     while :; do
         add_some

@@ -30,7 +30,7 @@ upgrade() {
 }
 
 downgrade() {
-    # As the guide says, with the newer version still installed.
+    # As the guide says, the blocks are exported before the older version is installed.
     check "a block for an hour is added" spamdrop add 203.0.113.4 --for 1h
     spamdrop export >exported
     check "the export has it" contains exported "203.0.113.4 "

@@ -11,15 +11,16 @@ set -eu
 kernel=$1 disk=$2 job=$3 console=$4
 shift 4
 
-# usage: card NAME PEER NUMBER - one end of the wire, which are two sockets.
+# usage: card NAME PEER NUMBER - prints the options for a card, one end of the wire. The
+# wire is a pair of sockets.
 card() {
     socket=local.type=unix,local.path=$console.$1,remote.type=unix,remote.path=$console.$2
     echo "-netdev dgram,id=$1,$socket -device virtio-net-pci,netdev=$1,mac=02:00:00:00:00:0$3"
 }
 
-# As in ../qemu.sh. While Linux starts, it changes its code, and an emulated processor
-# that executes it just then panics. The machine is started again then; guest.rs counts
-# a later panic as a failure.
+# ../qemu.sh explains no_timer_check and norandmaps. While Linux starts, it changes its
+# own code, and panics if an emulated processor executes that code at this moment. With
+# panic=1, the machine then boots again. guest.rs counts a later panic as a failure.
 # shellcheck disable=SC2046
 exec qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu max -smp 2 -m 1024 \
     -nodefaults -display none -device virtio-rng-pci \

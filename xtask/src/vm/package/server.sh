@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes a small mail server of a new Debian: what its administrator and its
-# provider did before spamdrop is installed. The mail server asks a blocklist that
-# lists 198.51.100.66.
+# Makes a small mail server of a new Debian, as an administrator and a provider do
+# before spamdrop is installed. The mail server asks a blocklist that lists
+# 198.51.100.66.
 #
 # usage: server.sh SERVER TREE
 set -eu
@@ -12,7 +12,7 @@ cd "$tree"
 echo mx1 >etc/hostname
 echo nameserver 127.0.0.1 >etc/resolv.conf
 printf '127.0.0.1 localhost\n192.0.2.25 mx1.here.example mx1\n' >etc/hosts
-# Otherwise each start of the machine has another id.
+# Without this file, the machine would have another id after each boot.
 echo 0123456789abcdef0123456789abcdef >etc/machine-id
 
 # Each server accepts mail to b@here.example. common.sh reads etc/server.
@@ -61,7 +61,7 @@ exim() {
         -e "s/^dc_local_interfaces=.*/dc_local_interfaces=''/" etc/exim4/update-exim4.conf.conf
     echo mx1.here.example >etc/mailname
     echo 'b: :blackhole:' >>etc/aliases
-    # Debian includes this file where it decides of recipients.
+    # Debian's configuration of Exim includes this file in the rules for recipients.
     echo 'CHECK_RCPT_LOCAL_ACL_FILE = CONFDIR/local_rcpt' >etc/exim4/exim4.conf.localmacros
     cat >etc/exim4/local_rcpt <<'END'
   deny
@@ -136,7 +136,8 @@ WantedBy=graphical.target
 END
 
 chroot "$tree" systemctl --quiet enable lan.service blocklist.service test.service $unit
-# What only takes time here: apt would read its lists at each installation.
+# Remove and mask what only takes time here: apt would read its lists at each
+# installation.
 rm -rf var/lib/apt/lists var/cache/apt/*.bin
 chroot "$tree" systemctl --quiet mask rbldnsd.service rbldnsd.socket apt-daily.timer \
     apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer e2scrub_all.timer \

@@ -32,7 +32,7 @@ first_boot() {
     step dropped three_commands
     touch rebooted
     echo "reboot at $(uptime) s"
-    # It complains that there is no dbus.
+    # systemctl complains that there is no dbus.
     systemctl reboot 2>/dev/null
 }
 
@@ -131,7 +131,8 @@ purge() {
     check "no link to the unit stays" test -z "$(find /etc/systemd -name spamdrop.service)"
 }
 
-# With a configuration, the installation starts the daemon.
+# Installs the package where a configuration exists: then the installation starts the
+# daemon. The first start fails on purpose.
 without_daemon() {
     mkdir /etc/spamdrop
     cp spamdrop.toml /etc/spamdrop/

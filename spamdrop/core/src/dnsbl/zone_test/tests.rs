@@ -59,7 +59,7 @@ fn a_zone_is_broken_untested_or_works() {
             "{found}"
         );
     }
-    // URIBL answers 127.0.0.1 to those who ask too often.
+    // URIBL answers 127.0.0.1 to a name server that sends too many queries.
     for listed in [&[][..], &[[127, 0, 0, 1]]] {
         assert!(
             matches!(state(listed, &[]), ZoneState::Untested(_)),
@@ -87,7 +87,7 @@ fn a_silent_name_server_neither_breaks_nor_mends_a_zone() {
     let now = Instant::now();
     let rules = ["a.example", "b.example"].map(|zone| Rule::of_config(zone).unwrap());
     let mut tests = ZoneTests::new(&rules, now);
-    let failed = || [Failure::TimedOut, Failure::Unreachable].map(Reply::failed);
+    let failed = || [QueryFailure::TimedOut, QueryFailure::Unreachable].map(Reply::failed);
     tests.record(0, &[reply(&[YES]), reply(&[])], now);
     tests.record(1, &[reply(&[YES]), reply(&[YES])], now);
     assert_eq!(tests.distrusts(), [None, Some(Distrust::Broken)]);
@@ -95,10 +95,10 @@ fn a_silent_name_server_neither_breaks_nor_mends_a_zone() {
     tests.record(1, &failed(), now);
     let expected = [Some(Distrust::Untested), Some(Distrust::Broken)];
     assert_eq!(tests.distrusts(), expected);
-    // Nor does half of a test.
+    // A test with only one answer changes nothing, either.
     for half in [
-        [reply(&[YES]), Reply::failed(Failure::TimedOut)],
-        [Reply::failed(Failure::TimedOut), reply(&[])],
+        [reply(&[YES]), Reply::failed(QueryFailure::TimedOut)],
+        [Reply::failed(QueryFailure::TimedOut), reply(&[])],
     ] {
         tests.record(0, &half, now);
         tests.record(1, &half, now);
@@ -126,7 +126,7 @@ fn name_servers_are_silent_after_a_minute_without_any_answer() {
     let rules = ["a.example", "b.example"].map(|zone| Rule::of_config(zone).unwrap());
     let mut tests = ZoneTests::new(&rules, start);
     assert_eq!((tests.silence(at(900)), tests.untested()), (None, None));
-    let failed = || [Failure::TimedOut, Failure::Unreachable].map(Reply::failed);
+    let failed = || [QueryFailure::TimedOut, QueryFailure::Unreachable].map(Reply::failed);
     tests.record(0, &failed(), at(5));
     assert_eq!(tests.silence(at(59)), None);
     assert!(tests.silence(at(60)).is_some());
@@ -137,7 +137,7 @@ fn name_servers_are_silent_after_a_minute_without_any_answer() {
             .starts_with("a.example could not be queried")
     );
     // SERVFAIL is an answer.
-    let servfail = || [Failure::Code(2), Failure::TimedOut].map(Reply::failed);
+    let servfail = || [QueryFailure::Code(2), QueryFailure::TimedOut].map(Reply::failed);
     tests.record(1, &servfail(), at(61));
     assert_eq!(tests.silence(at(200)), None);
     tests.record(0, &failed(), at(100));

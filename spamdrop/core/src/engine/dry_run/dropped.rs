@@ -1,5 +1,5 @@
-//! The connections that a block would have dropped. The log has rejections in
-//! them, which would not have happened.
+//! The connections that a block would have dropped. With the block, the rejections
+//! that the log has in these connections would not have happened.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;

@@ -2,7 +2,8 @@
 //!
 //! The ceiling counts senders that have been known for a day. A log from before
 //! the first start may show none. So this module counts weaker evidence, which
-//! is only reported.
+//! is only reported: rejections of regulars, which are senders of several accepted
+//! messages over an hour or more.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -68,7 +69,7 @@ impl Regulars {
     pub(super) fn reject(&mut self, addr: IpAddr, text: &[u8], now: Moment) {
         let sender = self.senders.get(&addr);
         if sender.is_some_and(Regular::is_regular) {
-            // Cut last, because a key is recognised by the zone behind it.
+            // First mask, then cut: a key is recognised by the zone's name behind it.
             let text = mask(&escape(text)).chars().take(TEXT).collect();
             self.rejected.entry(addr).or_insert((now, text));
         }

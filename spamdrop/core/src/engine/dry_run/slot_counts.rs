@@ -1,5 +1,5 @@
-//! Counts the connections of a log and, of those that came while slots ran short, the
-//! standing of their senders.
+//! Counts the connections of a log. Those that came while slots ran short are also
+//! counted by the standing of their senders.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -13,8 +13,8 @@ use crate::log::SlotLine;
 /// further senders count as unknown.
 const MOST: usize = 262_144;
 
-/// Number of connections that came above each of [`LIMITS`].
-type Counts = [u64; LIMITS.len()];
+/// Number of connections that came while more slots were in use than each of [`LIMITS`].
+type CountsByLimit = [u64; LIMITS.len()];
 
 /// Counts connections.
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ pub(super) struct SlotCounts {
     connections: LoggedConnections,
     /// The connections of senders that are not known. They are kept until the
     /// end, because the log may have the rejection of a sender only later.
-    others: HashMap<IpAddr, Counts>,
+    others: HashMap<IpAddr, CountsByLimit>,
     listed: HashSet<IpAddr>,
 }
 

@@ -74,11 +74,11 @@ fn a_block_ends_after_the_last_packet_that_the_log_shows() {
     let addr = "192.0.2.1";
     let lines = [
         rejection(AT, addr),
-        // The repeat of a second ago blocks nobody anew.
+        // A repeat within the same second does not renew the block.
         rejection(AT, addr),
         rejection(AT + 400, addr),
         started(AT + 1000, addr, 1),
-        // This connection was dropped.
+        // The connection of this rejection was dropped.
         rejection(AT + 1001, addr),
         // The block has just ended.
         started(AT + 1601, addr, 2),
@@ -156,7 +156,7 @@ fn a_log_that_was_learned_shows_the_same_known_senders() {
     };
     assert_eq!(hits(Record::default()), 1);
     assert_eq!(hits(learned), 1);
-    // The administrator has removed it since.
+    // The administrator has removed the sender since.
     assert_eq!(hits(learned.removed(UnixSeconds::new(PRESENT))), 0);
 }
 
@@ -172,7 +172,7 @@ fn known_senders_that_would_be_blocked_are_listed() {
     let (protected, zones) = (Protected::default(), ZoneNames::default());
     let mut dry_run = DryRun::new(dry_run_settings(), protected, senders, zones);
     let lines = [
-        // It becomes known by this log: three messages on two days.
+        // 192.0.2.2 becomes known by this log: three messages on two days.
         acceptance(AT - DAY, "192.0.2.2"),
         acceptance(AT - DAY + 60, "192.0.2.2"),
         acceptance(AT, "192.0.2.2"),
@@ -180,7 +180,7 @@ fn known_senders_that_would_be_blocked_are_listed() {
         rejection(AT + 120, "192.0.2.1"),
         rejection(AT + 180, "192.0.2.2"),
         rejection(AT + 240, "192.0.2.3"),
-        // It was demoted an hour after its rejection.
+        // 192.0.2.1 was demoted an hour after its first rejection.
         rejection(AT + 9000, "192.0.2.1"),
     ];
     let prediction = replay(&mut dry_run, &lines);
@@ -249,7 +249,7 @@ fn a_blocklist_that_lists_everybody_is_called_out() {
     let mut lines = Vec::new();
     for day in [5, 4, 3, 2, 1] {
         for n in 1..=30 {
-            // Within a day before its rejection.
+            // The last one is less than a day before the sender's rejection.
             lines.push(acceptance(AT - day * DAY + 60 * n + 30, &sender(n)));
         }
     }
@@ -334,7 +334,7 @@ fn connections_while_slots_ran_short_are_counted_by_standing() {
         .map(|it| (it.connections, it.known, it.listed, it.unknown));
     assert_eq!(counts, [(4, 1, 2, 1), (3, 0, 2, 1), (2, 0, 1, 1)]);
     assert_eq!(slots.shortages.map(|it| it.above_percent), [60, 70, 80]);
-    // It was held for 13 s, of which 3 s are the grace.
+    // The peer held its connection for 13 s after the rejection, of which 3 s are the grace.
     assert_eq!(prediction.held_connections, 1);
     assert_eq!(prediction.held, Duration::from_secs(10));
     assert_eq!(prediction.dropped_connections, 1);
@@ -428,7 +428,7 @@ fn a_live_log_is_taken_with_the_real_time() {
         None
     );
     let prediction = live.prediction();
-    // It was blocked as of the rejection.
+    // The block begins at the rejection, 2 s before its line was read.
     assert_eq!(prediction.blocks[0].from, wall(PRESENT));
     assert_eq!(prediction.blocks[0].until, wall(PRESENT + 609));
     assert_eq!(prediction.ignored.len(), 1);
@@ -479,7 +479,8 @@ impl Entry {
     }
 }
 
-/// The end of a block by the rules as they are written.
+/// A block of [`LiveRun`], which applies the rules of the documentation without the
+/// code of the filter.
 #[derive(Clone, Copy, Debug)]
 struct LiveBlock {
     addr: IpAddr,
@@ -488,13 +489,13 @@ struct LiveBlock {
     offence: u64,
 }
 
-/// An engine that gets the events of a log at their time, and its blocks.
+/// An engine that gets each event of a log at the event's time, and the blocks.
 struct LiveRun {
     engine: Engine,
     ttl: u64,
     hard_limit: u64,
     blocks: Vec<LiveBlock>,
-    /// The time of the last connection, if that was dropped.
+    /// The time of an address's last connection, if that connection was dropped.
     dropped: HashMap<IpAddr, u64>,
     /// Dropped connections, and rejections in them.
     counts: (u64, u64),
@@ -540,7 +541,7 @@ impl LiveRun {
             .dropped
             .get(&addr)
             .is_some_and(|since| at - since < 3600);
-        if is_dropped && matches!(event.kind, Kind::Rejected { .. }) {
+        if is_dropped && matches!(event.kind, EventKind::Rejected { .. }) {
             self.counts.1 += 1;
             return;
         }
@@ -577,7 +578,7 @@ impl LiveRun {
     }
 }
 
-/// Logs of some weeks with some more listings, and connections.
+/// The logs of [`model::log`], with further listings and with connections.
 fn log() -> impl Strategy<Value = Vec<Entry>> {
     let some = (0..20 * DAY, 0..4u8);
     let near = (9 * DAY..9 * DAY + 4_000, 0..4u8);
@@ -612,7 +613,7 @@ proptest! {
     ) {
         let mut settings = dry_run_settings();
         settings.term = BlockTerm { ttl_s: ttl, hard_limit_s: hard_limit, refresh: Refresh::Packet };
-        // The clock of the run must not decide.
+        // Later than every line of the log.
         let present = model::START + 30 * DAY;
         let mut dry_run = dry_run(settings);
         let mut clock = LogClock::new(wall(present));

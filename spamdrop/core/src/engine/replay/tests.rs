@@ -19,14 +19,14 @@ fn matched(addr: &str) -> ReplayedLine {
 fn a_replay_tells_what_each_line_would_have_done() {
     let mut replay = replay();
     let at = PRESENT - 86_400;
-    let loopback = ReplayedLine::Ignored(Why::Protected(Protection::Loopback));
+    let loopback = ReplayedLine::Ignored(IgnoreReason::Protected(Protection::Loopback));
     for (line, expected) in [
         (rejection(at, "192.0.2.1"), matched("192.0.2.1")),
         (rejection(at, "192.0.2.1"), matched("192.0.2.1")),
         (rejection(at, "127.0.0.1"), loopback),
         (
             unknown_recipient(at, "192.0.2.1"),
-            ReplayedLine::Ignored(Why::OwnText),
+            ReplayedLine::Ignored(IgnoreReason::OwnText),
         ),
         (
             acceptance(at, "192.0.2.2"),
@@ -48,9 +48,9 @@ fn a_replay_tells_what_each_line_would_have_done() {
     assert_eq!(replay.engine.counts().get("repeat"), Some(&1));
 }
 
-/// Blocks more sources within a minute than the ceiling allows. Returns whether
-/// the ceiling refuses the last one, whose address was blocked `gap` seconds
-/// before.
+/// Blocks 192.0.2.1 and, `gap` seconds later, 192.0.2.2 and again 192.0.2.1. The
+/// ceiling allows one new block a minute. Returns whether it refuses the last block,
+/// because the first one has ended.
 fn is_held_back(gap: u64) -> bool {
     let mut settings = settings();
     settings.policy.max_new_per_minute = 1;
@@ -60,7 +60,7 @@ fn is_held_back(gap: u64) -> bool {
     replay.scan(rejection(at, "192.0.2.1").as_bytes());
     replay.scan(rejection(at + gap, "192.0.2.2").as_bytes());
     let line = rejection(at + gap, "192.0.2.1");
-    replay.scan(line.as_bytes()) == ReplayedLine::Ignored(Why::Ceiling)
+    replay.scan(line.as_bytes()) == ReplayedLine::Ignored(IgnoreReason::Ceiling)
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn a_replay_forgets_time_and_blocks_with_each_log() {
     );
     assert_eq!(
         replay.scan(rejection(late, "192.0.2.2").as_bytes()),
-        ReplayedLine::Ignored(Why::Ceiling)
+        ReplayedLine::Ignored(IgnoreReason::Ceiling)
     );
     replay.start_log();
     assert_eq!(
@@ -170,7 +170,8 @@ fn bots_that_had_a_mail_accepted_do_not_pause_blocking() {
     }
 }
 
-/// Somebody sends bounces through a known sender's server by a forged address.
+/// The server of a known sender bounces mail with forged senders, and the forged
+/// addresses do not exist here.
 #[test]
 fn backscatter_demotes_nobody() {
     let mut replay = replay();

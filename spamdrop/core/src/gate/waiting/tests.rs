@@ -92,7 +92,7 @@ fn the_wait_counts_from_the_first_syn_that_is_repeated() {
 #[test]
 fn a_stranger_that_has_repeated_its_syn_twice_is_promised_the_next() {
     let mut strangers = waiting(1..2, 0, &[0, 1_000]);
-    // One of its class may pass every ten seconds.
+    // At the slow rate, one stranger of the class passes every ten seconds.
     assert_eq!(admitted(&mut strangers, open(30), 1_200), [1]);
     strangers.refused(syn(2), 0, moment(1_300));
     strangers.refused(syn(2), 0, moment(2_300));
@@ -109,7 +109,7 @@ fn a_stranger_that_has_repeated_its_syn_twice_is_promised_the_next() {
     assert_eq!(admitted(&mut strangers, open(30), 6_000), []);
 }
 
-/// Their kernels repeat the SYNs after 1, 3 and 7 s.
+/// Their kernels repeat each SYN 1, 3, 7 and 15 s after the first one.
 #[test]
 fn seven_that_wait_pass_within_fifteen_seconds() {
     let mut strangers = WaitingStrangers::default();
@@ -128,7 +128,7 @@ fn seven_that_wait_pass_within_fifteen_seconds() {
     assert_eq!(passed, [1, 2, 3, 4, 5, 6, 7]);
 }
 
-/// A crowd of bots waits as long as it likes.
+/// The crowd, 39 strangers of class 1, has waited longer than the others.
 #[test]
 fn a_crowd_of_a_worse_class_does_not_delay_a_better_one() {
     let mut strangers = waiting(1..40, 1, &[0, 1_000, 3_000]);
@@ -158,7 +158,7 @@ fn of_many_one_of_each_class_passes_in_ten_seconds_the_longest_waiting_first() {
     for number in 1..20 {
         strangers.refused(syn(number), 0, moment(7_000));
     }
-    // The first one was refused again, so it still waits longest.
+    // Stranger 1 was refused again, so it still waits longest.
     assert_eq!(admitted(&mut strangers, open(30), 13_099), []);
     assert_eq!(admitted(&mut strangers, open(30), 13_100), [1]);
 }
@@ -168,8 +168,8 @@ fn a_full_server_admits_slowly() {
     let mut strangers = waiting(1..4, 0, &[0, 1_000, 3_000]);
     assert_eq!(admitted(&mut strangers, FULL, 3_100), [1]);
     assert_eq!(admitted(&mut strangers, FULL, 4_200), []);
-    // Fewer than a tenth of the slots are free, and the queue was not empty a
-    // moment ago.
+    // No more than a tenth of the slots is free, and a connection waited in the queue
+    // a moment ago.
     assert_eq!(admitted(&mut strangers, open(36), 4_400), []);
     assert_eq!(admitted(&mut strangers, open(35), 4_600), [2]);
 }
@@ -195,7 +195,7 @@ fn a_server_that_refuses_when_it_is_full_keeps_slots_free() {
     // A tenth of the slots stays free.
     assert_eq!(admitted(open(36), 7_200), []);
     assert_eq!(admitted(open(35), 7_300), [1]);
-    // The slot of the first one is promised.
+    // One slot is promised to stranger 1.
     assert_eq!(admitted(open(35), 8_000), []);
     assert_eq!(admitted(open(34), 8_100), [2]);
     assert_eq!(admitted(open(34), 9_000), []);
@@ -206,7 +206,7 @@ fn a_server_that_refuses_when_it_is_full_keeps_slots_free() {
     assert_eq!(again, [3]);
 }
 
-/// Its sources repeat their SYNs as kernels do, but never connect.
+/// The sources of the flood repeat their SYNs as kernels do, but never connect.
 #[test]
 fn promises_in_a_flood_hold_no_slots() {
     let mut strangers = waiting(1..9, 0, &[0, 1_000, 3_000, 7_000]);
@@ -219,7 +219,7 @@ fn promises_in_a_flood_hold_no_slots() {
     assert_eq!(admitted, (1..9).collect::<Vec<u8>>());
 }
 
-/// It also accepts a connection that it refuses.
+/// Such a server accepts each connection at once, also one that it then refuses.
 #[test]
 fn a_server_that_refuses_shows_nothing_by_accepting_at_once() {
     for (when_full, expected) in [(WhenFull::Refuses, &[][..]), (WhenFull::Waits, &[3])] {
@@ -236,7 +236,8 @@ fn a_server_that_refuses_shows_nothing_by_accepting_at_once() {
 #[test]
 fn a_stranger_that_gave_up_is_forgotten() {
     let mut strangers = waiting(1..2, 0, &[0, 1_000, 3_000]);
-    // The next repetition is due 4 s after the last one.
+    // Its last SYN came at 3,001 ms, 3 s after the first, so it has given up after
+    // another 3 s and `LATE`.
     assert_eq!(admitted(&mut strangers.clone(), FULL, 8_001), [1]);
     assert_eq!(admitted(&mut strangers, FULL, 8_002), []);
     assert!(strangers.waiting.is_empty());
@@ -266,7 +267,7 @@ fn a_flood_is_remembered_only_in_part() {
     assert_eq!(strangers.waiting.len(), MAX_WAITING);
 }
 
-/// Neither does a /64 with many hosts.
+/// So does a /64 with many hosts.
 #[test]
 fn a_stranger_with_many_connections_waits_once() {
     let mut strangers = WaitingStrangers::default();
@@ -286,7 +287,7 @@ fn a_stranger_with_many_connections_waits_once() {
         strangers.refused(syn(2), 0, moment(ms + 100));
     }
     assert_eq!(strangers.waiting.len(), 3);
-    // Its later connections do not restart its wait.
+    // The later connections of a stranger do not restart its wait.
     let waited = strangers.clone().refused(of_host(0), 0, moment(7_000));
     assert_eq!(waited, Duration::from_secs(7));
     let mut passed = Vec::new();

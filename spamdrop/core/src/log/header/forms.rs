@@ -106,7 +106,7 @@ fn rfc5424<'line>(stamp: Stamp<'line>, rest: &'line [u8]) -> Option<Header<'line
     (is_pid(pid) || pid == b"-").then(|| structured::after_stamp(Some(stamp), rest))?
 }
 
-/// Skips the name of the host. After a stamp with a blank, only the bytes of a host
+/// Skips the name of the host. After a [`Stamp::Full`], only the bytes of a host
 /// name are accepted: the line may be Exim's, where text that a sender chose
 /// follows the stamp, as in `H=(x courieresmtpd: …`.
 fn skip_host<'line>(stamp: Stamp<'_>, rest: &'line [u8]) -> Option<&'line [u8]> {

@@ -24,7 +24,7 @@ fn found(expression: &str, message: &str) -> Option<(String, String)> {
         .unwrap()
         .find(message.as_bytes())?
         .unwrap();
-    let Kind::Rejected { text } = found.kind else {
+    let EventKind::Rejected { text } = found.kind else {
         panic!("{found:?}");
     };
     Some((
@@ -33,7 +33,7 @@ fn found(expression: &str, message: &str) -> Option<(String, String)> {
     ))
 }
 
-/// Tests the pattern in README and in the sample configuration.
+/// Tests the pattern in the sample configuration.
 #[test]
 fn sample_takes_no_recipient_for_a_listing() {
     let sample = include_str!("../../../../spamdrop.toml")
@@ -358,8 +358,7 @@ proptest! {
     #[test]
     fn a_refusal_shows_two_places((before, after) in parts()) {
         match judge(&format!("^{before}<HOST>{after}")) {
-            // The example line shows such a byte as an escape, so it cannot be
-            // parsed again.
+            // A line that shows a byte as an escape cannot be parsed again.
             Err(Ambiguous::Start { line, .. } | Ambiguous::End { line, .. }) if line.contains('\\') => {}
             Err(Ambiguous::Start { line, .. }) => {
                 let mut starts: Vec<_> =

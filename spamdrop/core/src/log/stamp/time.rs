@@ -83,7 +83,8 @@ fn date(year: &[u8], month: i8, day: i8) -> Option<Date> {
     Date::new(str::from_utf8(year).ok()?.parse().ok()?, month, day).ok()
 }
 
-/// Parses `08:50:54`. Unix time has no number for a leap second.
+/// Parses `08:50:54`. A leap second becomes the second before it, because Unix time
+/// has no number for it.
 fn clock(time: &[u8]) -> Option<Time> {
     let [hour, minute, second] = [0, 3, 6].map(|at| time.get(at..at + 2).and_then(number));
     Time::new(hour?, minute?, second?.min(59), 0).ok()

@@ -29,16 +29,16 @@ const TAG: &[&str] = &[
 const MESSAGE: &[&str] = &["message", "msg"];
 
 /// A string without its escapes.
-type Text<'line> = Cow<'line, [u8]>;
+type JsonString<'line> = Cow<'line, [u8]>;
 
 /// The values of an object. A value is `Some` once its key was read.
 #[derive(Default)]
 struct JsonParts<'line> {
-    log: Option<Text<'line>>,
-    time: Option<Text<'line>>,
-    host: Option<Text<'line>>,
-    tag: Option<Text<'line>>,
-    message: Option<Text<'line>>,
+    log: Option<JsonString<'line>>,
+    time: Option<JsonString<'line>>,
+    host: Option<JsonString<'line>>,
+    tag: Option<JsonString<'line>>,
+    message: Option<JsonString<'line>>,
 }
 
 /// The log line in a JSON object. `None` if the object has no log line, or one
@@ -74,7 +74,7 @@ impl<'line> JsonParts<'line> {
         }
     }
 
-    fn of_key(&mut self, key: &[u8]) -> Option<&mut Option<Text<'line>>> {
+    fn of_key(&mut self, key: &[u8]) -> Option<&mut Option<JsonString<'line>>> {
         let is_in = |keys: &[&str]| keys.iter().any(|known| known.as_bytes() == key);
         if is_in(LOG) {
             Some(&mut self.log)
@@ -143,7 +143,7 @@ fn one_line(mut text: Vec<u8>) -> Vec<u8> {
 
 /// Splits off a value; returns its text and the rest. The text is `None` if the
 /// value is not a string.
-fn value(bytes: &[u8]) -> Option<(Option<Text<'_>>, &[u8])> {
+fn value(bytes: &[u8]) -> Option<(Option<JsonString<'_>>, &[u8])> {
     match bytes.first()? {
         b'"' => string(bytes).map(|(text, rest)| (Some(text), rest)),
         b'{' => skip_object(bytes).map(|rest| (None, rest)),
@@ -172,7 +172,7 @@ fn skip_object(bytes: &[u8]) -> Option<&[u8]> {
 
 /// Parses a string; returns it and the rest. A string without escapes is
 /// borrowed.
-fn string(bytes: &[u8]) -> Option<(Text<'_>, &[u8])> {
+fn string(bytes: &[u8]) -> Option<(JsonString<'_>, &[u8])> {
     let inside = bytes.strip_prefix(b"\"")?;
     let end = memchr::memchr2(b'"', b'\\', inside)?;
     let (text, rest) = inside.split_at_checked(end)?;

@@ -43,7 +43,7 @@ fn rate_recovers_when_the_last_minute_is_under_the_limit() {
         ceiling.admits(true, moment(30));
     }
     assert!(ceiling.trip(moment(59)).is_some());
-    // Ten are left, which is not below the limit.
+    // Ten offences are left in the minute, which is not below the limit.
     assert!(ceiling.trip(moment(60)).is_some());
     assert!(ceiling.trip(moment(61)).is_none());
     assert!(ceiling.admits(true, moment(61)));

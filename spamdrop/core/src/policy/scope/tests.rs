@@ -92,7 +92,7 @@ fn what_is_given_is_widened_narrowed_or_refused() {
             "2001:db8:0:2::/64",
             "refused: holds 2001:db8:0:2:8000::/80 of the allowlist; block single addresses of it",
         ),
-        // The filter asks the allowlist before it drops by a prefix.
+        // A prefix that holds an address of this machine, and one without protected addresses.
         ("2001:db8::/60", "refused: an address of this machine"),
         ("2001:db8:0:10::/60", "2001:db8:0:10::/60"),
         (

@@ -1,4 +1,4 @@
-//! Whole logs through parser and policy.
+//! Replays whole logs through the parser and the policy.
 
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
@@ -67,7 +67,7 @@ impl Log {
                 }
                 Decision::Known => outcome.known += 1,
                 Decision::Delivered => panic!("nothing was delivered: {line}"),
-                Decision::Ignore(Why::Ceiling) => outcome.held_back += 1,
+                Decision::Ignore(IgnoreReason::Ceiling) => outcome.held_back += 1,
                 Decision::Ignore(why) => panic!("{why}: {line}"),
             }
             let trip = policy.ceiling(now);

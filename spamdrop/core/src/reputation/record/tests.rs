@@ -193,7 +193,7 @@ fn deliveries_on_two_days_make_known_for_36_days_until_demoted() {
     assert_eq!(demoted.standing(unix(last)), SenderStanding::Demoted);
     assert_eq!((demoted.known_until(), demoted.is_good()), (NEVER, false));
     assert_eq!(demoted.last_delivered(), unix(MIDNIGHT + DAY));
-    // An old log restores the deliveries, but not the standing.
+    // The demoted record still has its deliveries.
     assert!(demoted.is_of_interest());
     let again = demoted.join(delivered(2, 1)).join(delivered(3, 2));
     assert_eq!(again.standing(unix(last)), SenderStanding::Known);

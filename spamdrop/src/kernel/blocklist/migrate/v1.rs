@@ -1,10 +1,10 @@
 //! Layout v1, from before maps had a version: all maps are pinned in the pin
 //! directory itself.
 //!
-//! Not copied: the gate, which the daemon writes five times a second and which
-//! is open until then; the responder's sockets; look-up requests; SYNs seen in
-//! a flood, and their number; the time of each class's next starvation admit; the
-//! cached drops of the last second, except their hits.
+//! Not copied: the gate, which is open until the daemon sets it; the responder's
+//! sockets; look-up requests; SYNs seen in a flood, and their number; the time of
+//! each class's next starvation admit; the cached drops of the last second, except
+//! their hits.
 
 mod layout;
 

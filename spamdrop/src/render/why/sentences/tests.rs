@@ -79,7 +79,7 @@ fn a_blocked_sender_is_told_everything() {
         text: "511 no".into(),
     };
     let blocked = Explanation {
-        changes: vec![Change {
+        changes: vec![CommandEffect {
             command: "spamdrop remove 192.0.2.1".into(),
             effect: "unblocks it",
         }],
@@ -119,7 +119,7 @@ FIRST                       LAST  EVENT    ADDRESS    COUNT  BY  TEXT
 
 #[test]
 fn a_known_or_allowed_sender_never_waits() {
-    let known = KnownSender {
+    let known = SenderRow {
         source: "192.0.2.1".parse().unwrap(),
         state: SenderStanding::Known,
         last_accepted_unix_s: Some(1_795_392_000),

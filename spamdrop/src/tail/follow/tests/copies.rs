@@ -49,7 +49,7 @@ fn a_copy_with_the_inode_number_of_the_original_is_not_read_again() {
         bench.append("log", "\n");
         bench.edit(|lines| lines);
     });
-    // File systems give a free number again; some wait.
+    // A file system gives the number of a removed file to another, some only later.
     for _ in 0..1_000 {
         if inode(&bench) == first {
             break;
@@ -63,7 +63,7 @@ fn a_copy_with_the_inode_number_of_the_original_is_not_read_again() {
     assert_eq!(lines, mails([1, 2]));
 }
 
-/// Its writer opened it while it was at the path.
+/// The copy's writer opened the copy while it was at the path.
 #[test]
 fn a_copy_that_is_rotated_before_it_is_seen_is_read_on() {
     let mut bench = Bench::with_mail();
@@ -173,7 +173,7 @@ fn a_log_that_is_rewritten_in_place_continues() {
         let early = bench.lines();
         bench.append("log", rest);
         bench.mail("log", [10]);
-        // Lines of a file that begins otherwise are new until a known one comes.
+        // If the first lines were edited, lines count as new until a known one comes.
         let begins_otherwise =
             name.contains("first") || name.contains("most") || name.contains("front");
         assert!(begins_otherwise || early.is_empty(), "{name}: {early:?}");

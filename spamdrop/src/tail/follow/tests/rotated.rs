@@ -39,7 +39,7 @@ fn every_rotated_name_is_found_after_a_restart() {
         assert_eq!(lines, expected, "{name}");
         bench.pass(5);
         assert_eq!(bench.lines(), NONE, "{name}");
-        // It is not read again.
+        // The rotated file is not read again.
         bench.restart(|_| ());
         assert_eq!(bench.lines(), NONE, "{name}");
     }
@@ -73,9 +73,9 @@ fn a_rotated_file_that_is_compressed_later_is_not_read_again() {
     bench.rename("log", "log.1");
     bench.mail("log", [12]);
     assert_eq!(bench.lines(), [mail(12)]);
-    // It is not even decompressed.
+    // The compressed file is not even decompressed.
     assert!(!bench.follower().open.iter().any(OpenFile::is_packed));
-    // Nor is a file that is compressed as soon as it is rotated.
+    // A file that is compressed as soon as it is rotated is not decompressed, either.
     bench.rename("log", "log.1");
     bench.compress("log.1", "log.1.gz");
     bench.mail("log", [13]);

@@ -10,7 +10,7 @@ use spamdrop_core::log::{Parsed, Parser, ParserSettings};
 
 /// Parses an entry of systemd 252's journalctl in which `fields` replace the
 /// original ones; null removes a field.
-fn parse(fields: &Value) -> Option<Entry> {
+fn parse(fields: &Value) -> Option<JournalEntry> {
     let mut entry = json!({
         "__CURSOR": "s=9e8dad61627a4c49bc5c7e6851ef495c;i=3;b=038a;m=2c0e;t=660f;x=fe43",
         "__REALTIME_TIMESTAMP": "1795443553000167",
@@ -24,7 +24,7 @@ fn parse(fields: &Value) -> Option<Entry> {
     for (name, value) in fields.as_object().unwrap() {
         entry[name] = value.clone();
     }
-    Entry::parse(entry.to_string().as_bytes())
+    JournalEntry::parse(entry.to_string().as_bytes())
 }
 
 fn parse_line(fields: Value) -> Result<String, Unfit> {
@@ -129,7 +129,10 @@ fn what_syslog_does_not_write_is_unfit() {
         );
     }
     let bare = br#"{"__CURSOR":"s=1","__REALTIME_TIMESTAMP":"1"}"#;
-    assert_eq!(Entry::parse(bare).unwrap().line, Err(Unfit::NotSyslog));
+    assert_eq!(
+        JournalEntry::parse(bare).unwrap().line,
+        Err(Unfit::NotSyslog)
+    );
 }
 
 #[test]
@@ -158,7 +161,7 @@ fn what_is_no_entry_is_none() {
         r#"{"__CURSOR":"s=1","__CURSOR":"s=2","__REALTIME_TIMESTAMP":"1"}"#,
         r#"{"__CURSOR":"s=1","__REALTIME_TIMESTAMP":"1","#,
     ] {
-        assert_eq!(Entry::parse(json.as_bytes()), None, "{json}");
+        assert_eq!(JournalEntry::parse(json.as_bytes()), None, "{json}");
     }
 }
 
@@ -187,7 +190,7 @@ fn value() -> impl Strategy<Value = Value> {
 proptest! {
     #[test]
     fn nothing_panics(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let _ = Entry::parse(&bytes);
+        let _ = JournalEntry::parse(&bytes);
     }
 
     #[test]

@@ -23,8 +23,7 @@ use spamdrop_lab::smtpd::Options;
 
 use session::Session;
 
-/// Environment variable of each session, besides couriertcpd's `TCPREMOTEIP`
-/// and `TCPREMOTEPORT`.
+/// Environment variable that tells a session the process id of its listener.
 const LISTENER: &str = "LAB_SMTPD_LISTENER";
 
 /// A miniature SMTP server that answers and logs as Courier 1.0.16 does.
