@@ -224,7 +224,8 @@ mod tests {
             nat64: prefixes,
             ..Settings::default()
         };
-        for count in 0..=MAX_PREFIXES {
+        // The filter must not read behind the list, whatever the number in the map.
+        for count in 0..=MAX_PREFIXES + 1 {
             settings.nat64_count = count as u32;
             for (index, prefix) in prefixes.into_iter().enumerate() {
                 assert_eq!(settings.is_nat64(prefix), index < count, "{index}");

@@ -190,7 +190,8 @@ fn a_postponed_slide_is_added_unless_it_is_not_of_this_entry() {
     assert_eq!(slid(START), Duration::ZERO);
     assert_eq!(slid(after(7)), Duration::from_secs(7));
     assert_eq!(slid(after(16)), Duration::from_secs(16));
-    assert_eq!(slid(after(18)), Duration::ZERO);
+    assert_eq!(slid(after(17)), Duration::from_secs(17));
+    assert_eq!(slid(step(after(17), 1)), Duration::ZERO);
     assert_eq!(slid(MonotonicNs::default()), Duration::ZERO);
     let limited = Entry {
         hard_until_s: 5_605,

@@ -92,6 +92,14 @@ fn connections_admitted_since_the_count_are_held() {
 }
 
 #[test]
+fn a_64_is_known_as_a_whole_unless_it_is_flagged() {
+    assert!(KnownSender::default().is_whole());
+    for (flags, is_whole) in [(KnownSender::NOT_WHOLE, false), (2, true), (3, false)] {
+        assert_eq!(KnownSender { flags }.is_whole(), is_whole, "{flags}");
+    }
+}
+
+#[test]
 fn strangers_are_classed_by_network_standing_and_ttl() {
     let unlisted = Some(Standing::Unlisted);
     for (near, standing, ttl, expected) in [

@@ -83,7 +83,8 @@ fn a_plain_frame_is_read_as_any_other() {
     for (length, flags) in [(34, SYN), (34, ACK), (35, ACK), (36, ACK), (40, SYN)] {
         (frame[17], frame[47]) = (length, flags);
         let read = any(&frame[..], Link::Ethernet).unwrap();
-        assert_eq!(plain::segment(&frame[..]), Some(read));
+        assert_eq!(plain(&frame[..], Link::Ethernet), Some(read));
+        assert_eq!(plain(&frame[..], Link::Ip), None);
         let mut missed = 0;
         for at in 0..frame.len() {
             let is_whole = at >= plain::END;
@@ -143,6 +144,9 @@ fn up_to_two_vlan_tags() {
     assert_v4(&ethernet(&[VLAN, VLAN], 0x0800, &packet));
     let three = ethernet(&[QINQ, VLAN, VLAN], 0x0800, &packet);
     assert_eq!(reason(&three), Reason::NotIp);
+    let two = ethernet(&[QINQ, VLAN], 0x0800, &packet);
+    let found = ip_header(two.as_slice(), Link::Ethernet);
+    assert_eq!(found, Ok((V4, LAST_IP_HEADER)));
 }
 
 #[test]
@@ -398,6 +402,25 @@ fn what_is_not_tcp_over_ip_passes() {
 }
 
 #[test]
+fn arp_is_told_from_ip_and_only_behind_an_ethernet_header() {
+    for (tags, kind, expected) in [
+        (&[][..], 0x0806, true),
+        (&[], 0x0800, false),
+        (&[], 0x86dd, false),
+        (&[VLAN], 0x0806, false),
+    ] {
+        let frame = ethernet(tags, kind, &[0; 28]);
+        assert_eq!(
+            is_arp(frame.as_slice(), Link::Ethernet),
+            expected,
+            "{kind:#x}"
+        );
+        assert!(!is_arp(frame.as_slice(), Link::Ip));
+        assert!(!is_arp(&frame[..13], Link::Ethernet));
+    }
+}
+
+#[test]
 fn only_syn_without_ack_opens_a_connection() {
     for flags in 0..=0xffu8 {
         let packet = ipv4_packet(0, 0, TCP, &tcp_header(465, flags));
@@ -407,31 +430,18 @@ fn only_syn_without_ack_opens_a_connection() {
     }
 }
 
-#[test]
-fn what_tells_a_syn_from_another() {
-    let mut tcp = tcp_header(25, SYN);
-    tcp[4..8].copy_from_slice(&0x0102_0304u32.to_be_bytes());
-    let mut v4 = ipv4_packet(4, 0, TCP, &tcp);
-    v4[8] = 113;
-    let mut v6 = ipv6_packet(&[0], 0, &tcp);
-    v6[7] = 51;
-    for (kind, packet, ttl) in [(0x0800, v4, 113), (0x86dd, v6, 51)] {
-        let segment = parse(ethernet(&[], kind, &packet).as_slice(), Link::Ethernet).unwrap();
-        let found = (segment.ttl, segment.source_port, segment.sequence);
-        assert_eq!(found, (ttl, 40_000, 0x0102_0304));
-    }
-}
-
 /// Source port and sequence number distinguish a repeated SYN from another one. The TTL
 /// decides about the class of a stranger.
 #[test]
 fn ports_sequence_and_ttl_are_read() {
     let mut header = tcp_header(587, SYN);
     header[4..8].copy_from_slice(&0x0102_0304_u32.to_be_bytes());
-    let v4 = ethernet(&[], 0x0800, &ipv4_packet(0, 0, TCP, &header));
-    let mut v6 = ipv6_packet(&[], 0, &header);
-    v6[7] = 128;
-    for (frame, ttl) in [(v4, 64), (ethernet(&[], 0x86dd, &v6), 128)] {
+    let mut v4 = ipv4_packet(4, 0, TCP, &header);
+    v4[8] = 113;
+    let mut v6 = ipv6_packet(&[0], 0, &header);
+    v6[7] = 51;
+    for (kind, packet, ttl) in [(0x0800, v4, 113), (0x86dd, v6, 51)] {
+        let frame = ethernet(&[], kind, &packet);
         let segment = parse(frame.as_slice(), Link::Ethernet).unwrap();
         assert_eq!((segment.source_port, segment.port), (40_000, 587));
         assert_eq!((segment.sequence, segment.ttl), (0x0102_0304, ttl));
