@@ -1,11 +1,11 @@
 //! Compares two cores with one.
 
-use std::net::Ipv4Addr;
 use std::sync::Barrier;
 use std::thread;
 
-use anyhow::{Result, anyhow};
-use aya::programs::Xdp;
+use anyhow::{Context as _, Result, anyhow, ensure};
+use aya::TestRun as _;
+use aya::programs::{TestRunOptions, Xdp};
 
 use super::passing::nanoseconds;
 use super::sink::Sink;
@@ -18,21 +18,29 @@ use crate::table::{Bar, Case, Unit};
 
 /// System calls per measurement.
 const CALLS: u32 = 4;
+/// The kernel's `XDP_DROP`.
+const XDP_DROP: u32 = 1;
 
 /// Measures drops by test runs on one core, then on two cores at once, with
 /// different entries and with the same entry.
 ///
 /// # Errors
 ///
-/// A system call failed.
+/// The filter does not drop a listed source, or a system call failed.
 pub fn measure(bench: &Bench) -> Result<Vec<Case>> {
     say("two cores");
     let sink = Sink::new(&bench.source, "cores")?;
-    let subject = Subject::attach(&sink, Some(Sources::listed(64)), bench.thoroughness.slow)?;
+    let sources = Sources::listed(64);
+    let subject = Subject::attach(&sink, Some(sources), bench.thoroughness.slow)?;
     let program = subject.program()?;
     let cores = [bench.cores.receiver, bench.cores.generator];
-    let frames = [1, 2].map(|last| syn(Ipv4Addr::new(10, 0, 0, last), 25));
-    let [a, b] = [&frames[0], &frames[1]];
+    let mut listed = sources.each();
+    let mut frame = || listed.next().map(|source| syn(source, 25));
+    let (a, b) = frame().zip(frame()).context("less than two sources")?;
+    let [a, b] = [&a, &b];
+    for frame in [a, b] {
+        ensure_dropped(program, frame)?;
+    }
     let [mut one, mut different, mut same] = [(); 3].map(|()| Sample::default());
     for _ in 0..rounds(bench.thoroughness) {
         one.0.push(rate(program, &[(cores[0], a)])?);
@@ -54,6 +62,21 @@ pub fn measure(bench: &Bench) -> Result<Vec<Case>> {
             case
         })
         .collect())
+}
+
+/// Runs the program once on a frame, and checks that it drops it.
+fn ensure_dropped(program: &Xdp, frame: &[u8]) -> Result<()> {
+    let options = TestRunOptions {
+        data_in: Some(frame),
+        ..TestRunOptions::new()
+    };
+    let run = program.test_run(options).context("cannot run a program")?;
+    let action = run.return_value;
+    ensure!(
+        action == XDP_DROP,
+        "a listed source is not dropped: the action is {action}, not {XDP_DROP}"
+    );
+    Ok(())
 }
 
 /// Measures the packets per second of all cores together.
