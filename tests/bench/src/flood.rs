@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use spamdrop_lab::Site;
-use spamdrop_lab::forger::Forger;
 use spamdrop_lab::frame::{FrameSpec, tcp_frame};
 use spamdrop_lab::site::SERVER4;
 use spamdrop_lab::strangers::{Arrivals, banners, seconds};
 
 use crate::machine::Cores;
 use crate::packets::say;
-use crate::packets::traffic::{Generator, SERVER_MAC, Sources};
+use crate::packets::traffic::{FIRST_FORGED, FORGED_NETWORK, Generator, SERVER_MAC, Sources};
 use crate::sample::Sample;
 use crate::table::{Case, Unit};
 
@@ -85,14 +84,15 @@ fn attack(cores: Cores, mode: &str, rate: u32) -> Result<(f64, Vec<Option<Durati
     let mac = SERVER_MAC.map(|byte| format!("{byte:02x}")).join(":");
     site.server
         .exec(["ip", "link", "set", "eth0", "address", &mac])?;
-    // Only for the route that it adds on the server: the generator sends the SYNs.
-    Forger::new(&site)?;
+    // Without a route back, the kernel drops a SYN before it makes a cookie.
+    site.server
+        .exec(["ip", "route", "add", FORGED_NETWORK, "via", "198.51.100.1"])?;
     let daemon = site.run_logging("info", &[])?;
     let interface = site.world.run(|| {
         let text = fs::read_to_string("/sys/class/net/eth0/ifindex")?;
         anyhow::Ok(text.trim().parse()?)
     })?;
-    let frame = tcp_frame(&FrameSpec::syn(Forger::address(0).into(), SERVER4.into()));
+    let frame = tcp_frame(&FrameSpec::syn(FIRST_FORGED.into(), SERVER4.into()));
     let generator = Generator::with_frame(Sources::forged(), frame, interface)?;
     let (stop, stopped) = mpsc::channel();
     let outcome = thread::scope(|scope| {

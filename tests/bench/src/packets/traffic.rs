@@ -9,7 +9,6 @@ use anyhow::{Context as _, Result};
 use aya::programs::{TestRunAttrs, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, TestRun as _};
 use spamdrop_lab::Host;
-use spamdrop_lab::forger::{ADDRESSES, Forger};
 use spamdrop_lab::frame::{ACK, FrameSpec, tcp_frame};
 
 #[path = "../../ebpf/src/scatter.rs"]
@@ -28,6 +27,10 @@ pub const SERVER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 pub const CLEAN: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 /// The first blocked source. All of them are in 10.0.0.0/8.
 const FIRST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 0);
+/// The first source of a flood. All of them are in [`FORGED_NETWORK`].
+pub const FIRST_FORGED: Ipv4Addr = Ipv4Addr::new(11, 0, 0, 0);
+/// The network of the sources of a flood. No host has an address of it.
+pub const FORGED_NETWORK: &str = "11.0.0.0/8";
 
 /// Time between two bursts of a stream.
 const INTERVAL: Duration = Duration::from_millis(5);
@@ -54,13 +57,12 @@ impl Sources {
         }
     }
 
-    /// As many sources as [`Forger::address`] has, from the same first one. No host has
-    /// these addresses, so SYNs from them are a flood.
+    /// The sources of a flood, in [`FORGED_NETWORK`].
     #[must_use]
-    pub fn forged() -> Self {
+    pub const fn forged() -> Self {
         Self {
-            first: Forger::address(0),
-            number: ADDRESSES,
+            first: FIRST_FORGED,
+            number: 1 << 17,
         }
     }
 
