@@ -81,7 +81,15 @@ impl Client {
     /// `TimedOut` after the client's timeout, `UnexpectedEof` if the server
     /// closes, `ConnectionReset`, and `InvalidData` if the reply is not SMTP.
     pub fn read_reply(&mut self) -> io::Result<Reply> {
-        let deadline = Instant::now() + self.timeout;
+        self.read_reply_until(Instant::now() + self.timeout)
+    }
+
+    /// As [`Client::read_reply`], with a deadline in place of the client's timeout.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::read_reply`]; `TimedOut` after the deadline.
+    pub fn read_reply_until(&mut self, deadline: Instant) -> io::Result<Reply> {
         let mut text = Vec::new();
         loop {
             let line = self.read_line(deadline)?;

@@ -13,7 +13,7 @@ use crate::site::{Site, dest};
 pub struct Arrivals {
     /// Time from the `connect()` of one sender to that of the next one.
     pub apart: Duration,
-    /// How long each sender waits for the connection, and then for the banner.
+    /// How long each sender waits for its banner, from its `connect()` on.
     pub timeout: Duration,
 }
 
@@ -47,7 +47,7 @@ fn banner<S>(site: &Site<S>, source: IpAddr, timeout: Duration) -> Option<Durati
     let start = Instant::now();
     let connected = Client::connect(&site.world, Some(source), dest(source), timeout);
     let mut client = connected.ok()?;
-    client.read_reply().ok()?;
+    client.read_reply_until(start + timeout).ok()?;
     let wait = start.elapsed();
     client.quit().ok()?;
     Some(wait)
