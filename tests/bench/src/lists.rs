@@ -2,12 +2,12 @@
 //! and memory. The program itself is measured, as a process.
 
 mod bulk;
-mod controller;
+mod daemon;
 mod fifo;
 mod owners;
 mod single;
 
-pub use controller::run;
+pub use daemon::run;
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -40,7 +40,7 @@ pub fn cases(thoroughness: Thoroughness) -> Result<Vec<Case>> {
     cases.extend(owners::measure(rounds)?);
     cases.push(single::measure(rounds)?);
     cases.push(fifo::measure(rounds)?);
-    cases.extend(controller::measure(rounds)?);
+    cases.extend(daemon::measure(rounds)?);
     Ok(cases)
 }
 

@@ -157,7 +157,7 @@ fn report(
     writeln!(
         out,
         "\nMedians of {rounds} rounds in which everything takes its turn, of {of_packets} for packets, and of\n\
-         {of_lists} for lists and the controller. A ratio is the case's first figure divided by the line's own, round\n\
+         {of_lists} for lists and the daemon. A ratio is the case's first figure divided by the line's own, round\n\
          by round, and the median of that; it is refused where the quartiles of its rounds\n\
          are further apart than {MAX_SPREAD} of their median. Whether the bar holds is said all the\n\
          same where each of its rounds says so."

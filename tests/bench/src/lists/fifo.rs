@@ -10,7 +10,7 @@ use spamdrop::config::Config;
 use spamdrop::kernel::blocklist::Blocklist;
 use spamdrop_lab::wait::until;
 
-use super::{Spamdrop, addresses, controller};
+use super::{Spamdrop, addresses, run};
 use crate::packets::say;
 use crate::sample::Sample;
 use crate::table::{Bar, Case, Unit};
@@ -30,7 +30,7 @@ pub fn measure(rounds: usize) -> Result<Case> {
     say("blocks by the FIFO");
     let spamdrop = Spamdrop::new(262_144)?;
     spamdrop.configure(&format!("fifo = {FIFO:?}\n"))?;
-    let daemon = controller::run(&spamdrop)?;
+    let daemon = run(&spamdrop)?;
     daemon.wait_for(|line| line.contains("ready: "), TIMEOUT)?;
     let many = BLOCKS * u32::try_from(rounds)?;
     let mut addresses = addresses(many);

@@ -49,8 +49,8 @@ pub fn measure(rounds: usize) -> Result<Vec<Case>> {
     let ready = Case::new("start to ready", Unit::Milliseconds, "spamdrop", start);
     Ok(vec![
         ready.with_bar(Bar::AtMost(0.1)),
-        memory("controller, empty map", empty),
-        memory("controller, full map", full),
+        memory("daemon, empty map", empty),
+        memory("daemon, full map", full),
     ])
 }
 
