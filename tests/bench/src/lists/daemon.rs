@@ -67,7 +67,7 @@ pub fn run(spamdrop: &Spamdrop) -> Result<Daemon> {
 }
 
 /// Fills the map, appends rejections to the log, and waits until the daemon has read them.
-/// The log is not truncated, because memory for a truncation would count.
+/// The log is not truncated, because the figure would include the work after a truncation.
 fn fill(spamdrop: &Spamdrop) -> Result<()> {
     spamdrop.time(&["import", "/run/list"])?;
     let stamp = Timestamp::now();
