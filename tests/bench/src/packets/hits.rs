@@ -1,5 +1,6 @@
 //! Packets of blocked sources: the maximum drop rate.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -34,6 +35,14 @@ const LEAST_OVERFLOW: f64 = 0.02;
 /// Number of attempts to reach [`LEAST_OVERFLOW`]: the filter is nearly as fast as the
 /// generator, and another virtual machine may slow down either.
 const ATTEMPTS: usize = 3;
+
+/// The contender that tells whether a round was disturbed: the filter's parser without a
+/// look-up, so that nothing but the machine changes its rate.
+const YARDSTICK: &str = "limit";
+/// A round is undisturbed if the yardstick reaches at least this share of its best rate.
+const LEAST_OF_BEST: f64 = 0.75;
+/// The most rounds, as a multiple of the wanted ones.
+const MOST_ROUNDS: usize = 2;
 
 /// A program to be measured.
 #[derive(Clone, Copy)]
@@ -93,26 +102,59 @@ pub fn measure(bench: &Bench, number: u32) -> Result<Option<Case>> {
 }
 
 type Shots = Vec<(Contender, Result<Vec<Shot>>)>;
+type Lanes = [(Contender, Result<Lane>)];
 
-/// Runs all lanes in turn in every round.
-fn shoot(bench: &Bench, lanes: &[(Contender, Result<Lane>)]) -> Result<Shots> {
-    let mut shots: Vec<_> = lanes.iter().map(|_| Vec::new()).collect();
-    for _ in 0..rounds(bench.thoroughness) {
-        for ((contender, lane), shots) in lanes.iter().zip(&mut shots) {
-            let Ok(lane) = lane else { continue };
-            let shot = lane
-                .warm_up(&bench.source, bench.cores, contender.warm_up)
-                .and_then(|()| lane.shoot(&bench.source, bench.cores, bench.thoroughness.length));
-            shots.push(shot.with_context(|| contender.name)?);
-        }
+/// Runs all lanes in turn in every round, until enough rounds are undisturbed. If most
+/// rounds are disturbed, all count.
+fn shoot(bench: &Bench, lanes: &Lanes) -> Result<Shots> {
+    let wanted = rounds(bench.thoroughness);
+    let (mut all, mut kept) = (Vec::new(), Vec::new());
+    while kept.len() < wanted && all.len() < wanted * MOST_ROUNDS {
+        all.push(round(bench, lanes)?);
+        kept = undisturbed(&all);
     }
-    let measured = lanes.iter().zip(shots);
-    Ok(measured
-        .map(|((contender, lane), shots)| match lane {
-            Ok(_) => (*contender, Ok(shots)),
+    say(&format!(
+        "{} of {} rounds were undisturbed",
+        kept.len(),
+        all.len()
+    ));
+    if kept.len() * 2 < wanted {
+        kept = (0..all.len()).collect();
+    }
+    let shots = |name| kept.iter().map(|number| Ok(all[*number][name])).collect();
+    Ok(lanes
+        .iter()
+        .map(|(contender, lane)| match lane {
+            Ok(_) => (*contender, shots(contender.name)),
             Err(error) => (*contender, Err(anyhow!("{error:#}"))),
         })
         .collect())
+}
+
+/// The shots of one round, by the names of the contenders.
+type Round = HashMap<&'static str, Shot>;
+
+fn round(bench: &Bench, lanes: &Lanes) -> Result<Round> {
+    let measured = lanes
+        .iter()
+        .filter_map(|(contender, lane)| Some((contender, lane.as_ref().ok()?)));
+    measured
+        .map(|(contender, lane)| {
+            let shot = lane
+                .warm_up(&bench.source, bench.cores, contender.warm_up)
+                .and_then(|()| lane.shoot(&bench.source, bench.cores, bench.thoroughness.length));
+            Ok((contender.name, shot.with_context(|| contender.name)?))
+        })
+        .collect()
+}
+
+/// The numbers of the rounds in which the yardstick was about as fast as in its best one. In
+/// the others, another virtual machine took the caches or the memory's bandwidth.
+fn undisturbed(rounds: &[Round]) -> Vec<usize> {
+    let rate = |round: &Round| round.get(YARDSTICK).map_or(0.0, |shot| shot.rate);
+    let best = rounds.iter().map(rate).fold(0.0, f64::max);
+    let is_undisturbed = |number: &usize| rate(&rounds[*number]) >= best * LEAST_OF_BEST;
+    (0..rounds.len()).filter(is_undisturbed).collect()
 }
 
 /// Collects the rates; fails if the receiver was not the bottleneck.
@@ -192,7 +234,7 @@ fn contenders(number: u32) -> Vec<Contender> {
             },
         },
         Contender {
-            name: "limit",
+            name: YARDSTICK,
             bar: bars.limit,
             scope: Scope {
                 clean: true,
@@ -282,5 +324,25 @@ impl Bars {
             },
             _ => none,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_is_disturbed_if_the_yardstick_is_slower_than_three_quarters_of_its_best() {
+        let round = |rate| {
+            let shot = Shot {
+                rate,
+                overflow: 0.5,
+                share: 0.7,
+            };
+            Round::from([(YARDSTICK, shot)])
+        };
+        let rounds = [12.0, 5.0, 9.1, 8.9, 11.0].map(round);
+        assert_eq!(undisturbed(&rounds), [0, 2, 4]);
+        assert!(undisturbed(&[]).is_empty());
     }
 }
