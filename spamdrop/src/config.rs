@@ -161,9 +161,13 @@ impl Config {
     /// [`Exit::Config`]: no such file, not TOML, an unknown key, a value out of
     /// its range.
     pub fn read(path: Option<&Path>) -> Result<Self> {
-        let text = read_text(path)?;
+        Self::parse_file(path, &read_text(path)?)
+    }
+
+    /// As [`Config::parse`], but the message names the file, as that of [`Config::read`].
+    fn parse_file(path: Option<&Path>, text: &str) -> Result<Self> {
         let path = path.unwrap_or(Path::new(PATH));
-        Self::parse(&text).map_err(|error| wrong(path, &format!("{error:#}")))
+        Self::parse(text).map_err(|error| wrong(path, &format!("{error:#}")))
     }
 
     /// Parses a configuration from TOML and checks it.

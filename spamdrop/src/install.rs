@@ -170,7 +170,8 @@ fn ensure_attached(settings: &FilterSettings) -> Result<()> {
     if pins::pinned(&settings.pin_dir)? == Pinned::Current {
         return Ok(());
     }
-    Err(Failure::new(Exit::NotAttached, "the filter was detached"))
+    let message = "the filter was detached; start `spamdrop run` again, which attaches it";
+    Err(Failure::new(Exit::NotAttached, message))
 }
 
 /// Fails if a daemon of an older version runs: after an upgrade of the maps, it

@@ -369,7 +369,7 @@ fn what_cannot_be_read_is_named_and_ends_with_1() {
     assert!(stderr(&output).contains(missing), "{}", stderr(&output));
     let output = home.run_with(&["replay", "-"], b"nothing\n");
     assert_eq!(code(&output), 0);
-    let nothing = "-: 1 lines, none of which tells of a sender\n";
+    let nothing = "-: 1 line, none of which tells of a sender\n";
     assert!(stdout(&output).starts_with(nothing), "{}", stdout(&output));
 }
 

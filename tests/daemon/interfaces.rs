@@ -194,6 +194,20 @@ fn an_interface_that_leaves_the_configuration_is_detached() {
 }
 
 #[test]
+fn another_name_of_an_interface_takes_its_filter_over() {
+    let site = site(|_| {});
+    add(&site, "eth1");
+    ip(&site, "link property add dev eth1 altname card1");
+    configure(&site, "\"eth0\", \"card1\"");
+    let mut daemon = site.run().unwrap();
+    assert!(has_xdp(&site, "eth1"));
+    reload(&site, &mut daemon, "\"eth0\", \"eth1\"");
+    let told = |line: &str| line.contains("filter for card1: eth1 is the same interface");
+    daemon.wait_for(told, SOON).unwrap();
+    assert!(has_xdp(&site, "eth1"));
+}
+
+#[test]
 fn interfaces_with_the_same_packets_are_refused() {
     let site = site(|_| {});
     let mut daemon = site.run().unwrap();

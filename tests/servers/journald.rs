@@ -39,7 +39,7 @@ fn the_servers_own_rejections_block_and_those_of_local_users_do_not() {
         let input = format!("Nov 23 08:50:54 mx {program}[7]: {line}\n");
         let scan = site.output(&["scan", "-"], input.as_bytes()).unwrap();
         let scan = String::from_utf8(scan.stdout).unwrap();
-        assert!(scan.contains("1 lines, 1 would block"), "{scan}");
+        assert!(scan.contains("1 line, 1 would block"), "{scan}");
         let socket = "/run/systemd/journal/dev-log";
         let forge = [
             "logger",

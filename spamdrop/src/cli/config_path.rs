@@ -12,23 +12,31 @@ pub fn without_config(words: impl Iterator<Item = OsString>) -> (Vec<OsString>, 
     while let Some(word) = words.next() {
         match value(&word) {
             None => others.push(word),
-            Some(b"") => path = words.next().map(PathBuf::from),
-            Some(value) => path = Some(OsStr::from_bytes(value).into()),
+            Some(FlagValue::NextWord) => path = words.next().map(PathBuf::from),
+            Some(FlagValue::Here(value)) => path = Some(OsStr::from_bytes(value).into()),
         }
     }
     (others, path)
 }
 
-/// The value of the flag, if `word` is `-c` or `--config`; empty if the value is the next
-/// word. `None`: `word` is not this flag.
-fn value(word: &OsStr) -> Option<&[u8]> {
+/// Where the value of the flag is.
+enum FlagValue<'word> {
+    /// In the same word; empty behind an `=` at its end.
+    Here(&'word [u8]),
+    NextWord,
+}
+
+/// The value of the flag, if `word` is `-c` or `--config`. `None`: `word` is not this flag.
+fn value(word: &OsStr) -> Option<FlagValue<'_>> {
     let bytes = word.as_bytes();
-    if let Some(rest) = bytes.strip_prefix(b"-c") {
-        return Some(rest.strip_prefix(b"=").unwrap_or(rest));
-    }
-    match bytes.strip_prefix(b"--config")? {
-        b"" => Some(b""),
-        rest => rest.strip_prefix(b"="),
+    let (rest, is_short) = match bytes.strip_prefix(b"-c") {
+        Some(rest) => (rest, true),
+        None => (bytes.strip_prefix(b"--config")?, false),
+    };
+    match rest.strip_prefix(b"=") {
+        Some(value) => Some(FlagValue::Here(value)),
+        None if rest.is_empty() => Some(FlagValue::NextWord),
+        None => is_short.then_some(FlagValue::Here(rest)),
     }
 }
 
@@ -47,6 +55,11 @@ mod tests {
         ] {
             let (others, path) = without_config(line.split(' ').map(OsString::from));
             assert_eq!(path, Some("a.toml".into()), "{line}");
+            assert_eq!(others, ["add", "192.0.2.1"], "{line}");
+        }
+        for line in ["add -c= 192.0.2.1", "add --config= 192.0.2.1"] {
+            let (others, path) = without_config(line.split(' ').map(OsString::from));
+            assert_eq!(path, Some("".into()), "{line}");
             assert_eq!(others, ["add", "192.0.2.1"], "{line}");
         }
         let others = ["config", "--configure", "check"].map(OsString::from);

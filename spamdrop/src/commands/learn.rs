@@ -89,7 +89,8 @@ impl fmt::Display for LineCounts {
         } = self;
         write!(
             f,
-            "{lines} lines, {accepted} of accepted mail, {delivered} of deliveries, {refused} of listed senders"
+            "{}, {accepted} of accepted mail, {delivered} of deliveries, {refused} of listed senders",
+            count(*lines, "line", "lines")
         )
     }
 }

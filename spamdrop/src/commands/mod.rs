@@ -57,6 +57,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::kernel::attach::ensure_own_pins;
 use crate::lock;
+use crate::render::noun::count;
 use crate::render::table::Style;
 use spamdrop_core::nat64;
 
@@ -162,9 +163,4 @@ fn notify_daemon(run_dir: &Path) {
     {
         log::warn!("cannot notify the daemon: {error}; restart `spamdrop run`");
     }
-}
-
-/// Formats a number with its noun: `1 address`, `2 addresses`.
-fn count(number: usize, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
 }

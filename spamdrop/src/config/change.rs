@@ -101,10 +101,11 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// The file cannot be read or is not TOML, or the changed configuration is invalid
+    /// Those of [`Config::read`], or the changed configuration is invalid
     /// ([`Exit::Usage`]).
     pub fn read_changed(path: Option<&Path>, changes: &[ConfigChange]) -> Result<Self> {
         let text = read_text(path)?;
+        Self::parse_file(path, &text)?;
         let mut table: Table = toml::from_str(&text)?;
         for change in changes {
             merge(&mut table, change.table()?);
@@ -157,6 +158,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::exit::has_code;
     use spamdrop_core::log::MailServer;
 
     fn changed(file: &str, changes: &[&str]) -> Result<Config, String> {
@@ -193,6 +195,22 @@ mod tests {
         let quoted = changed("", &["reject_text=\"a=b\""]).unwrap();
         assert_eq!(quoted.reject_text, "a=b");
         assert_eq!(as_toml("journal", "true"), "true");
+    }
+
+    #[test]
+    fn a_mistake_in_the_file_is_told_with_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("spamdrop.toml");
+        for text in ["slots = 7 8", "ttl = \"soon\"", "grace = \"2h\""] {
+            fs::write(&path, text).unwrap();
+            let read =
+                |changes: &[ConfigChange]| Config::read_changed(Some(&path), changes).unwrap_err();
+            let error = read(&["slots=9".parse().unwrap()]);
+            let message = error.to_string();
+            assert!(has_code(&error, Exit::Config), "{message}");
+            let named = message.starts_with(&format!("{}: ", path.display()));
+            assert!(named && !message.contains("--set"), "{message}");
+        }
     }
 
     #[test]

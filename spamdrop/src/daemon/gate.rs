@@ -81,8 +81,8 @@ pub(super) struct GateSettings {
     pub mode: GateMode,
     pub slots: Slots,
     pub when_full: WhenFull,
-    /// The settings of Postfix or Exim that root has read.
-    pub server: Option<SettingsFile>,
+    /// The settings of Postfix or Exim that root has read, or why they are unknown.
+    pub server: Result<Option<SettingsFile>, String>,
     /// The zones and the name servers, or why they are unknown.
     pub lookups: Result<(Zones, Vec<SocketAddr>), String>,
     pub max_lookups_per_day: u32,

@@ -62,7 +62,7 @@ pub(super) enum Subject {
     Gate,
     /// The number of the mail server's slots.
     Slots,
-    /// The mail server's settings, which changed since root read them.
+    /// The mail server's settings, which changed since root read them, or are unknown.
     ServerSettings,
     /// The mail server's connections, which the daemon must see to count them.
     Visibility,

@@ -115,8 +115,9 @@ fn gate(config: &Config, slots: Slots) -> GateSettings {
             true => WhenFull::Refuses,
             false => WhenFull::Waits,
         },
-        // If the zones come from this file, `lookups` reports the error.
-        server: config.gathered_settings().ok().flatten(),
+        server: config
+            .gathered_settings()
+            .map_err(|error| format!("{error:#}")),
         lookups: lookups().map_err(|error: anyhow::Error| format!("{error:#}")),
         max_lookups_per_day: config.max_lookups_per_day,
         store: config.store_file(),
@@ -131,4 +132,44 @@ fn responder(config: &Config) -> Option<ResponderSettings> {
         program: config.courier_program(),
         pin_dir: config.pin_dir.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use std::fs;
+
+    use spamdrop_core::server_settings::FILE;
+
+    use super::*;
+
+    #[test]
+    fn settings_of_a_server_that_cannot_be_read_are_reported_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (courier_first, postfix_first) = (
+            [MailServer::Courier, MailServer::Postfix],
+            [MailServer::Postfix, MailServer::Courier],
+        );
+        let trouble = |servers: [MailServer; 2], admit| {
+            let config = Config {
+                servers: servers.into(),
+                admit,
+                run_dir: dir.path().into(),
+                courier_dir: dir.path().into(),
+                ..Config::default()
+            };
+            gate(&config, config.server_slots()).server_trouble()
+        };
+        assert_eq!(trouble(courier_first, Admit::Observe), None);
+        fs::write(dir.path().join(FILE), "{").unwrap();
+        for (servers, admit) in [(courier_first, Admit::Observe), (postfix_first, Admit::Off)] {
+            let text = trouble(servers, admit).unwrap();
+            assert!(
+                text.contains("server.json; run `spamdrop settings --write`"),
+                "{text}"
+            );
+        }
+        // The zones come from this file, so the look-ups report it.
+        assert_eq!(trouble(postfix_first, Admit::Observe), None);
+    }
 }

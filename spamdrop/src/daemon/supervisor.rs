@@ -280,7 +280,7 @@ impl Supervisor {
     fn look_after(&mut self) -> Result<()> {
         let filter = &self.settings.filter;
         if pins::pinned(&filter.pin_dir)? != Pinned::Current || !self.mark.is_seen() {
-            let message = "the filter was detached while the daemon ran, so the daemon ends";
+            let message = "the filter was detached while the daemon ran, so the daemon ends; a new start attaches it";
             return Err(Failure::new(Exit::NotAttached, message));
         }
         self.tasks.ensure_running()?;

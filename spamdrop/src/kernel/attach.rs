@@ -182,7 +182,7 @@ fn attach_one(
     } else {
         for link in &links {
             if link.name == name || link.is_on(interface.index) {
-                release(pin_dir, link)?;
+                release(pin_dir, link, &format!("{name} is the same interface"))?;
             }
         }
         let link = native::create(program, &interface, mode)?;
@@ -271,17 +271,19 @@ pub fn release_others(
     namespace::ensure_ours(pin_dir, &links)?;
     for link in &links {
         if link.is_astray() || !is_wanted(&link.name) {
-            release(pin_dir, link)?;
+            let reason = format!("{} is not in the configuration", link.name);
+            release(pin_dir, link, &reason)?;
         }
     }
     Ok(())
 }
 
-fn release(pin_dir: &Path, link: &Linked) -> Result<()> {
+/// Detaches a link. `reason_here`: why, if it is on the interface with its name.
+fn release(pin_dir: &Path, link: &Linked, reason_here: &str) -> Result<()> {
     unlink(&link_pin(pin_dir, &link.name))?;
     let name = &link.name;
     let reason = match &link.place {
-        LinkPlace::Here(_) => format!("{name} is not in the configuration"),
+        LinkPlace::Here(_) => reason_here.to_owned(),
         LinkPlace::Renamed(interface) => format!("the interface is named {} now", interface.name),
         LinkPlace::Elsewhere => "the interface is in another network namespace now".into(),
         LinkPlace::Gone => return Ok(()),

@@ -9,7 +9,7 @@ use spamdrop_core::status::{
     SourceState,
 };
 
-use super::trust;
+use super::{noun, trust};
 use spamdrop_core::duration::human;
 
 /// Writes the state; `age` is the time since the daemon wrote it.
@@ -42,7 +42,8 @@ pub fn write_text(out: &mut impl Write, state: &DaemonState, age: Duration) -> i
     } = state;
     writeln!(
         out,
-        "  releases: {pending_releases} pending, {released} connections ended"
+        "  releases: {pending_releases} pending, {} ended",
+        noun::count(*released, "connection", "connections")
     )?;
     if let Some(fifo) = &state.fifo {
         write_fifo(out, fifo)?;
@@ -83,7 +84,9 @@ fn write_source(out: &mut impl Write, source: &SourceState) -> io::Result<()> {
     };
     writeln!(
         out,
-        "  {path}: {state}, {trust}, {lines} lines read, {overlong} too long{unfit}, {lag_bytes} bytes behind"
+        "  {path}: {state}, {trust}, {} read, {overlong} too long{unfit}, {} behind",
+        noun::count(*lines, "line", "lines"),
+        noun::count(*lag_bytes, "byte", "bytes")
     )
 }
 
@@ -106,8 +109,9 @@ fn write_gate(out: &mut impl Write, gate: &GateState) -> io::Result<()> {
     } = gate;
     writeln!(
         out,
-        "  gate: {}, {open} of {slots} slots in use, {known} known senders",
-        mode.name()
+        "  gate: {}, {open} of {slots} slots in use, {}",
+        mode.name(),
+        noun::count(*known, "known sender", "known senders")
     )?;
     let refused = gate.refused.into_iter().fold(0, u64::saturating_add);
     let verb = match mode {
@@ -116,7 +120,8 @@ fn write_gate(out: &mut impl Write, gate: &GateState) -> io::Result<()> {
     };
     writeln!(
         out,
-        "  gate: {verb} {refused} SYNs of strangers; meanwhile {known_or_allowed} of known or allowlisted senders passed"
+        "  gate: {verb} {} of strangers; meanwhile {known_or_allowed} of known or allowlisted senders passed",
+        noun::count(refused, "SYN", "SYNs")
     )?;
     Ok(())
 }
@@ -149,8 +154,11 @@ fn write_responder(out: &mut impl Write, responder: &ResponderState) -> io::Resu
     } = responder;
     writeln!(
         out,
-        "  responder: {connections} connections, at most {peak} so far; {answered} recipients \
-         rejected, {limited} connections ended by a limit, {lost_lines} log lines lost"
+        "  responder: {}, at most {peak} so far; {} rejected, {} ended by a limit, {} lost",
+        noun::count(*connections, "connection", "connections"),
+        noun::count(*answered, "recipient", "recipients"),
+        noun::count(*limited, "connection", "connections"),
+        noun::count(*lost_lines, "log line", "log lines")
     )
 }
 
@@ -248,7 +256,7 @@ pub(crate) mod tests {
   settings of postfix: read 3h ago
   gate: observe, 31 of 40 slots in use, 250 known senders
   gate: would have refused 321 SYNs of strangers; meanwhile 120 of known or allowlisted senders passed
-  responder: 3 connections, at most 75 so far; 900 recipients rejected, 20 connections ended by a limit, 1 log lines lost
+  responder: 3 connections, at most 75 so far; 900 recipients rejected, 20 connections ended by a limit, 1 log line lost
   blocking pauses: 6001 new blocks in a minute
   warning: /var/log/b.log is absent
 "

@@ -20,6 +20,7 @@ mod local;
 pub mod lookup;
 mod markup;
 pub mod metrics;
+pub mod noun;
 pub mod page;
 pub mod picture;
 pub mod prediction;

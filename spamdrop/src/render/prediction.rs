@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use spamdrop_common::gate::GateStats;
 
+use super::noun;
 pub use super::prediction_blocks::Shown;
 use super::prediction_blocks::{SHOWN, block_columns, block_row, date, more};
 use super::recommendation::recommendation;
@@ -76,7 +77,8 @@ fn heading(
     shown: &Shown,
 ) -> io::Result<()> {
     let files = predicted.files.join(", ");
-    write!(out, "{files}: {} lines", predicted.lines)?;
+    let lines = noun::count(predicted.lines, "line", "lines");
+    write!(out, "{files}: {lines}")?;
     if predicted.overlong > 0 {
         write!(out, ", {} too long to be read", predicted.overlong)?;
     }

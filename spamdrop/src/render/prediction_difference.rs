@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::io::{self, Write};
 
+use super::noun;
 use super::prediction_blocks::{SHOWN, Shown, block_columns, block_row, more};
 use super::table;
 use spamdrop_core::engine::{PredictedBlock, Prediction};
@@ -24,7 +25,8 @@ pub(super) fn write_text(
         (gained, "have been blocked only with the changes"),
         (lost, "no longer have been blocked with the changes"),
     ] {
-        writeln!(out, "{} sources would {words}", blocks.len())?;
+        let sources = noun::count(blocks.len(), "source", "sources");
+        writeln!(out, "{sources} would {words}")?;
         if blocks.is_empty() {
             continue;
         }

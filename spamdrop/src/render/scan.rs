@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 
+use super::noun;
 use super::table::{self, Column, Style, left, right};
 
 /// The objects of `scan --json`, one a line, in the order of the log. A file's
@@ -91,9 +92,9 @@ impl Serialize for NearMisses {
 /// Writes the result for a file. The text of a near miss is cut so that its
 /// line has at most `columns` columns.
 pub fn write_text(out: &mut impl Write, scanned: &Scanned, columns: usize) -> io::Result<()> {
-    let Scanned { file, lines, .. } = scanned;
+    let lines = noun::count(scanned.lines, "line", "lines");
     let matches: u64 = scanned.matches.values().sum();
-    writeln!(out, "{file}: {lines} lines, {matches} would block")?;
+    writeln!(out, "{}: {lines}, {matches} would block", scanned.file)?;
     if let Some(error) = &scanned.error {
         writeln!(out, "  not read to its end: {error}")?;
     }
@@ -169,7 +170,10 @@ pub fn addresses(
     table::write(out, style, &COLUMNS, rows)?;
     match addresses.len() - rows.len() {
         0 => Ok(()),
-        more => writeln!(out, "and {more} more addresses; --all shows them"),
+        more => {
+            let more = noun::count(more, "more address", "more addresses");
+            writeln!(out, "and {more}; --all shows them")
+        }
     }
 }
 

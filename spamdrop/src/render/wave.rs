@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use spamdrop_common::time::UnixSeconds;
 
+use super::noun;
 use super::show::local_time;
 use spamdrop_core::duration::{Human, human};
 use spamdrop_core::wave::{News, Wave};
@@ -62,10 +63,10 @@ fn figures(wave: &Wave) -> String {
         "refused"
     };
     format!(
-        "at most {} connections for {} slots, {} SYNs {verb}, {} went to the responder",
-        wave.peak_open,
-        wave.slots,
-        wave.totals.all_refused(),
+        "at most {} for {}, {} {verb}, {} went to the responder",
+        noun::count(wave.peak_open, "connection", "connections"),
+        noun::count(wave.slots, "slot", "slots"),
+        noun::count(wave.totals.all_refused(), "SYN", "SYNs"),
         wave.totals.answered
     )
 }

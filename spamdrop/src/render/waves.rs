@@ -9,6 +9,7 @@ use serde::Serialize;
 use spamdrop_common::time::UnixSeconds;
 
 use super::local;
+use super::noun;
 use super::show::local_time;
 use super::table::{self, Column, Style, left, right};
 use super::wrap;
@@ -189,7 +190,8 @@ pub(super) fn known_senders(delayed: u64) -> String {
     match delayed {
         0 => "no known sender had to wait".into(),
         number => {
-            format!("warning: {number} SYNs of known senders had to wait; the number must be 0")
+            let syns = noun::count(number, "SYN", "SYNs");
+            format!("warning: {syns} of known senders had to wait; the number must be 0")
         }
     }
 }
@@ -220,8 +222,9 @@ fn sums<'a>(waves: impl Iterator<Item = &'a Wave>, observed: bool) -> Option<Str
         ("refused", format!("waited {} at most", length(longest)))
     };
     Some(format!(
-        "{begin} {} SYNs of {delayed} sources: {listed} turned out to be listed; {accepted} had mail accepted and {end}",
-        totals.all_refused()
+        "{begin} {} of {}: {listed} turned out to be listed; {accepted} had mail accepted and {end}",
+        noun::count(totals.all_refused(), "SYN", "SYNs"),
+        noun::count(delayed, "source", "sources")
     ))
 }
 
@@ -234,8 +237,7 @@ pub(super) fn longest_wait_s(wave: &Wave) -> Option<f64> {
 pub(super) fn count(waves: usize) -> String {
     match waves {
         0 => "no waves".into(),
-        1 => "1 wave".into(),
-        number => format!("{number} waves"),
+        number => noun::count(number, "wave", "waves"),
     }
 }
 

@@ -114,7 +114,8 @@ impl SavedBlocks {
         self.0.change(|tx| rows::set_boot(tx, boot))
     }
 
-    /// Deletes entries, and the reasons for them. Returns how many entries existed.
+    /// Deletes entries, and the reasons for them that no other entry needs. Returns how
+    /// many entries existed.
     ///
     /// # Errors
     ///

@@ -7,6 +7,8 @@ use crate::log::MailServer;
 use crate::policy::{IgnoreReason, Protection};
 use crate::time::UnixSeconds;
 
+mod state;
+
 /// 2026-11-23 09:00:00 UTC.
 pub(super) const PRESENT: u64 = 1_795_424_400;
 

@@ -29,18 +29,23 @@ fn a_renewed_block_is_counted_and_a_new_one_is_a_row() {
     ] {
         buffer.block(block);
     }
+    assert!(!buffer.is_empty());
     let (blocks, _) = buffer.take();
     let rows = blocks.iter().map(|block| {
         let row = HistoryEvent::blocked(block, b"511");
-        (row.first.get(), row.last.get(), row.count, row.continues)
+        (
+            (row.first.get(), row.last.get()),
+            row.count,
+            (row.continues, row.since.get()),
+        )
     });
     assert_eq!(
         rows.collect::<Vec<_>>(),
         [
-            (10, 13, 3, false),
-            (11, 11, 1, false),
-            (14, 14, 1, false),
-            (20, 20, 1, true)
+            ((10, 13), 3, (false, 0)),
+            ((11, 11), 1, (false, 0)),
+            ((14, 14), 1, (false, 0)),
+            ((20, 20), 1, (true, 15)),
         ]
     );
     assert!(buffer.is_empty());
@@ -72,6 +77,7 @@ fn releases_and_refusals_of_one_source_are_one_row() {
     ] {
         buffer.add(event(kind, wave, 9));
     }
+    assert!(!buffer.is_empty());
     let (_, events) = buffer.take();
     let counts: Vec<u64> = events.iter().map(|event| event.count).collect();
     assert_eq!(counts, [2, 2, 1]);
@@ -86,13 +92,17 @@ fn each_command_is_a_row_of_its_own() {
         let by = "anna".to_owned();
         buffer.add(HistoryEvent::command(
             Some(net),
-            1,
+            7,
             at,
             by,
             b"add 192.0.2.1",
         ));
     }
-    assert_eq!(buffer.take().1.len(), 2);
+    let (_, events) = buffer.take();
+    let rows = events
+        .iter()
+        .map(|it| (it.first.get(), it.count, it.by.as_str(), &*it.text));
+    assert!(rows.eq([1, 2].map(|at| (at, 7, "anna", "add 192.0.2.1"))));
 }
 
 #[test]
@@ -114,6 +124,32 @@ fn events_beyond_the_room_are_counted_and_lost() {
     assert_eq!((buffer.take_lost(), buffer.take_lost()), (lost, 0));
     let (blocks, events) = buffer.take();
     assert_eq!((blocks.len(), events.len()), (BLOCKS, EVENTS));
+}
+
+#[test]
+fn all_refusals_of_a_wave_and_1024_other_events_have_room() {
+    let at = UnixSeconds::new(1);
+    let mut sums = RefusalSums::default();
+    for n in 0..SOURCES {
+        let source = std::net::Ipv4Addr::from_bits(u32::try_from(n).unwrap());
+        for is_refused in [false, true] {
+            sums.add(source.into(), at, at, is_refused);
+        }
+    }
+    let mut buffer = HistoryBuffer::default();
+    let promoted = |_| HistoryEvent::new(HistoryKind::Promoted, None, at);
+    let others = (0..1_024).map(promoted);
+    for event in sums.take(usize::MAX).into_iter().chain(others) {
+        buffer.add(event);
+    }
+    assert_eq!(buffer.take_lost(), 0);
+    buffer.add(promoted(0));
+    assert_eq!(buffer.take_lost(), 1);
+}
+
+#[test]
+fn events_are_kept_for_30_days() {
+    assert_eq!(crate::duration::human(KEPT).to_string(), "30d");
 }
 
 #[test]

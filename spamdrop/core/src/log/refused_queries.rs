@@ -15,6 +15,7 @@ const ANSWERS: usize = 16;
 /// The answers of the blocklists about recent clients.
 #[derive(Debug, Default)]
 pub(super) struct RefusedQueries {
+    /// The answers about each client, oldest first.
     answers: HashMap<IpAddr, Vec<ZoneAnswer>>,
     /// The clients in order of age, oldest first.
     order: VecDeque<IpAddr>,
@@ -27,8 +28,8 @@ struct ZoneAnswer {
 }
 
 impl RefusedQueries {
-    /// Remembers what a zone answered about a client. Forgets the oldest client
-    /// if there are too many.
+    /// Remembers what a zone answered about a client. Forgets the oldest client, or
+    /// its oldest answer, if there are too many.
     pub(super) fn answered(&mut self, client: IpAddr, zone: &[u8], address: Ipv4Addr) {
         if !self.answers.contains_key(&client) {
             self.make_room();
@@ -36,7 +37,9 @@ impl RefusedQueries {
         }
         let answers = self.answers.entry(client).or_default();
         answers.retain(|answer| !answer.zone.eq_ignore_ascii_case(zone));
-        answers.truncate(ANSWERS - 1);
+        if answers.len() == ANSWERS {
+            answers.remove(0);
+        }
         answers.push(ZoneAnswer {
             zone: zone.into(),
             is_refusal: is_refusal(address),
@@ -101,6 +104,10 @@ mod tests {
         for zone in 0..=u8::MAX {
             queries.answered(CLIENT, &[zone], LISTED);
         }
-        assert_eq!(queries.answers.get(&CLIENT).map(Vec::len), Some(ANSWERS));
+        let remembered = queries.answers.get(&CLIENT).map(Vec::as_slice);
+        let zones = remembered.unwrap_or_default().iter();
+        let zones: Vec<u8> = zones.flat_map(|answer| answer.zone.to_vec()).collect();
+        let newest: Vec<u8> = (0..=u8::MAX).rev().take(ANSWERS).collect();
+        assert!(zones.iter().rev().eq(&newest), "{zones:?}");
     }
 }

@@ -301,7 +301,7 @@ fn names_differ_and_texts_tell_the_reason() {
 }
 
 #[test]
-fn a_lesson_is_what_an_event_tells_of_its_source() {
+fn evidence_is_what_an_event_tells_of_its_source() {
     let allowed = "198.51.100.0/24".parse().unwrap();
     let protected = Protected::new([(allowed, Protection::Allowlist(allowed))]);
     let year = Duration::from_secs(365 * 86_400);

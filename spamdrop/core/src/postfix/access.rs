@@ -25,12 +25,18 @@ pub(super) fn table(map: &str, read: &ReadFile<'_>) -> Result<AccessTable, Strin
         "cidr" => Ok(cidr(&file(name, read)?)),
         "inline" => inline(name),
         "static" => Ok(one("any client", name)),
-        "texthash" | "hash" | "btree" | "lmdb" | "cdb" | "dbm" | "sdbm" => {
-            Ok(indexed(&file(name, read)?))
-        }
+        _ if is_indexed(kind) => Ok(indexed(&file(name, read)?)),
         "regexp" | "pcre" => Ok(patterns(&file(name, read)?)),
         _ => Err(format!("tables of the type {kind} cannot be read")),
     }
+}
+
+/// Whether the file of a table of this type has lines of key and value.
+pub(super) fn is_indexed(kind: &str) -> bool {
+    matches!(
+        kind,
+        "texthash" | "hash" | "btree" | "lmdb" | "cdb" | "dbm" | "sdbm"
+    )
 }
 
 fn file(path: &str, read: &ReadFile<'_>) -> Result<String, String> {

@@ -1,10 +1,10 @@
 //! The lists of restrictions of smtpd (postconf(5), `smtpd_…_restrictions`).
 
-use super::access::{networks, table};
+use super::access::{is_indexed, networks, table};
 use super::parameters::Parameters;
 use super::words;
 use crate::dnsbl::rule::{Effect, RejectionText};
-use crate::server_settings::{Collector, ReadFile};
+use crate::server_settings::{Collector, Contents, ReadFile};
 
 /// The lists, in the order in which smtpd works through them.
 const LISTS: [&str; 5] = [
@@ -92,10 +92,13 @@ fn rejection(parameters: &Parameters, read: &ReadFile<'_>, collector: &mut Colle
     by_code
 }
 
-/// Whether every reply of the table begins with `$rbl_code` or a 5.
+/// Whether every reply of the table is known to begin with `$rbl_code` or a 5. A table of
+/// another type than lines of key and value is not read.
 fn reply_map_is_usual(map: &str, read: &ReadFile<'_>) -> bool {
-    let path = map.split_once(':').map_or("", |(_, path)| path);
-    let crate::server_settings::Contents::Text(text) = read(path) else {
+    let Some((_, path)) = map.split_once(':').filter(|(kind, _)| is_indexed(kind)) else {
+        return false;
+    };
+    let Contents::Text(text) = read(path) else {
         return false;
     };
     super::logical_lines(&text).iter().all(|line| {

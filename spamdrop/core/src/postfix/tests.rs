@@ -296,6 +296,24 @@ fn reply_codes_can_make_rejections_temporary() {
 }
 
 #[test]
+fn only_a_reply_map_of_keys_and_values_tells_its_replies() {
+    let main = "smtpd_client_restrictions = reject_rbl_client b.example\nrbl_reply_maps = ";
+    for (map, text, expected) in [
+        ("hash:/replies", "b.example $rbl_code gone", "reject"),
+        ("texthash:/replies", "b.example 550 5.7.1 gone", "reject"),
+        ("lmdb:/replies", "b.example 450 later", "unsure"),
+        // The reply is 450, and a word of the pattern begins with 5.
+        ("pcre:/replies", "/^b 5/ 450 later", "unsure"),
+        ("regexp:/replies", "/^b 5/ 450 later", "unsure"),
+        ("mysql:/replies", "query $rbl_code", "unsure"),
+    ] {
+        let settings = with_files(DEBIAN, &format!("{main}{map}\n"), &[("/replies", text)]);
+        let rule = format!("0 b.example {expected}");
+        assert_eq!(rules(&settings), [rule], "{map}");
+    }
+}
+
+#[test]
 fn what_may_accept_before_a_zone_makes_it_uncertain() {
     for (before, named) in [
         (

@@ -74,7 +74,7 @@ fn what_was_read_before_an_error_is_shown() {
     assert_eq!(
         lines[..2],
         [
-            "mail.log: 1 lines, 1 would block",
+            "mail.log: 1 line, 1 would block",
             "  not read to its end: the disk is gone",
         ]
     );

@@ -29,21 +29,10 @@ impl GateTask {
         let invisible = self.visibility.trouble(clock::instant());
         self.health
             .set(Subject::Visibility, invisible.filter(|_| self.is_on()));
-        self.watch_server_files();
+        let trouble = self.settings.server_trouble();
+        self.health.set(Subject::ServerSettings, trouble);
         let refused = self.lookups.refusals().trouble();
         self.health.set(Subject::Zones, refused);
-    }
-
-    /// Reports a change of the mail server's files since root read them.
-    fn watch_server_files(&mut self) {
-        let file = self.settings.server.as_ref();
-        let changed = file.and_then(server_settings::changed).map(|path| {
-            format!(
-                "{path} was changed after the mail server's settings were read; \
-                 {HOW_TO_WRITE}, then reload"
-            )
-        });
-        self.health.set(Subject::ServerSettings, changed);
     }
 
     /// Tests the zones, also while the gate is off: a rejection by a broken zone
@@ -66,10 +55,30 @@ impl GateTask {
     }
 }
 
+impl GateSettings {
+    /// A change of the mail server's files since root read them, or why the settings that
+    /// root read are unknown.
+    pub(in crate::daemon) fn server_trouble(&self) -> Option<String> {
+        match &self.server {
+            Ok(file) => {
+                let path = file.as_ref().and_then(server_settings::changed)?;
+                Some(format!(
+                    "{path} was changed after the mail server's settings were read; \
+                     {HOW_TO_WRITE}, then reload"
+                ))
+            }
+            // The report about the look-ups names the error.
+            Err(_) if self.mode != GateMode::Off && self.lookups.is_err() => None,
+            Err(error) => Some(format!("the mail server's settings are unknown: {error}")),
+        }
+    }
+}
+
 /// Reports for which mail servers the settings that root has read are in force, and when
 /// root read them.
 pub(super) fn report_server(settings: &GateSettings, status: &UnboundedSender<StatusMessage>) {
-    let state = settings.server.as_ref().map(|file| SettingsState {
+    let file = settings.server.as_ref().ok().and_then(Option::as_ref);
+    let state = file.map(|file| SettingsState {
         servers: file
             .servers
             .iter()

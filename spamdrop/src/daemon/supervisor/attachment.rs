@@ -145,7 +145,7 @@ impl Supervisor {
         }
         self.blocklist = installed.blocklist;
         self.packets = open_packet_log(installed.filter, self.options.log_level)?;
-        log::info!("attached to {name} again");
+        log::info!("attached to {name}");
         Ok(true)
     }
 }

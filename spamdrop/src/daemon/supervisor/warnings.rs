@@ -23,8 +23,12 @@ impl Supervisor {
         let missing = match checks::listeners(&self.config) {
             Ok(missing) => missing,
             Err(error) => {
-                log::warn!(target: "spamdrop::check", "{error:#}");
-                Vec::new()
+                log::warn!(
+                    target: "spamdrop::check",
+                    "whether the mail server listens is unknown until the next start: {error:#}"
+                );
+                self.listeners = None;
+                return;
             }
         };
         let now = clock::instant();

@@ -42,7 +42,8 @@ dropped  packets of blocked senders, per second, in the last minute
 To read a million entries takes long. So all entries are read only as
 often as 0.4 % of a processor allows, but the top ones every second. A
 sort order and a filter choose among the top ones. A filter that is a
-whole address or prefix is looked up among all entries at once.";
+whole address, or the prefix of an entry, is looked up among all entries
+at once.";
 
 /// Draws the window of the mode, if it has one.
 pub(super) fn draw(screen: &mut Buffer, area: Rect, view: &TopView, look: TerminalLook) {

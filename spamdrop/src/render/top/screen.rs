@@ -46,7 +46,7 @@ const EVENTS: u16 = 4;
 
 /// Shown when no source matches the filter.
 const NO_MATCH: &str =
-    "none of the top entries matches; a whole address or prefix searches all entries";
+    "none of the top entries matches; `spamdrop list PREFIX` searches all entries";
 
 const BOLD: CellStyle = CellStyle::new().add_modifier(Modifier::BOLD);
 const REVERSED: CellStyle = CellStyle::new().add_modifier(Modifier::REVERSED);

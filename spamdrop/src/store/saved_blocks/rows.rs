@@ -1,5 +1,7 @@
 //! SQL of the saved blocks.
 
+use std::net::IpAddr;
+
 use anyhow::Result;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use spamdrop_core::saved::{SavedEntry, SavedOrigin};
@@ -161,27 +163,51 @@ pub(super) fn delete_reason(db: &Connection, key: [u8; 16]) -> Result<()> {
     Ok(())
 }
 
-/// Deletes an entry, and the reason for it. Returns how many entries there were.
+/// Deletes an entry, and the reasons for it that no other entry needs. Returns how many
+/// entries there were.
 pub(super) fn delete(db: &Connection, target: &Target) -> Result<usize> {
     let number = delete_entry(db, target)?;
     match target {
-        // A reason belongs to one address. Delete the reasons of all addresses in the /64.
-        Target::V6(net) => {
-            let mut first = [0; 16];
-            let mut last = [0xff; 16];
-            for bytes in [&mut first, &mut last] {
-                bytes.iter_mut().zip(net).for_each(|(to, from)| *to = *from);
-            }
-            db.prepare_cached("DELETE FROM reasons WHERE addr BETWEEN ?1 AND ?2")?
-                .execute([first, last])?;
-        }
-        _ => {
-            if let Some(addr) = target.origin() {
-                delete_reason(db, full_key(addr))?;
-            }
-        }
+        Target::V6(net) => delete_reasons(db, *net)?,
+        _ => match target.origin() {
+            Some(addr) if !is_blocked(db, addr)? => delete_reason(db, full_key(addr))?,
+            _ => {}
+        },
     }
     Ok(number)
+}
+
+/// Deletes the reasons of the addresses in a /64 that have no entry of their own.
+fn delete_reasons(db: &Connection, net: [u8; 8]) -> Result<()> {
+    let address = |fill: u8| {
+        let mut bytes = [fill; 16];
+        bytes.iter_mut().zip(net).for_each(|(to, from)| *to = from);
+        bytes
+    };
+    let (first, last) = (address(0), address(0xff));
+    // The key of an address's own entry is a byte and the address.
+    db.prepare_cached(
+        "DELETE FROM reasons WHERE addr BETWEEN ?1 AND ?2 AND addr NOT IN \
+         (SELECT substr(target, 2) FROM entries WHERE target BETWEEN ?3 AND ?4)",
+    )?
+    .execute(params![
+        first,
+        last,
+        key(&Target::V6Address(first)),
+        key(&Target::V6Address(last)),
+    ])?;
+    Ok(())
+}
+
+/// Whether the address or its /64 has an entry.
+fn is_blocked(db: &Connection, addr: IpAddr) -> Result<bool> {
+    let mut entry = db.prepare_cached("SELECT 1 FROM entries WHERE target = ?1")?;
+    for target in Target::covering(addr) {
+        if entry.exists([key(&target)])? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 pub(super) fn clear(db: &Connection) -> Result<()> {

@@ -121,6 +121,32 @@ fn what_is_unblocked_is_deleted_with_its_reasons() {
     assert_eq!(file.load().unwrap().unwrap().entries, []);
 }
 
+#[test]
+fn a_reason_stays_while_the_address_or_its_64_is_blocked() {
+    let all = || Blocks {
+        entries: ["2001:db8:1::/64", "2001:db8:1::7/128"]
+            .map(|it| entry(it, 1_000))
+            .into(),
+        origins: vec![origin("2001:db8:1::7", "x"), origin("2001:db8:1::8", "y")],
+        ..blocks()
+    };
+    for (removed, left) in [
+        (&["2001:db8:1::/64"][..], &["2001:db8:1::7"][..]),
+        (&["2001:db8:1::7/128"], &["2001:db8:1::7", "2001:db8:1::8"]),
+        (&["2001:db8:1::7/128", "2001:db8:1::/64"], &[]),
+        (&["2001:db8:1::/64", "2001:db8:1::7/128"], &[]),
+    ] {
+        let (_dir, _path, mut file) = open();
+        file.save(all()).unwrap();
+        let targets: Vec<Target> = removed.iter().map(|it| it.parse().unwrap()).collect();
+        file.remove(&targets).unwrap();
+        let origins = file.load().unwrap().unwrap().origins;
+        let mut origins: Vec<String> = origins.iter().map(|(addr, _)| addr.to_string()).collect();
+        origins.sort_unstable();
+        assert_eq!(origins, left, "{removed:?}");
+    }
+}
+
 /// Overwrites 4,096 bytes of the file from the offset `at`.
 fn damage(path: &Path, at: u64) {
     let mut file = fs::OpenOptions::new().write(true).open(path).unwrap();
