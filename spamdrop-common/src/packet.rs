@@ -9,6 +9,7 @@ mod plain;
 use crate::counter::Reason;
 use crate::nat64;
 use crate::settings::{SMTP_PORT, Settings};
+pub use plain::Plain;
 
 /// Read access to the bytes of a frame by offset.
 pub trait Packet {
@@ -113,16 +114,16 @@ pub enum Link {
 #[inline(always)]
 pub fn parse<P: Packet + ?Sized>(packet: &P, link: Link) -> Result<Segment, Reason> {
     match plain(packet, link) {
-        Some(segment) => Ok(segment),
+        Some(plain) => Ok(plain.segment()),
         None => any(packet, link),
     }
 }
 
 /// The fast path for most frames. `None`: use [`ip_header`] and [`in_ip`] instead.
 #[inline(always)]
-pub fn plain<P: Packet + ?Sized>(packet: &P, link: Link) -> Option<Segment> {
+pub fn plain<P: Packet + ?Sized>(packet: &P, link: Link) -> Option<Plain> {
     match link {
-        Link::Ethernet => plain::segment(packet),
+        Link::Ethernet => Plain::read(packet),
         Link::Ip => None,
     }
 }

@@ -31,32 +31,6 @@ impl Received {
         settings.destinations == 0 || self.is_listed(segment)
     }
 
-    /// As [`Received::is_ours`], for an IPv4 packet; caches the destination for this unit of
-    /// ticks. The caller has checked that `unit` is after the epoch, which is raised
-    /// when destinations are removed.
-    #[inline(always)]
-    pub fn is_ours_in(&self, unit: u32, settings: &Settings, segment: &Segment) -> bool {
-        if settings.destinations == 0 {
-            return true;
-        }
-        let destination = u32::from_be_bytes(segment.destination4);
-        let word = u64::from(destination) << 32 | u64::from(unit);
-        let index = destination as usize % RECENT_DESTINATIONS;
-        // SAFETY: `index` is less than the number of words. All CPUs share the words without
-        // a lock, so each is read and written in one piece.
-        let cell = unsafe { (&raw mut RECENT_DESTINATIONS4).cast::<u64>().add(index) };
-        // SAFETY: as above.
-        if unsafe { cell.read_volatile() } == word {
-            return true;
-        }
-        let is_listed = self.is_listed(segment);
-        if is_listed {
-            // SAFETY: as above.
-            unsafe { cell.write_volatile(word) };
-        }
-        is_listed
-    }
-
     #[inline(always)]
     fn is_listed(&self, segment: &Segment) -> bool {
         if segment.packet_v6 {
@@ -65,6 +39,32 @@ impl Received {
             is_listed4(u32::from_ne_bytes(segment.destination4))
         }
     }
+}
+
+/// As [`Received::is_ours`], for an IPv4 destination; caches the destination for this unit of
+/// ticks. The caller has checked that `unit` is after the epoch, which is raised
+/// when destinations are removed.
+#[inline(always)]
+pub fn is_ours_in(unit: u32, settings: &Settings, address: [u8; 4]) -> bool {
+    if settings.destinations == 0 {
+        return true;
+    }
+    let destination = u32::from_be_bytes(address);
+    let word = u64::from(destination) << 32 | u64::from(unit);
+    let index = destination as usize % RECENT_DESTINATIONS;
+    // SAFETY: `index` is less than the number of words. All CPUs share the words without
+    // a lock, so each is read and written in one piece.
+    let cell = unsafe { (&raw mut RECENT_DESTINATIONS4).cast::<u64>().add(index) };
+    // SAFETY: as above.
+    if unsafe { cell.read_volatile() } == word {
+        return true;
+    }
+    let is_listed = is_listed4(u32::from_ne_bytes(address));
+    if is_listed {
+        // SAFETY: as above.
+        unsafe { cell.write_volatile(word) };
+    }
+    is_listed
 }
 
 /// A separate function, so that the key does not take stack of the caller.

@@ -41,7 +41,7 @@ use spamdrop_common::{
     time::MonotonicNs,
 };
 
-use crate::{destination::Received, frame::Frame};
+use crate::{destination::Received, frame::Frame, recent_drop::Flow};
 
 /// For drivers that deliver multi-buffer packets (Linux 5.18).
 #[xdp(frags)]
@@ -78,40 +78,45 @@ fn filter(ctx: XdpContext, link: Link) -> u32 {
     if reason.is_drop() { XDP_DROP } else { XDP_PASS }
 }
 
+/// Checks the port, then the recently dropped sources, then the block maps. The
+/// clock, the allowlist and the destination are read only on a match, so that a
+/// clean sender costs one hash map look-up. The gate decides about new connections that no
+/// block drops.
 #[inline(always)]
 fn reason(received: &Received) -> Reason {
-    let mut stored = MaybeUninit::uninit();
-    let segment = match plain(&Frame::new(&received.ctx), received.link) {
-        Some(segment) => segment,
-        None => match segment::parse(received, &mut stored) {
-            Ok(segment) => *segment,
-            Err(reason) => return reason,
-        },
-    };
-    decide(received, segment, &mut stored)
-}
-
-/// Checks the port, then the recently dropped sources, then the block maps. The
-/// clock, the allowlist and the destination are read only on a match, so that a packet
-/// of a source without an entry costs one hash map look-up. The gate decides about the new
-/// connections that no block drops.
-#[inline(always)]
-fn decide(received: &Received, segment: Segment, stored: &mut MaybeUninit<Segment>) -> Reason {
     let Some(settings) = maps::settings() else {
         return Reason::OtherPort;
     };
-    if !settings.watches(segment.port) {
-        return Reason::OtherPort;
-    }
     let unit = recent_drop::unit();
-    // The cache holds only sources of IPv4 packets, so NAT64 translation comes after this look-up.
-    // The functions that are not inlined read the segment from memory; the look-up does not.
-    let is_cached = recent_drop::hit(received, &segment, settings, unit);
-    if is_cached && !log::is_on() && !is_drop_paused(settings) {
-        return Reason::SealedDropped;
-    }
-    let segment = stored.write(segment);
-    segment.translate(settings);
+    let mut stored = MaybeUninit::uninit();
+    // A frame that is not plain takes the same steps elsewhere, so that the words of a plain
+    // one stay in registers.
+    let (segment, is_cached) = match plain(&Frame::new(&received.ctx), received.link) {
+        Some(plain) => {
+            if !settings.watches(plain.port()) {
+                return Reason::OtherPort;
+            }
+            let is_cached = recent_drop::hit(&Flow::from_plain(plain), settings, unit);
+            if is_cached && !log::is_on() && !is_drop_paused(settings) {
+                return Reason::SealedDropped;
+            }
+            (stored.write(plain.segment()), is_cached)
+        }
+        None => {
+            let segment = match segment::parse(received, &mut stored) {
+                Ok(segment) => segment,
+                Err(reason) => return reason,
+            };
+            if !settings.watches(segment.port) {
+                return Reason::OtherPort;
+            }
+            // The cache holds only sources of IPv4 packets, so NAT64 translation comes after
+            // this look-up.
+            let is_cached = recent_drop::segment_hit(segment, settings, unit);
+            segment.translate(settings);
+            (segment, is_cached)
+        }
+    };
     let mut found = if is_cached {
         Reason::SealedDropped
     } else {

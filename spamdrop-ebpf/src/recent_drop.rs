@@ -9,13 +9,13 @@ use core::arch::asm;
 
 use aya_ebpf::helpers::generated::bpf_jiffies64;
 use spamdrop_common::{
-    packet::Segment,
+    packet::{Plain, Segment},
     recent_drop::{Line, MOST_HITS, MOST_UNITS, Place, RecentDrop, SLOTS},
     settings::{Refresh, Settings},
     time::MonotonicNs,
 };
 
-use crate::{destination::Received, maps};
+use crate::{destination, maps};
 
 /// The current unit of ticks. Read it before the entry is looked up, so that a source
 /// whose entry is removed meanwhile is not cached.
@@ -27,11 +27,42 @@ pub fn unit() -> u32 {
     (unsafe { bpf_jiffies64() } >> maps::unit_bits()) as u32
 }
 
+/// What the cache must know of an IPv4 packet.
+pub struct Flow {
+    source: [u8; 4],
+    destination: [u8; 4],
+    syn: bool,
+}
+
+impl Flow {
+    #[inline(always)]
+    pub fn from_plain(plain: Plain) -> Self {
+        Self {
+            source: plain.source4(),
+            destination: plain.destination4(),
+            syn: plain.syn(),
+        }
+    }
+}
+
+/// As [`hit`], for any segment. A separate function: otherwise LLVM merges both, and the
+/// values of both would be in memory.
+#[inline(never)]
+pub fn segment_hit(segment: &Segment, settings: &Settings, now: u32) -> bool {
+    // IPv6 is not cached, because no IPv6 flood has been seen.
+    let flow = Flow {
+        source: segment.source4(),
+        destination: segment.destination4,
+        syn: segment.syn,
+    };
+    !segment.packet_v6 && hit(&flow, settings, now)
+}
+
 /// Whether the cache knows that the source's packets to this destination are
-/// dropped. If it does, counts a hit.
+/// dropped; counts the hit.
 #[inline(always)]
-pub fn hit(received: &Received, segment: &Segment, settings: &Settings, now: u32) -> bool {
-    let Some((place, line)) = find_line(segment) else {
+pub fn hit(flow: &Flow, settings: &Settings, now: u32) -> bool {
+    let Some((place, line)) = find_line(flow.source) else {
         return false;
     };
     // Most sources are in their home slot, so the first comparison is predictable. A search
@@ -53,9 +84,9 @@ pub fn hit(received: &Received, segment: &Segment, settings: &Settings, now: u32
     let seen = RecentDrop::from_word(word);
     let answers = seen.is_valid(epoch(settings), now)
         && seen.hits < MOST_HITS
-        && received.is_ours_in(now, settings, segment);
+        && destination::is_ours_in(now, settings, flow.destination);
     if answers {
-        let slides = Refresh::from_number(settings.refresh).slides(segment.syn);
+        let slides = Refresh::from_number(settings.refresh).slides(flow.syn);
         write(found, seen.hit(now, slides));
     }
     answers
@@ -66,7 +97,10 @@ pub fn hit(received: &Received, segment: &Segment, settings: &Settings, now: u32
 /// postponed slide to that source's entry. `time`: the clock in the unit `now`.
 #[inline(always)]
 pub fn remember(segment: &Segment, settings: &Settings, now: u32, time: MonotonicNs, units: u32) {
-    let Some((place, line)) = find_line(segment).filter(|_| units > 0) else {
+    if segment.packet_v6 || units == 0 {
+        return;
+    }
+    let Some((place, line)) = find_line(segment.source4()) else {
         return;
     };
     let epoch = epoch(settings);
@@ -128,12 +162,8 @@ fn epoch(settings: &Settings) -> u32 {
 }
 
 #[inline(always)]
-fn find_line(segment: &Segment) -> Option<(Place, *mut Line)> {
-    // IPv6 is not cached, because no IPv6 flood has been seen.
-    if segment.packet_v6 {
-        return None;
-    }
-    let place = Place::from_source(segment.source4(), maps::line_bits());
+fn find_line(source: [u8; 4]) -> Option<(Place, *mut Line)> {
+    let place = Place::from_source(source, maps::line_bits());
     Some((place, maps::recent_drops(place)?))
 }
 

@@ -27,7 +27,7 @@ const TOO_MANY_HEADERS: u32 = Reason::TooManyHeaders as u32;
 pub fn parse<'stored>(
     received: &Received,
     stored: &'stored mut MaybeUninit<Segment>,
-) -> Result<&'stored Segment, Reason> {
+) -> Result<&'stored mut Segment, Reason> {
     let (kind, offset) = ip_header(&Frame::new(&received.ctx), received.link)?;
     let into = stored.as_mut_ptr();
     let mut index = 0;
@@ -40,7 +40,7 @@ pub fn parse<'stored>(
     // SAFETY: `into` points to a segment, whose bytes were all written above.
     match unsafe { spamdrop_parse_ip(received.ctx.ctx, kind, offset, into) } {
         // SAFETY: as above.
-        FOUND => Ok(unsafe { stored.assume_init_ref() }),
+        FOUND => Ok(unsafe { stored.assume_init_mut() }),
         NOT_IP => Err(Reason::NotIp),
         NOT_TCP => Err(Reason::NotTcp),
         LATER_FRAGMENT => Err(Reason::LaterFragment),

@@ -83,18 +83,23 @@ fn a_plain_frame_is_read_as_any_other() {
     for (length, flags) in [(34, SYN), (34, ACK), (35, ACK), (36, ACK), (40, SYN)] {
         (frame[17], frame[47]) = (length, flags);
         let read = any(&frame[..], Link::Ethernet).unwrap();
-        assert_eq!(plain(&frame[..], Link::Ethernet), Some(read));
-        assert_eq!(plain(&frame[..], Link::Ip), None);
+        let segment = |frame: &[u8], link| plain(frame, link).map(Plain::segment);
+        assert_eq!(segment(&frame, Link::Ethernet), Some(read));
+        assert_eq!(segment(&frame, Link::Ip), None);
+        let plain = plain(&frame[..], Link::Ethernet).unwrap();
+        assert_eq!(plain.source4(), read.source4());
+        assert_eq!(plain.destination4(), read.destination4);
+        assert_eq!((plain.port(), plain.syn()), (read.port, read.syn));
         let mut missed = 0;
         for at in 0..frame.len() {
             let is_whole = at >= plain::END;
-            assert_eq!(plain::segment(&frame[..at]).is_some(), is_whole, "{at}");
+            assert_eq!(Plain::read(&frame[..at]).is_some(), is_whole, "{at}");
             for byte in 0..=255 {
                 let mut changed = frame.clone();
                 changed[at] = byte;
                 let read = any(&changed[..], Link::Ethernet);
-                match plain::segment(&changed[..]) {
-                    Some(segment) => assert_eq!(Ok(segment), read, "{at} {byte}"),
+                match Plain::read(&changed[..]) {
+                    Some(plain) => assert_eq!(Ok(plain.segment()), read, "{at} {byte}"),
                     None => missed += usize::from(read.is_ok()),
                 }
             }
