@@ -144,6 +144,14 @@ fn other_addresses_of_the_machine_are_a_difference_of_their_own() {
         }
         assert!(!ProtectionChanges { removed, set }.is_empty());
     }
+    // Another allowlist is compared, too.
+    let shorter = Protected::new([]);
+    assert!(
+        shorter
+            .changes_since(&old)
+            .removed
+            .contains(&net("2001:db8:6::/48"))
+    );
 }
 
 #[test]
