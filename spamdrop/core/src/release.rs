@@ -171,6 +171,16 @@ mod tests {
     }
 
     #[test]
+    fn steps_that_were_put_back_are_due_again() {
+        let mut releases = Releases::default();
+        add_open(&mut releases, "192.0.2.1");
+        let steps = releases.steps([], ns(10), true);
+        releases.put_back(&steps, ns(10));
+        assert_eq!(releases.steps([], ns(10), true), steps);
+        assert!(!steps.released.is_empty() && !steps.seal.is_empty());
+    }
+
+    #[test]
     fn an_open_entry_alone_is_pending() {
         let mut releases = Releases::default();
         assert!(releases.is_empty());

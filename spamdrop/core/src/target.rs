@@ -297,6 +297,20 @@ mod tests {
     }
 
     #[test]
+    fn a_reason_is_stored_for_an_address_or_a_prefix_and_not_for_a_64() {
+        for (text, expected) in [
+            ("192.0.2.1", Some("192.0.2.1")),
+            ("2001:db8::1/128", Some("2001:db8::1")),
+            ("2001:db8::/64", None),
+            ("192.0.2.0/24", Some("ff98:c000:200::")),
+        ] {
+            let origin = text.parse::<Target>().unwrap().origin();
+            let expected = expected.map(|addr| addr.parse().unwrap());
+            assert_eq!(origin, expected, "{text}");
+        }
+    }
+
+    #[test]
     fn the_key_of_an_origin_is_the_address_in_ipv6() {
         for (addr, key) in [
             ("192.0.2.1", "::ffff:192.0.2.1"),

@@ -199,6 +199,9 @@ fn all_lines_of_a_prefix_count() {
     let added = list.add(&all, term);
     assert_eq!((added.kept.len(), added.changed.len()), (1, 0));
     assert_eq!(list.to_string(), both);
+    // The line without an end counts, not the last line.
+    assert_eq!(list.item(all[0]).unwrap().end, AllowEnd::Never);
+    assert_eq!(list.item("192.0.2.2/32".parse().unwrap()), None);
     term.shortens = true;
     assert_eq!(list.add(&all, term).limited, all);
     let one = "192.0.2.1  # until=2026-12-01T01:00:00Z\n";

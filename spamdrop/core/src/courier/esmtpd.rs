@@ -247,6 +247,18 @@ TCPDOPTS=\"-haproxy=1.2.3.4 -noidentlookup\"
     }
 
     #[test]
+    fn auth_is_offered_by_either_setting() {
+        for (script, expected) in [
+            ("", None),
+            ("ESMTPAUTH=''\nESMTPAUTH_TLS=' '", None),
+            ("ESMTPAUTH='LOGIN PLAIN'", Some("ESMTPAUTH")),
+            ("ESMTPAUTH=\nESMTPAUTH_TLS=PLAIN", Some("ESMTPAUTH_TLS")),
+        ] {
+            assert_eq!(settings(script).auth(), expected, "{script}");
+        }
+    }
+
+    #[test]
     fn the_options_of_blacklists_keep_their_order() {
         let script = "\
 # BLACKLISTS=\"-block=old.example\"

@@ -312,7 +312,6 @@ impl AclWalk<'_> {
             .hosts(&condition.value)
             .map_err(|why| format!("hosts: {why}"))?;
         Ok(match condition.is_negated {
-            false if hosts.is_empty() => Vec::new(),
             false => hosts.table(says, Says::Dunno),
             true => hosts.table(Says::Dunno, says),
         })

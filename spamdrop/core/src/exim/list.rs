@@ -236,11 +236,6 @@ impl Hosts {
         Ok(())
     }
 
-    /// Whether no client over the network is in the list.
-    pub fn is_empty(&self) -> bool {
-        self.items.is_empty() && !self.last_is_negated
-    }
-
     /// A table with the effect `inside` for the hosts in the list and `outside` for
     /// all others.
     pub fn table(self, inside: Says, outside: Says) -> Vec<ClientEntry> {

@@ -237,6 +237,49 @@ fn sets_of_nft_are_read_with_their_times_and_intervals() {
     );
 }
 
+/// The caller parses JSON; TOML has the same structure.
+#[test]
+fn each_element_of_a_json_set_is_an_entry_or_an_error() {
+    let document = "[[nftables]]\n[[nftables]]\nmap = { name = 'a', elem = [
+        '192.0.2.1',
+        { prefix = { addr = '198.51.100.0', len = 24 } },
+        { range = ['192.0.2.8', '192.0.2.9'] },
+        { elem = { val = '192.0.2.2', timeout = 60, expires = 30 } },
+        { elem = { val = '192.0.2.3', timeout = 60 } },
+        { elem = { val = '192.0.2.4', timeout = 0 } },
+        { elem = { val = { elem = { val = '192.0.2.5' } } } },
+        'x',
+    ] }";
+    let document: NftDocument = toml::from_str(document).unwrap();
+    let (mut entries, mut errors) = (Vec::new(), Vec::new());
+    document.read(
+        &parser(ListFormat::NftJson).reader,
+        &mut |read| match read {
+            Ok(entry) => entries.push(shown(entry)),
+            Err(error) => errors.push(error.to_string()),
+        },
+    );
+    assert_eq!(
+        entries,
+        [
+            listed("192.0.2.1/32", 600, 600),
+            listed("198.51.100.0/24", 600, 600),
+            listed("192.0.2.8/31", 600, 600),
+            listed("192.0.2.2/32", 30, 0),
+            listed("192.0.2.3/32", 60, 0),
+            listed("192.0.2.4/32", 600, 600),
+        ]
+    );
+    let [nested, word] = errors.as_slice() else {
+        panic!("{errors:?}");
+    };
+    assert!(
+        nested.starts_with("set `a` has more than addresses"),
+        "{nested}"
+    );
+    assert!(word.starts_with("`x`"), "{word}");
+}
+
 #[test]
 fn damaged_and_hostile_sets_of_nft_are_named_by_their_lines() {
     let elements = |text: &str| nft(&format!("set a {{\n elements = {{ {text} }}\n}}"));

@@ -151,3 +151,36 @@ impl SettingsFile {
         self.servers.iter().flat_map(|settings| &settings.files)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_server_has_its_own_settings_and_files() {
+        let of = |server: MailServer| ServerSettings {
+            server,
+            files: vec![SourceFile {
+                path: server.name().into(),
+                modified_unix_s: None,
+            }],
+            slots: SlotSetting::Unknown(String::new()),
+            auth: AuthSetting::Absent,
+            rules: Vec::new(),
+            tables: Vec::new(),
+            notes: Vec::new(),
+        };
+        let servers = [MailServer::Postfix, MailServer::Exim].map(of);
+        let file = SettingsFile {
+            version: VERSION,
+            read_unix_s: 0,
+            servers: servers.to_vec(),
+        };
+        for settings in &servers {
+            assert_eq!(file.of_server(settings.server), Some(settings));
+        }
+        assert_eq!(file.of_server(MailServer::Courier), None);
+        let paths = file.files().map(|file| file.path.as_str());
+        assert!(paths.eq(["postfix", "exim"]));
+    }
+}

@@ -340,6 +340,21 @@ fn connections_while_slots_ran_short_are_counted_by_standing() {
     assert_eq!(prediction.dropped_connections, 1);
 }
 
+#[test]
+fn a_sender_that_was_refused_a_recipient_is_not_counted_as_listed() {
+    for (refusal, expected) in [
+        (rejection(AT + 9, "198.51.100.8"), 1),
+        (unknown_recipient(AT + 9, "198.51.100.8"), 0),
+    ] {
+        let mut lines: Vec<String> = (1..=8)
+            .map(|n| started(AT + n, &format!("198.51.100.{n}"), 4_000))
+            .collect();
+        lines.push(refusal);
+        let [shortage, ..] = predicted(&lines).slots.shortages;
+        assert_eq!((shortage.connections, shortage.listed), (1, expected));
+    }
+}
+
 fn postfix_settings() -> DryRunSettings {
     let mut settings = dry_run_settings();
     settings.engine.parser.servers = vec![MailServer::Postfix];

@@ -4,7 +4,7 @@ use super::*;
 use crate::engine::tests::{
     PRESENT, acceptance, delivery, learned, rejection, settings, unknown_recipient, wall,
 };
-use crate::log::Pattern;
+use crate::log::{MailServer, Pattern};
 use crate::policy::Protection;
 
 fn replay() -> Replay {
@@ -70,6 +70,41 @@ fn a_replayed_block_lasts_for_its_ttl() {
 }
 
 #[test]
+fn other_settings_count_for_the_next_log() {
+    let mut other = settings();
+    other.policy.ttl = Duration::from_secs(7);
+    other.parser.servers = vec![MailServer::Exim];
+    let mut replay = replay();
+    replay.reconfigure(other.clone());
+    let line = rejection(PRESENT - 60, "192.0.2.1");
+    assert_eq!(replay.scan(line.as_bytes()), ReplayedLine::Nothing);
+    other.parser = settings().parser;
+    replay.reconfigure(other);
+    assert_eq!(replay.scan(line.as_bytes()), matched("192.0.2.1"));
+    let ends = replay.blocked_until.values();
+    assert!(ends.eq([&Duration::from_secs(7)]));
+}
+
+#[test]
+fn senders_that_the_log_shows_as_known_pause_blocking_when_all_are_refused() {
+    const DAY: u64 = 86_400;
+    for days in [1, 4] {
+        let mut replay = replay();
+        let start = PRESENT - 9 * DAY;
+        let senders = [1, 2, 3, 4, 5, 6].map(|n| format!("192.0.2.{n}"));
+        for day in 0..days {
+            for sender in &senders {
+                replay.scan(acceptance(start + day * DAY, sender).as_bytes());
+            }
+        }
+        let at = start + days * DAY - 60;
+        let lines = senders.map(|sender| replay.scan(rejection(at, &sender).as_bytes()));
+        let is_paused = lines.contains(&ReplayedLine::Ignored(IgnoreReason::Ceiling));
+        assert_eq!(is_paused, days == 4, "{lines:?}");
+    }
+}
+
+#[test]
 fn a_replay_stands_still_while_stamps_go_back() {
     let mut replay = replay();
     let at = PRESENT - 86_400;
@@ -132,8 +167,8 @@ fn a_replay_forgets_time_and_blocks_with_each_log() {
     );
     replay.start_log();
     assert_eq!(
-        replay.scan(rejection(early, "192.0.2.1").as_bytes()),
-        matched("192.0.2.1")
+        replay.scan(rejection(early, "192.0.2.3").as_bytes()),
+        matched("192.0.2.3")
     );
     assert_eq!(replay.elapsed, Duration::ZERO);
     assert_eq!(replay.blocked_until.len(), 1);

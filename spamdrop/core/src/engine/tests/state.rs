@@ -41,6 +41,28 @@ fn contacts_outlive_a_restart_and_a_store_that_fails() {
 }
 
 #[test]
+fn reports_about_slots_are_taken_once() {
+    let mut postfix = settings();
+    postfix.parser.servers = vec![MailServer::Postfix];
+    let mut engine = Engine::new(postfix, Protected::default());
+    let peer: IpAddr = "192.0.2.1".parse().unwrap();
+    for (program, text) in [
+        ("postfix/smtpd", "connect from x[192.0.2.1]:40112"),
+        ("postfix/postscreen", "PASS NEW [192.0.2.1]:40112"),
+    ] {
+        let line = format!("{} mx {program}[1]: {text}", stamp(PRESENT));
+        engine.read(line.as_bytes(), false, wall(PRESENT));
+        let is_postscreen = program.ends_with("postscreen");
+        let handed_over = is_postscreen.then_some((peer, 40_112));
+        assert_eq!(engine.take_handed_over(), handed_over, "{line}");
+        assert_eq!(engine.take_handed_over(), None);
+        let slot = engine.take_slot_line().map(|(slot, at)| (slot.addr, at));
+        assert_eq!(slot, Some((peer, Some(wall(PRESENT)))), "{line}");
+        assert_eq!(engine.take_slot_line(), None);
+    }
+}
+
+#[test]
 fn an_event_of_two_logs_is_counted_as_a_duplicate() {
     let mut engine = engine();
     let line = rejection(PRESENT, "192.0.2.1");

@@ -27,6 +27,22 @@ fn rate_trips_above_the_limit() {
 }
 
 #[test]
+fn another_limit_counts_at_once() {
+    let mut ceiling = Ceiling::new(10);
+    for _ in 0..10 {
+        ceiling.admits(true, moment(0));
+    }
+    ceiling.set_limit(9);
+    let (offences, limit) = (10, 9);
+    assert_eq!(
+        ceiling.trip(moment(0)),
+        Some(Trip::Rate { offences, limit })
+    );
+    ceiling.set_limit(11);
+    assert_eq!(ceiling.trip(moment(0)), None);
+}
+
+#[test]
 fn listed_addresses_are_not_new() {
     let mut ceiling = Ceiling::new(10);
     for _ in 0..1000 {

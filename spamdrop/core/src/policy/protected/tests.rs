@@ -136,6 +136,14 @@ fn other_addresses_of_the_machine_are_a_difference_of_their_own() {
     assert!(back.set.contains(&(net("198.51.100.0/24"), false)));
     assert_eq!(back.removed, [net("2001:db8:0:9::1/128")]);
     assert!(new.changes_since(&new.clone()).is_empty());
+    for is_removed in [false, true] {
+        let (mut removed, mut set) = (changes.removed.clone(), changes.set.clone());
+        match is_removed {
+            true => set.clear(),
+            false => removed.clear(),
+        }
+        assert!(!ProtectionChanges { removed, set }.is_empty());
+    }
     // Another allowlist is compared, too.
     let shorter = Protected::new([]);
     assert!(
