@@ -79,6 +79,8 @@ impl Prefixes {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+
     use super::*;
     use proptest::prelude::*;
 
