@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::net::IpAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -15,7 +14,7 @@ use spamdrop_core::reputation::SenderStanding;
 use spamdrop_core::target::Target;
 use spamdrop_core::time::{Moment, unix_seconds};
 
-use super::unix_time;
+use super::{directory, unix_time};
 
 /// 2026-11-28 12:00:00 UTC, the day on which the cases were written.
 const PRESENT: u64 = 1_795_867_200;
@@ -34,7 +33,7 @@ fn replay(config: &str) -> Replay {
 
 /// The lines of a case.
 fn lines(name: &str) -> Vec<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus/cases");
+    let path = directory().join("cases");
     let text = fs::read_to_string(path.join(name).with_extension("log")).unwrap();
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines.map(str::to_owned).collect()

@@ -3,12 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 
 use spamdrop_core::event::Event;
 use spamdrop_core::log::{Parsed, Parser};
 
-use super::{Case, NOW, SERVERS, WRITTEN, corpus, describe, parser, unix_time};
+use super::{Case, NOW, SERVERS, WRITTEN, corpus, describe, directory, parser, unix_time};
 
 /// The files, and the number of forms in each.
 const FILES: [(&str, usize); 2] = [("headers", 28), ("wrappers", 12)];
@@ -47,7 +46,7 @@ fn every_form_is_read_as_written_beside_it() {
 /// The numbers of real and hostile lines of each form. A form's lines are between its
 /// comment `# FORM: SOURCE` and the next such comment or empty line.
 fn lines_by_form(file: &str) -> BTreeMap<String, [usize; 2]> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus");
+    let path = directory();
     let text = fs::read_to_string(path.join(file).with_extension("txt")).unwrap();
     let mut forms = BTreeMap::new();
     let mut form = None;

@@ -1,102 +1,22 @@
 //! Parses the log lines of the corpora in this directory, and compares each
-//! result with the one that the corpus expects.
+//! result with the one that the corpus expects. `configured` tests the lines
+//! that need a configuration.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-mod cases;
 mod forms;
+mod lines;
 mod matrix;
-mod needles;
 mod texts;
 
-use std::fs;
 use std::net::IpAddr;
-use std::path::Path;
-use std::time::{Duration, SystemTime};
 
+use lines::{Case, NOW, SERVERS, corpus, directory, unix_time};
 use spamdrop_core::event::{Event, EventKind};
 use spamdrop_core::log::{MailServer, Parsed, Parser, ParserSettings};
 
 /// 2026-11-23 08:50:54 UTC.
 const WRITTEN: u64 = 1_795_423_854;
-/// 2026-11-23 09:00:00 UTC.
-const NOW: u64 = 1_795_424_400;
-
-/// Each server has a file, which is named as in `servers`.
-const SERVERS: [(&str, MailServer); 8] = [
-    ("courier", MailServer::Courier),
-    ("postfix", MailServer::Postfix),
-    ("exim", MailServer::Exim),
-    ("sendmail", MailServer::Sendmail),
-    ("opensmtpd", MailServer::Opensmtpd),
-    ("rblsmtpd", MailServer::Rblsmtpd),
-    ("haraka", MailServer::Haraka),
-    ("rspamd", MailServer::Rspamd),
-];
-
-struct Case {
-    /// `FILE:LINE`.
-    place: String,
-    hostile: bool,
-    expected: String,
-    line: Vec<u8>,
-}
-
-/// The cases of a file, such as a server's.
-fn corpus(file: &str) -> Vec<Case> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus");
-    fs::read_to_string(path.join(file).with_extension("txt"))
-        .unwrap()
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
-        .map(|(index, line)| {
-            let place = format!("{file}.txt:{}", index + 1);
-            let (kind, rest) = line.split_once(' ').unwrap();
-            let (expected, line) = rest.trim_start().split_once(' ').unwrap();
-            assert!(matches!(kind, "real" | "hostile"), "{place}");
-            Case {
-                place,
-                hostile: kind == "hostile",
-                expected: expected.into(),
-                line: unescape(padding_removed(expected, line)),
-            }
-        })
-        .collect()
-}
-
-/// Removes the padding after EXPECTED. LINE may itself start with a blank, so
-/// the padding is not trimmed but computed from the column.
-fn padding_removed<'line>(expected: &str, line: &'line str) -> &'line str {
-    const COLUMN: usize = 23;
-    let padding = COLUMN.saturating_sub(expected.len());
-    assert!(line[..padding].trim().is_empty(), "{line}");
-    &line[padding..]
-}
-
-fn unescape(line: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut rest = line.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'\\' => match rest.next().unwrap() {
-                b'\\' => b'\\',
-                b'x' => {
-                    let digits = [rest.next().unwrap(), rest.next().unwrap()];
-                    u8::from_str_radix(str::from_utf8(&digits).unwrap(), 16).unwrap()
-                }
-                other => panic!("unknown escape \\{}", char::from(other)),
-            },
-            byte => byte,
-        });
-    }
-    bytes
-}
-
-fn unix_time(seconds: u64) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
-}
-
 fn describe(parsed: &Parsed<'_>) -> String {
     match parsed {
         Parsed::Event(Event {

@@ -1,18 +1,17 @@
 //! Every header × every server × every wrapper, as the table `matrix.txt` has them.
 
 use std::fs;
-use std::path::Path;
 use std::time::SystemTime;
 
 use spamdrop_core::log::{MailServer, Parsed};
 
-use super::{NOW, SERVERS, WRITTEN, parser, unix_time};
+use super::{NOW, SERVERS, WRITTEN, directory, parser, unix_time};
 
 struct Table(Vec<Vec<String>>);
 
 impl Table {
     fn read() -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus/matrix.txt");
+        let path = directory().join("matrix.txt");
         let text = fs::read_to_string(path).unwrap();
         let lines = text
             .lines()

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 
 use spamdrop_core::log::{MailServer, Parsed};
 
-use super::{NOW, parser, unix_time};
+use super::{NOW, directory, parser, unix_time};
 
 /// A text, and whether it says that 192.0.2.1 is listed.
 struct Text {
@@ -17,7 +16,7 @@ struct Text {
 }
 
 fn table() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus/lists.txt");
+    let path = directory().join("lists.txt");
     fs::read_to_string(path).unwrap()
 }
 

@@ -84,3 +84,19 @@ impl MailServer {
         self.grammar().tells_acceptances
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_server_is_found_by_its_name_and_four_tell_acceptances() {
+        let mut tells = Vec::new();
+        for server in MailServer::ALL {
+            assert_eq!(MailServer::named(server.name()), Some(server));
+            tells.extend(server.tells_acceptances().then_some(server.name()));
+        }
+        assert_eq!(tells, ["courier", "postfix", "exim", "rspamd"]);
+        assert_eq!(MailServer::named("qmail"), None);
+    }
+}

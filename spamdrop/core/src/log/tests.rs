@@ -783,3 +783,24 @@ fn lines_about_connections_tell_what_becomes_of_the_slots() {
         );
     }
 }
+
+/// Postfix writes the address that a zone answers in an earlier line.
+#[test]
+fn a_zone_that_refused_the_query_is_told_instead_of_its_listing() {
+    let refused: &[u8] = b"the blocklist answered 127.255.255.0/24";
+    let listed = b"Service unavailable; client [192.0.2.1] blocked using zen.example";
+    for (answer, expected) in [("127.255.255.254", refused), ("127.0.0.2", listed)] {
+        let mut parser = reading(vec![MailServer::Postfix]);
+        let now = utc(2026, 11, 23, 9, 0, 0);
+        let answer = format!(
+            "Nov 23 08:50:54 mx1 postfix/dnsblog[2]: addr 192.0.2.1 listed by domain zen.example as {answer}"
+        );
+        assert_eq!(parser.parse(answer.as_bytes(), now), Parsed::Nothing);
+        let line = b"Nov 23 08:50:55 mx1 postfix/postscreen[1]: NOQUEUE: reject: RCPT from [192.0.2.1]:40112: 550 5.7.1 Service unavailable; client [192.0.2.1] blocked using zen.example; from=<a@b.example>, to=<c@d.example>, proto=ESMTP, helo=<x>";
+        let Parsed::Event(event) = parser.parse(line, now) else {
+            panic!("not taken");
+        };
+        let text = expected.into();
+        assert_eq!(event.kind, EventKind::Rejected { text }, "{answer}");
+    }
+}

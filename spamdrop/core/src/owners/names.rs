@@ -130,7 +130,11 @@ mod tests {
         let mask = OwnerMask::from(OwnerBit::LOG).and(bit(6)).and(bit(63));
         let owners = ShownOwners::new(mask, &Rc::new(names([6])));
         assert_eq!(owners.to_string(), "log, import:list6, unnamed:63");
+        assert_eq!(owners.only(), None);
         let names = names([6]);
+        let only = ShownOwners::new(bit(6).into(), &Rc::new(names.clone()));
+        assert_eq!(only.only().unwrap().to_string(), "import:list6");
+        assert_eq!(ShownOwners::default().only(), None);
         assert_eq!(names.bit(&"list6".parse().unwrap()), Some(bit(6)));
         assert_eq!(names.bit(&"list7".parse().unwrap()), None);
         assert_eq!(names.bit(&EntryOwner::Fifo), Some(OwnerBit::FIFO));

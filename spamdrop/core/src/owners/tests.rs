@@ -95,6 +95,21 @@ fn owners_are_read_as_they_are_shown() {
 }
 
 #[test]
+fn a_set_is_empty_or_shared_by_its_number_of_owners() {
+    let one = OwnerMask::from(OwnerBit::LOG);
+    for (mask, is_empty, is_shared) in [
+        (OwnerMask::default(), true, false),
+        (one.without(OwnerBit::LOG), true, false),
+        (one, false, false),
+        (one.and(OwnerBit::LOG), false, false),
+        (one.and(drop_list()), false, true),
+    ] {
+        let found = (mask.is_empty(), mask.is_shared());
+        assert_eq!(found, (is_empty, is_shared), "{mask:?}");
+    }
+}
+
+#[test]
 fn each_fixed_bit_is_that_of_one_owner() {
     for owner in [EntryOwner::Log, EntryOwner::Hand, EntryOwner::Fifo] {
         let bit = owner.fixed_bit().unwrap();

@@ -33,6 +33,13 @@ fn found(expression: &str, message: &str) -> Option<(String, String)> {
     ))
 }
 
+#[test]
+fn patterns_are_equal_if_they_are_written_alike() {
+    let one = pattern("^refused <HOST>$").unwrap();
+    assert_eq!(one, pattern("^refused <HOST>$").unwrap());
+    assert_ne!(one, pattern("^denied <HOST>$").unwrap());
+}
+
 /// Tests the pattern in the sample configuration.
 #[test]
 fn sample_takes_no_recipient_for_a_listing() {

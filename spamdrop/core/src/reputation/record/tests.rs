@@ -177,6 +177,23 @@ fn a_demoted_source_begins_anew() {
 }
 
 #[test]
+fn only_a_source_with_positive_evidence_is_of_interest() {
+    let at = unix(MIDNIGHT);
+    let delivered = Record::delivered(at, recipient(1));
+    for (record, expected) in [
+        (Record::default(), false),
+        (Record::demoted(at), false),
+        (Record::accepted(at), true),
+        (delivered, true),
+        (Record::default().added(at), true),
+    ] {
+        assert_eq!(record.is_of_interest(), expected, "{record:?}");
+        let demoted = record.join(Record::demoted(unix(MIDNIGHT + 1)));
+        assert_eq!(demoted.is_of_interest(), expected, "{record:?}");
+    }
+}
+
+#[test]
 fn deliveries_on_two_days_make_known_for_36_days_until_demoted() {
     let delivered = |day: u64, to| Record::delivered(unix(MIDNIGHT + day * DAY), recipient(to));
     let first = delivered(0, 1);

@@ -83,7 +83,10 @@ fn no_wave_without_reason() {
 fn a_wave_begins_at_the_lowest_limit_and_ends_after_a_quiet_minute() {
     let mut clock = Clock::new();
     clock.seconds(10, 5);
+    assert_eq!(clock.recorder.current_start(), None);
     clock.seconds(1, 24);
+    let start = UnixSeconds::new(START + 11);
+    assert_eq!(clock.recorder.current_start(), Some(start));
     clock.seconds(59, 5);
     clock.seconds(1, 169);
     let wave = clock.wave();
@@ -95,6 +98,7 @@ fn a_wave_begins_at_the_lowest_limit_and_ends_after_a_quiet_minute() {
     let wave = clock.wave();
     assert_eq!((wave.length_s, wave.ongoing), (60.0, false));
     assert_eq!(wave.end_unix_s(), START + 71);
+    assert_eq!(clock.recorder.current_start(), None);
     clock.seconds(99, 5);
     assert_eq!(clock.waves(), []);
     clock.seconds(6, 30);
