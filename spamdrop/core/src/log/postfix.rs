@@ -281,6 +281,8 @@ fn connected(message: &[u8], words: &[u8]) -> Option<IpAddr> {
 fn activated(message: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     let (id, rest) = queue_id(message)?;
     let rest = rest.strip_prefix(b"from=<")?;
+    // A search for the needles skips a line without it.
+    memmem::find(rest, b", nrcpt=")?;
     let sender = mailbox(rest).filter(|(_, rest)| rest.starts_with(b", size="));
     Some((id, sender.map(|(sender, _)| sender)))
 }
