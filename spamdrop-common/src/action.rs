@@ -102,9 +102,10 @@ pub const fn quiet_until(entry: &Entry, now: MonotonicNs, refresh: Refresh) -> M
     MonotonicNs::from_ns(if due < end { due } else { end })
 }
 
-/// The exact expiry of an entry. `last` is the time of the last hit on its recent drop
-/// that slides the expiry. If `last` would move the expiry back, or by more than a recent
-/// drop may postpone, `last` is from an older entry, and `entry.expires` is returned.
+/// The exact expiry of an entry, with the hits that only its recent drop has counted.
+/// `last` is the time of the last of these hits that slides the expiry. Returns
+/// `entry.expires` if `last` gives no later expiry, or one that is later by more than a
+/// recent drop may postpone a store: then `last` is from an older entry.
 #[inline(always)]
 #[must_use]
 pub const fn slid_by_recent_drop(entry: &Entry, last: MonotonicNs) -> MonotonicNs {

@@ -12,8 +12,8 @@
 /// Slots per line. A source can be in any slot of its line.
 pub const SLOTS: usize = 8;
 
-/// One line is one cache line, because the map is `BPF_F_MMAPABLE`. Each slot is a
-/// [`RecentDrop`] as a word; 0: unused.
+/// A line fills one cache line: it has 64 bytes, and with `BPF_F_MMAPABLE` the array starts
+/// at a page. Each slot is a [`RecentDrop`] as a word; 0: unused.
 pub type Line = [u64; SLOTS];
 
 /// The lowest bits of a tag choose a source's home ([`Place::home`]). The next ones spread

@@ -65,7 +65,8 @@ const RULES: [Rule; 4] = [
     },
 ];
 
-/// Checks every source file of the workspace.
+/// Checks the length and the name of every file below the `src` of each package, and applies
+/// `RULES`. Integration tests are outside `src`, so they are not checked.
 ///
 /// # Errors
 ///

@@ -144,11 +144,11 @@ const EXCEPTIONS: [Exception; 9] = [
     ),
 ];
 
-/// Prints each occurrence of a retired word.
+/// Searches for retired words, and prints that there are none.
 ///
 /// # Errors
 ///
-/// A retired word occurs.
+/// As [`check`].
 pub fn run() -> Result<()> {
     check()?;
     println!("none of the {} retired phrases occurs", NAMES.len());

@@ -1,5 +1,6 @@
-//! `detach`: removes the filter and every file of spamdrop, except the
-//! configuration, the allowlist and the database.
+//! `detach`: removes the filter and the files of spamdrop, except the configuration, the
+//! allowlist, the database and the mail server's settings (`server.json`). If interfaces are
+//! named, it only removes the filter from these.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};

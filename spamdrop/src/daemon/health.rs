@@ -248,7 +248,7 @@ mod tests {
         registry.raise(Subject::Lookups, "spent".into());
         assert_eq!(registry.texts(), ["eth0", "eth1", "second", "spent"]);
         assert_eq!(registry.degraded_by(), ["second"]);
-        // Only the interface without the filter is an event.
+        // A missing filter causes a notice; a filter that is not as configured does not.
         assert_eq!(
             Subject::Interface("eth0".into()).notice(),
             Some(Notice::InterfaceLost)

@@ -13,7 +13,8 @@ const START: &[u8] =
 /// The TTL, and the length of an IPv4 address.
 const LENGTH: &[u8] = b"\0\0\0\x3c\0\x04";
 
-/// A zone of each effect.
+/// Two zones that reject, by any address and by 127.0.0.3 only, one whose effect is unsure,
+/// and one that allows.
 const ZONES: [&str; 4] = [
     "-block=b.example,BLOCK,*",
     "-block=b.example,BLOCK/127.0.0.3,no",

@@ -108,7 +108,7 @@ pub fn directory() -> Result<PathBuf> {
 ///
 /// # Errors
 ///
-/// A file cannot be copied, or the command that failed.
+/// A file cannot be copied, or mke2fs is missing or fails.
 pub fn pack(disk: &Path, size: &str, files: &[(&Path, &str)]) -> Result<()> {
     let directory = tempfile::tempdir()?;
     for (from, name) in files {

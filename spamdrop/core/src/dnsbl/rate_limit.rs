@@ -74,7 +74,8 @@ impl RateLimit {
         }
     }
 
-    /// Takes a token. Returns whether there was one.
+    /// Takes a token. Returns `false`, and takes none, if the limit per second has none left
+    /// for this urgency, or if the daily budget is spent.
     pub fn take(&mut self, urgency: Urgency, now: Instant) -> bool {
         if !self.second.has(1 + urgency.reserve(), now) {
             return false;

@@ -53,7 +53,8 @@ static REJECTED: LazyLock<Regex> = LazyLock::new(|| {
     ))
 });
 
-/// An acceptance. The protocol of an authenticated user ends in `a`.
+/// The acceptance of a message from another mail server. Mail of an authenticated user does
+/// not match: its protocol ends in `a`, as in `P=esmtpsa`. Group: the host.
 static ACCEPTED: LazyLock<Regex> = LazyLock::new(|| {
     expression(&format!(
         r#"^{ID} <= [^ "]+ {HOST}(?:{FIELD})*? P=[a-z0-9]*smtps?(?: |$)"#

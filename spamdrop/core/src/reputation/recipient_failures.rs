@@ -173,7 +173,7 @@ mod tests {
         Ipv4Addr::from_bits(bits).into()
     }
 
-    /// Adds a failure of a message of its own.
+    /// Adds a failure. Each `at` is another message, because the sender's address contains it.
     fn add(failures: &mut RecipientFailures, n: u32, at: u64) -> bool {
         let sender = format!("{at}@example.org");
         message(failures, n, None, &sender, at)

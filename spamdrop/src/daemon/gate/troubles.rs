@@ -17,8 +17,8 @@ use crate::server_settings::{self, HOW_TO_WRITE};
 const BUDGET_SPENT: &str = "the budget of `max_lookups_per_day` is spent, so only a few refused senders are looked up until the budget has recovered; `spamdrop report` shows the sources; raise it only as far as your blocklists allow";
 
 impl GateTask {
-    /// Reports problems of the look-ups, the zones and the mail server's
-    /// connections, once a second.
+    /// Reports problems of the look-ups, the zones, the mail server's settings and the
+    /// visibility of its connections; clears those that are over. Call it once a second.
     pub(super) fn report_troubles(&mut self) {
         let spent = self.lookups.is_spent().then(|| BUDGET_SPENT.into());
         self.health.set(Subject::Lookups, spent);

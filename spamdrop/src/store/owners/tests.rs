@@ -67,7 +67,7 @@ fn a_name_keeps_its_bit_and_a_new_one_gets_a_free_one() {
     for number in 0..57 {
         register(&format!("list{number}"), none).unwrap();
     }
-    // Every bit has a name now, and that of `drop` has entries.
+    // Every bit has a name now. Bit 5, that of `drop`, has entries, so bit 6 is given to `more`.
     assert_eq!(register("more", OwnerBit::new(5).unwrap().into()), Ok(6));
     let all = (0..64).filter_map(OwnerBit::new);
     let all = all.fold(none, OwnerMask::and);

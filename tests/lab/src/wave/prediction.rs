@@ -26,8 +26,8 @@ pub struct PredictionError {
     /// Sources that were blocked only live or only in the prediction, or at different
     /// times.
     pub wrong: Vec<String>,
-    /// The difference of the blocked times, from the start of each block to its end. The
-    /// prediction is for the log with lines for the dropped connections.
+    /// The difference between the times for which sources were blocked live and in the
+    /// prediction. For the prediction, lines for the dropped connections are added to the log.
     pub time: TimeDifference,
     /// As `time`, but the prediction is for the log without lines for the dropped
     /// connections.
