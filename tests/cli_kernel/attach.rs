@@ -85,9 +85,10 @@ fn detach_leaves_nothing() {
     site.spamdrop(&["add", "100.64.0.9"]).unwrap();
     fs::create_dir(site.path("state")).unwrap();
     fs::write(site.path("state").join("positions.json"), "").unwrap();
-    let daemon = site
-        .server
-        .run(|| DaemonMark::begin(Path::new(RUN_DIR)).unwrap());
+    let daemon = site.server.run(|| {
+        fs::write(Path::new(RUN_DIR).join("server.json"), "{}").unwrap();
+        DaemonMark::begin(Path::new(RUN_DIR)).unwrap()
+    });
     let said = fails(&site, &["detach"], 1);
     assert!(
         said.contains(&format!("(pid {})", std::process::id())),

@@ -1,6 +1,5 @@
 //! `detach`: removes the filter and the files of spamdrop, except the configuration, the
-//! allowlist, the database and the mail server's settings (`server.json`). If interfaces are
-//! named, it only removes the filter from these.
+//! allowlist and the database. If interfaces are named, it only removes the filter from these.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -20,7 +19,7 @@ use crate::kernel::blocklist::pins;
 use crate::kernel::network;
 use crate::lock::{self, WriteLock};
 use crate::store::{self, BootTime, saved_blocks};
-use spamdrop_core::status;
+use spamdrop_core::{server_settings, status};
 
 /// Runs the verb.
 ///
@@ -164,6 +163,7 @@ fn files(config: &Config) -> Vec<PathBuf> {
         config.positions_file(),
         config.saved_blocks_file(),
         config.run_dir.join(status::FILE),
+        config.run_dir.join(server_settings::FILE),
         // The name in spamdrop 0.1.
         config.run_dir.join("watcher.json"),
     ];

@@ -42,7 +42,8 @@ pub struct CountSchedule {
     since: Option<(MonotonicNs, u64)>,
     /// A count is due at each look until then.
     quick_until: MonotonicNs,
-    /// Whether the last count found no connection.
+    /// Whether the last count found a server without connections. Whether a server has
+    /// started is looked for more often.
     is_empty: bool,
 }
 
@@ -95,7 +96,7 @@ impl CountSchedule {
         if was_refused {
             self.stay_quick(now.plus(REFUSED));
         }
-        self.is_empty = gate.open == 0 && seen.open == 0 && seen.pending == 0;
+        self.is_empty = seen.listeners > 0 && gate.open == 0 && seen.open == 0 && seen.pending == 0;
         // On a server with few slots, a class waits before a third is taken.
         let is_taken = gate.open >= gate.limits[CLASSES - 1]
             || u64::from(gate.open) * TAKEN > u64::from(slots)
@@ -145,6 +146,15 @@ mod tests {
 
     const SLOTS: u32 = 40;
 
+    /// A server without connections.
+    const EMPTY_SERVER: Occupancy = Occupancy {
+        open: 0,
+        waiting: 0,
+        opened: 0,
+        pending: 0,
+        listeners: 1,
+    };
+
     fn moment(ms: u64) -> MonotonicNs {
         MonotonicNs::from_second(1_000).plus(Duration::from_millis(ms))
     }
@@ -179,7 +189,7 @@ mod tests {
 
     fn count(schedule: &mut CountSchedule, open: u32, counters: (u64, u64), now: MonotonicNs) {
         let stats = stats(counters.0, counters.1);
-        schedule.counted(&gate(open), Occupancy::default(), &stats, SLOTS, now);
+        schedule.counted(&gate(open), EMPTY_SERVER, &stats, SLOTS, now);
     }
 
     /// The times in ms of the looks after `moment(0)`, and of those that count.
@@ -220,13 +230,21 @@ mod tests {
         // It holds a connection, one is being established, or a SYN comes now and then.
         let open = Occupancy {
             open: 1,
-            ..Occupancy::default()
+            ..EMPTY_SERVER
         };
         let pending = Occupancy {
             pending: 1,
-            ..Occupancy::default()
+            ..EMPTY_SERVER
         };
-        for (open, seen) in [(1, open), (0, open), (0, pending)] {
+        // Or no server listens yet.
+        let none = Occupancy::default();
+        for (open, seen) in [
+            (1, open),
+            (0, open),
+            (0, pending),
+            (1, EMPTY_SERVER),
+            (0, none),
+        ] {
             let mut schedule = quiet();
             schedule.counted(&gate(open), seen, &stats(90, 5), SLOTS, moment(0));
             let due = [1_899, 1_900].map(|ms| schedule.is_due(&stats(90, 5), SLOTS, moment(ms)));
