@@ -27,7 +27,7 @@ pub fn unit() -> u32 {
     (unsafe { bpf_jiffies64() } >> maps::unit_bits()) as u32
 }
 
-/// What the cache must know of an IPv4 packet.
+/// The fields of an IPv4 packet that the cache needs.
 pub struct Flow {
     source: [u8; 4],
     destination: [u8; 4],

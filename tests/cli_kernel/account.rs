@@ -323,7 +323,7 @@ fn directories_that_others_can_change_are_refused() {
             stderr(&output)
         );
     }
-    // Who can change the configuration could make the daemon run as root.
+    // An account that can change the configuration could make the daemon run as root.
     let config = site.path("spamdrop.toml");
     chown(&config, Some(uid()), None).unwrap();
     for verb in [&["config", "check", "--offline"][..], &["run"]] {

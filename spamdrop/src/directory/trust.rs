@@ -1,4 +1,4 @@
-//! Who may change a directory and those above it.
+//! Checks that only root and the daemon's account can change a directory and those above it.
 
 use std::fmt;
 use std::fs::{self, Metadata};

@@ -41,8 +41,8 @@ const ATTEMPTS: usize = 3;
 const YARDSTICK: &str = "limit";
 /// A round is undisturbed if the yardstick reaches at least this share of its best rate.
 const LEAST_OF_BEST: f64 = 0.75;
-/// The most rounds that are measured in place of disturbed ones: half as many as are wanted.
-const MORE_ROUNDS: usize = 2;
+/// One more round may be measured, in place of a disturbed one, for each this many wanted rounds.
+const WANTED_PER_SPARE: usize = 2;
 
 /// A program to be measured.
 #[derive(Clone, Copy)]
@@ -109,7 +109,7 @@ type Lanes = [(Contender, Result<Lane>)];
 fn shoot(bench: &Bench, lanes: &Lanes) -> Result<Shots> {
     let wanted = rounds(bench.thoroughness);
     let (mut all, mut kept) = (Vec::new(), Vec::new());
-    while kept.len() < wanted && all.len() < wanted + wanted / MORE_ROUNDS {
+    while kept.len() < wanted && all.len() < wanted + wanted / WANTED_PER_SPARE {
         all.push(round(bench, lanes)?);
         kept = undisturbed(&all);
     }

@@ -1,4 +1,4 @@
-//! What the caller gives to an engine, and takes from it.
+//! Tests of the state that the caller gives to an engine and takes from it.
 
 use std::path::Path;
 
