@@ -72,7 +72,8 @@ pub struct GateStats {
     /// Part of `admitted`: SYNs of known or allowlisted senders while strangers
     /// had to wait.
     pub known_or_allowed: u64,
-    /// Part of `admitted`: SYNs of sources in the `next_admits` map.
+    /// Part of `admitted`: SYNs that the limit of their class would have refused, of
+    /// sources in the `next_admits` map.
     pub starvation_admits: u64,
     /// SYNs that were refused or, in observe mode or a pause, would have been; by class.
     pub refused: [u64; CLASSES],

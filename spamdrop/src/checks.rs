@@ -25,7 +25,7 @@ pub use start::{
 pub mod zones;
 
 /// Collects warnings about spamdrop's configuration and the mail server's, except
-/// those of [`listeners`].
+/// those of [`listeners`], [`answer`] and [`zones::warnings`].
 ///
 /// # Errors
 ///

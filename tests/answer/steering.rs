@@ -43,8 +43,8 @@ fn a_listed_sender_is_answered_without_the_mail_server() {
     lab.until_answers("connections", 0);
 }
 
-/// A handshake that is never completed does not count at the gate either, so listed
-/// senders cannot fill the slots with SYNs.
+/// A listed sender's handshake that is never completed does not count at the gate, as its
+/// connections do not. So listed senders cannot fill the slots with SYNs.
 #[test]
 fn half_a_connection_of_a_listed_sender_takes_no_slot() {
     let lab = Lab::new();

@@ -111,7 +111,7 @@ fn list_shows_what_is_asked_for_and_how_many_there_are() {
     listed(
         &["100.64.0.0/16", "--sort", "expires", "-n", "2"],
         "100.64.0.10 100.64.0.9",
-        "2 of 3 that fit, of 4 entries",
+        "2 of 3 selected, of 4 entries",
     );
     assert!(site.dropped("100.64.0.10", WAIT).unwrap());
     listed(

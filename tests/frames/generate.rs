@@ -222,8 +222,9 @@ impl Frame<'_> {
         }
     }
 
-    /// Replaces IPv4's total length or IPv6's payload length: by any, by a small one, by
-    /// one near the end of the headers, or by one near the end of the frame.
+    /// Replaces the two bytes where IPv4 has its total length, or those where IPv6 has its
+    /// payload length, whatever the version: by any number, by a small one, by one near
+    /// the end of the headers, or by one near the end of the frame.
     fn break_ip_length(&mut self) {
         let field = if self.rng.bool() { 2 } else { 4 };
         let left = self.bytes.len().saturating_sub(self.ip);

@@ -226,7 +226,7 @@ fn known_and_trusted_senders_always_pass() {
     assert_eq!(site.syn(KNOWN6, WINDOWS), PREFERRED);
 }
 
-/// Other hosts may have addresses in the /64 of such an address.
+/// If only an address is known, other hosts may have the other addresses of its /64.
 #[test]
 fn an_address_that_is_known_alone_does_not_vouch_for_its_64() {
     let mut site = Site::new();

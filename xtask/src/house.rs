@@ -1,5 +1,6 @@
 //! Rules that no compiler checks: which module may use the kernel's interfaces,
-//! what the decision crate must not name, and how long a file may be.
+//! what spamdrop-core and spamdrop-common must not name, and how a file may be named
+//! and how long it may be.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use regex::Regex;
 
 use crate::source::{File, read_crate};
 
-/// Maximum number of lines in a source file.
+/// Maximum number of lines in a source file, except `tests.rs`.
 const MAX_LINES: usize = 400;
 
 /// File names that do not describe their content.

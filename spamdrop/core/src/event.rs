@@ -47,8 +47,8 @@ impl Event<'_> {
             .unwrap_or_default()
     }
 
-    /// The time between the event and `now`, also for a stamp in the future:
-    /// such a stamp is not fresh either. It is zero without a stamp.
+    /// The time between the event and `now`, also for a stamp in the future, which is
+    /// as little fresh as an old one. It is zero without a stamp.
     #[must_use]
     pub fn distance(&self, now: SystemTime) -> Duration {
         let ahead = |at: SystemTime| at.duration_since(now).unwrap_or_default();

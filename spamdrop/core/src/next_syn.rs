@@ -46,7 +46,7 @@ pub struct SourceFacts {
     pub is_known_alone: bool,
     /// Whether its network holds a known sender.
     pub is_near_known: bool,
-    /// The verdict of the zones; expired: there is none.
+    /// The verdict of the zones. An expired one counts as none.
     pub verdict: Verdict,
     /// A promise to admit its next SYN.
     pub next_admit: NextAdmit,

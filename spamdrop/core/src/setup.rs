@@ -164,7 +164,7 @@ fn zones(found: &FoundMachine) -> Proposal {
         }
         true => {
             let reason =
-                "the server rejects by no DNS blocklist for certain, so senders are not looked up";
+                "the server rejects by no DNS blocklist for certain, so no sender counts as listed";
             proposal("zones", Step::Keep, reason)
         }
     }

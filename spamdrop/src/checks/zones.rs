@@ -31,7 +31,7 @@ pub async fn warnings(config: &Config, offline: bool) -> Result<Vec<Warning>> {
     let mut warnings = Vec::new();
     if !zones.can_list() {
         warnings.push(warning(
-            "no DNS blocklist is known whose listing makes the mail server reject for certain, so senders are not looked up; name one in `zones`".into(),
+            "no DNS blocklist is known whose listing makes the mail server reject for certain, so no sender counts as listed; name one in `zones`".into(),
         ));
     }
     if offline || zones.rules().is_empty() {
@@ -84,6 +84,6 @@ async fn coded(resolver: &Resolver, rule: &Rule) -> Option<String> {
     };
     let (code, _) = own_code(&text).filter(|(code, _)| *code != 511)?;
     Some(format!(
-        "begins its text with {code}, so Courier's rejections by it carry no 511 and block nobody; write a text without a code for it in BLACKLISTS, in place of *"
+        "begins its text with {code}, so Courier sends that code instead of 511, and rejections by this zone block nobody; in BLACKLISTS, replace the * of this zone by a text without a code"
     ))
 }

@@ -70,7 +70,8 @@ pub fn find_owners(inodes: &HashSet<u64>) -> io::Result<Vec<Owner>> {
     Ok(owners)
 }
 
-/// The inodes of a process's sockets; empty if the process is gone.
+/// The inodes of a process's sockets; empty if the process is gone or its
+/// descriptors cannot be read.
 fn held_sockets(pid: i32) -> HashSet<u64> {
     let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
         return HashSet::new();

@@ -54,8 +54,8 @@ fn unconditional() -> Vec<Call> {
     ]
 }
 
-/// Calls that newer architectures do not have: older forms of those in [`unconditional`],
-/// and `arch_prctl`.
+/// Calls that newer architectures do not have: older forms of other permitted calls, and
+/// `arch_prctl`.
 #[cfg(target_arch = "x86_64")]
 fn of_this_machine() -> Vec<Call> {
     calls![

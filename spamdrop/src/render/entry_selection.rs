@@ -88,7 +88,7 @@ pub struct EntrySelection {
     most: Option<usize>,
     since: FirstBlocked,
     entries: Vec<LiveEntry>,
-    fitting: usize,
+    selected: usize,
     all: usize,
 }
 
@@ -144,7 +144,7 @@ impl EntrySelection {
         for asked in self.nets.iter_mut().filter(|asked| asked.is_near(net)) {
             asked.is_found = true;
         }
-        self.fitting += 1;
+        self.selected += 1;
         self.entries.push(entry);
         // To cut only at twice the number keeps the cost per entry constant.
         if self
@@ -181,7 +181,7 @@ impl EntrySelection {
             missing: missing.map(|asked| asked.net).collect(),
             since: self.since,
             entries: self.entries,
-            fitting: self.fitting,
+            selected: self.selected,
             all: self.all,
         }
     }
@@ -201,7 +201,7 @@ pub struct SelectedEntries {
     /// The prefixes of the command line for which no entry was selected.
     pub missing: Vec<IpNet>,
     since: FirstBlocked,
-    fitting: usize,
+    selected: usize,
     all: usize,
 }
 
@@ -244,12 +244,12 @@ impl SelectedEntries {
 
     /// Writes how many entries are shown, of how many.
     pub fn write_count(&self, out: &mut impl Write) -> io::Result<()> {
-        let (shown, fitting, all) = (self.entries.len(), self.fitting, self.all);
+        let (shown, selected, all) = (self.entries.len(), self.selected, self.all);
         let entries = if all == 1 { "entry" } else { "entries" };
-        match (shown == fitting, fitting == all) {
+        match (shown == selected, selected == all) {
             (true, true) => writeln!(out, "{all} {entries}"),
             (true, false) | (false, true) => writeln!(out, "{shown} of {all} {entries}"),
-            (false, false) => writeln!(out, "{shown} of {fitting} that fit, of {all} {entries}"),
+            (false, false) => writeln!(out, "{shown} of {selected} selected, of {all} {entries}"),
         }
     }
 }

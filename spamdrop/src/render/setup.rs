@@ -80,7 +80,7 @@ mod tests {
 +logs = [\"/var/log/exim4/mainlog\"]
 servers: unchanged: the configuration sets it
 slots: set it by hand: the number is unknown: smtp_accept_max is 0
-zones: unchanged: the server rejects by no DNS blocklist for certain, so senders are not looked up
+zones: unchanged: the server rejects by no DNS blocklist for certain, so no sender counts as listed
 "
         );
     }

@@ -59,7 +59,7 @@ pub struct OwnerEnd {
     pub ttl_s: u32,
 }
 
-/// Why one address was blocked.
+/// Why an address or prefix was blocked.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct BlockOrigin {
     /// The address or prefix.

@@ -76,7 +76,8 @@ pub struct TopFigures {
     pub dropped_per_s: Vec<Option<u64>>,
     /// All SYNs that were refused, or would have been, since the filter was attached.
     pub refused: u64,
-    /// All packets that were dropped because of a block, as in `stats`.
+    /// All packets that were dropped because of a block: the sum of `open_dropped`,
+    /// `sealed_dropped` and `cidr_dropped` in `stats`.
     pub dropped: u64,
 }
 
@@ -186,7 +187,7 @@ impl TopSnapshot {
         }
     }
 
-    /// The wave in one sentence.
+    /// The current or the last wave, in one sentence.
     #[must_use]
     pub fn describe_wave(&self, zone: &TimeZone) -> String {
         match &self.status.wave {

@@ -101,7 +101,7 @@ pub(super) fn figures(numbered: &NumberedWave, zone: &TimeZone) -> Vec<(&'static
         (
             "connections",
             format!(
-                "at most {}, and {} that waited to be accepted",
+                "at most {} at a time; at most {} of them waited to be accepted",
                 wave.peak_open, wave.peak_waiting
             ),
         ),

@@ -27,7 +27,7 @@ pub enum Piece<'a> {
 }
 
 /// Splits a stream into lines, whatever the sizes of its chunks. An unfinished
-/// line is buffered up to the limit; a longer one takes no memory.
+/// line is buffered up to the limit; of a longer one, nothing is kept.
 pub struct Splitter {
     limit: usize,
     position: u64,

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 pub(super) const WINDOW: usize = 1024;
 /// Minimum number of bytes that identify a copy, which has another inode.
 pub(super) const LEAST: usize = 64;
-/// Number of lines whose marks are kept. An editor that saves a log, or a copy that
-/// is made while the log grows, may lack its last lines.
+/// Number of lines whose marks are kept. A file that an editor has saved, or a copy that
+/// was made while the log grew, may lack the log's last lines.
 const KEPT: usize = 1024;
 /// Number of lines whose marks are saved. Few are enough: a copy that is made after the
 /// reader has stopped does not lack the last lines that were read.

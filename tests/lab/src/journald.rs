@@ -151,7 +151,7 @@ impl Logger {
     ///
     /// # Errors
     ///
-    /// The program has ended.
+    /// The `logger` program has ended.
     pub fn log(&mut self, line: &[u8]) -> Result<()> {
         let input = self
             .child

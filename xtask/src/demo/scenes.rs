@@ -165,9 +165,10 @@ fn knocking(story: &mut Story, stage: &Stage) -> Result<()> {
     ))?;
     stage.site.spamdrop(&add)?;
     let mut last_knock = Instant::now();
-    story.step("it knocks for twice that time, in vain", || {
-        knock(stage, &mut last_knock)
-    })?;
+    story.step(
+        "it knocks for twice as long as a silent block lasts, in vain",
+        || knock(stage, &mut last_knock),
+    )?;
     story.step("it keeps silent; the block ends in 3 to 4 s", || {
         let gone = || Ok(stage.entry(KNOCKER)?.is_none().then_some(()));
         until("the block to end", TTL + SOON, gone)?;

@@ -161,7 +161,7 @@ fn coded(rule: &Rule) -> Option<Warning> {
     Some(Warning {
         about: "BLACKLISTS",
         text: format!(
-            "the text for {zone} begins with {code}, so Courier's rejections by it carry no 511 and block nobody; write the text without a code"
+            "the text for {zone} begins with {code}, so Courier sends that code instead of 511, and rejections by this zone block nobody; write the text without a code"
         ),
     })
 }
@@ -214,7 +214,7 @@ TCPDOPTS=\"-haproxy=1.2.3.4 -noidentlookup\"
                 "TARPIT is not 0: a 511 is logged 8 s late, and the sleeping process keeps its slot when its connection is ended; set TARPIT=0, or release = \"terminate\" in spamdrop's configuration",
                 "BLACKLISTS -block=zen.spamhaus.org never rejects on Courier 1.0.14 to 1.1.2; write -block=zen.spamhaus.org,BLOCK,*",
                 "BLACKLISTS -block=b.example,BLOCK never rejects on Courier 1.0.14 to 1.1.2; write -block=b.example,BLOCK,*",
-                "BLACKLISTS the text for c.example begins with 550, so Courier's rejections by it carry no 511 and block nobody; write the text without a code",
+                "BLACKLISTS the text for c.example begins with 550, so Courier sends that code instead of 511, and rejections by this zone block nobody; write the text without a code",
                 "ESMTP_LOG_DIALOG is 1: a client can forge a log line that blocks other hosts; set ESMTP_LOG_DIALOG=0",
                 "TCPDOPTS has -haproxy: packets come from the proxy, so the filter cannot tell senders apart",
             ]

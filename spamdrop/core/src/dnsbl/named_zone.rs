@@ -223,7 +223,7 @@ fn host(word: &str) -> Option<&str> {
     Some(word.trim_matches(is_end)).filter(|host| host.contains('.'))
 }
 
-/// The host of a URL; `None`: the word is no URL.
+/// The host of a URL; `None` if the word is no URL, or as in [`host`].
 fn page(word: &str) -> Option<&str> {
     word.contains("://").then(|| host(word)).flatten()
 }

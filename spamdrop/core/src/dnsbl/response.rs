@@ -26,7 +26,7 @@ impl fmt::Display for QueryFailure {
             Self::Code(4) => f.write_str("the name server answered NOTIMP"),
             Self::Code(5) => f.write_str("the name server answered REFUSED"),
             Self::Code(code) => write!(f, "the name server answered code {code}"),
-            Self::Broken => f.write_str("the answer is malformed"),
+            Self::Broken => f.write_str("the answer is malformed or belongs to another question"),
         }
     }
 }

@@ -38,7 +38,8 @@ pub(super) fn read_line(reader: &ListReader, line: &[u8]) -> Result<Option<ListE
             }
             b"packets" | b"bytes" | b"skbmark" | b"skbprio" | b"skbqueue" => drop(words.next()),
             b"-exist" | b"-!" => {}
-            // The comment is the last option, and its text may hold any words.
+            // The text of a comment may hold any words. In the output of `ipset save`,
+            // only skbmark, skbprio and skbqueue follow it, and they do not matter.
             b"comment" => break,
             word => {
                 let word = shown(word);

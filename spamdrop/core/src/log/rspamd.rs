@@ -86,7 +86,9 @@ fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResu
     let total = number(total).ok_or("its score is not a number")?;
     let required = number(required).ok_or("its required score is not a number")?;
     if scores.bad > total + MAX_GOOD {
-        return Err("its symbols score more than its total, so one may be forged");
+        return Err(
+            "its positive scores exceed its total by more than 3, so a symbol may be forged",
+        );
     }
     let is_decisive = scores.listings >= required || total - scores.listings < required;
     if scores.listings < required / LEAST_PART || !is_decisive {

@@ -128,8 +128,8 @@ fn one(key: &str, value: &str) -> AccessTable {
 }
 
 impl AccessTable {
-    /// Adds a key that is no address, if the server may skip the zones for it. Other
-    /// keys are left out, because they spare no client from the zones.
+    /// Records a key that is no address, if the server may skip the zones for it; only
+    /// the first one is kept. A key with another action spares no client from the zones.
     fn add_key(&mut self, key: &str, action: Action) {
         if matches!(action, Action::Permit | Action::Unclear) {
             self.permits_by.get_or_insert_with(|| key.to_owned());

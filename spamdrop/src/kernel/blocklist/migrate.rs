@@ -160,7 +160,8 @@ impl Upgrade {
         (self.old.copy_changed)(&self.old.dir(&self.pin_dir), &mut maps, self.started)
             .context("cannot copy the entries that the filter has changed")?;
         let dir = pins::maps_dir(&self.pin_dir);
-        // Pins in this directory were never in force.
+        // Pins in this directory are not in force: an upgrade that did not end made
+        // them, or they are left from before a downgrade.
         pins::remove_dir(&dir)?;
         fs::rename(&staging, &dir)
             .with_context(|| format!("cannot rename {}", staging.display()))?;

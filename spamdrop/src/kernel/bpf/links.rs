@@ -191,7 +191,7 @@ pub fn xdp_links() -> io::Result<Vec<PinnedLink>> {
         attr.link_id = std::mem::take(&mut attr.next_id);
         // SAFETY: the command takes no pointers.
         let fd = unsafe { call(BpfCommand::LinkGetFdById, &mut attr) };
-        // An error means that the link has ended in the meantime.
+        // The link may have ended in the meantime.
         if let Ok(fd) = fd {
             found.extend(xdp_link(&fdinfo(owned(fd)?.as_fd())?));
         }

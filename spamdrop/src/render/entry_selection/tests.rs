@@ -145,7 +145,7 @@ fn the_count_says_how_many_of_how_many() {
     assert_eq!(count("192.0.2.9", None), "2 of 6 entries\n");
     assert_eq!(
         count("192.0.2.9", Some(1)),
-        "1 of 2 that fit, of 6 entries\n"
+        "1 of 2 selected, of 6 entries\n"
     );
     assert_eq!(count("192.0.9.9", None), "0 of 6 entries\n");
 }

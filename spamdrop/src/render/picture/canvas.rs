@@ -18,7 +18,8 @@ const PANEL: f64 = 130.0;
 pub(super) struct ShapeStyle {
     pub class: &'static str,
     paint: Paint,
-    /// The colour in the light scheme, an attribute, so that it shows without a style sheet.
+    /// The colour in the light scheme. It is written as an attribute, so that it shows
+    /// without a style sheet.
     light: &'static str,
     /// The colour in the dark scheme.
     dark: &'static str,

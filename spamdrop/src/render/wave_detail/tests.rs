@@ -48,7 +48,7 @@ wave          17
 start         2026-11-23 00:00:00 +00:00
 length        1m 30s
 mode          on
-connections   at most 39, and 3 that waited to be accepted
+connections   at most 39 at a time; at most 3 of them waited to be accepted
 slots         40; class 2 waits from 24 connections on, class 1 from 28, class 0
               from 32
 sources       1523: 1204 listed, 61 with mail accepted

@@ -37,7 +37,8 @@ pub fn xt_recent(sink: &Sink, sources: Sources) -> Result<Drops> {
     Ok(Box::new(|host: &Host| iptables_drops(host, "PREROUTING")))
 }
 
-/// Adds a set whose timeouts are refreshed by packets, at the earliest hook.
+/// Adds an nftables set of the sources, whose timeouts are refreshed by packets, with a
+/// rule at the earliest hook of nftables (ingress).
 ///
 /// # Errors
 ///

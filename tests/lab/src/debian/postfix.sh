@@ -23,7 +23,7 @@ cp /usr/share/postfix/dynamicmaps.cf .
 postconf -e myhostname=mx.here.example 'mydestination=$myhostname, localhost' relayhost= \
     'mynetworks=127.0.0.0/8 [::ffff:127.0.0.0]/104 [::1]/128' inet_interfaces=all inet_protocols=all
 
-# What its administrator sets.
+# What the server's administrator sets.
 administrator() {
     postconf -F '*/*/chroot = n'
     postconf -e myhostname=mx.here.example mydestination=here.example home_mailbox=Maildir/ \

@@ -113,7 +113,7 @@ impl Found {
 @@ line 3: {reason} @@
 +{source}
 slots: unchanged: the server has {slots}
-zones: unchanged: the server rejects by no DNS blocklist for certain, so senders are not looked up
+zones: unchanged: the server rejects by no DNS blocklist for certain, so no sender counts as listed
 "
         )
     }
