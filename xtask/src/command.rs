@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -13,6 +14,9 @@ pub const HOST_PACKAGES: [&str; 3] = [
     "--exclude=spamdrop-ebpf",
     "--exclude=spamdrop-bench-ebpf",
 ];
+
+/// Locked while apt-get runs, which refuses to run twice at once.
+pub static APT: Mutex<()> = Mutex::new(());
 
 /// Makes a `cargo` command with these arguments.
 pub fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {

@@ -10,12 +10,13 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::PoisonError;
 
 use anyhow::{Context as _, Result, ensure};
 use cargo_metadata::MetadataCommand;
 
 use crate::{
-    command::{as_root, command_line, run},
+    command::{APT, as_root, command_line, run},
     say,
 };
 
@@ -50,6 +51,7 @@ const TREES: [(&str, &[&str]); 4] = [
 ///
 /// Names the command that failed, or that root has to run.
 pub fn unpack_if_missing() -> Result<()> {
+    let _one = APT.lock().unwrap_or_else(PoisonError::into_inner);
     let target = MetadataCommand::new().no_deps().exec()?.target_directory;
     let debian = target.join("debian").into_std_path_buf();
     let mut missing = TREES.to_vec();

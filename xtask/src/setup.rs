@@ -3,12 +3,12 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 
 use anyhow::{Context as _, Result};
 
 use crate::{
-    command::{as_root, find, output, run},
+    command::{APT, as_root, find, output, run},
     debian, linker, say,
 };
 
@@ -213,11 +213,8 @@ pub fn fuzzing() -> Result<()> {
     packages(&CXX)
 }
 
-/// apt-get refuses to run twice at once.
-static INSTALLING: Mutex<()> = Mutex::new(());
-
 fn packages(wanted: &[(&str, &str)]) -> Result<()> {
-    let _one = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one = APT.lock().unwrap_or_else(PoisonError::into_inner);
     let missing: Vec<_> = wanted
         .iter()
         .filter(|(command, _)| find(command).is_none())

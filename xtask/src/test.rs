@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use cargo_metadata::{Message, MetadataCommand};
 use clap::{Args, ValueEnum};
+use rustix::process::nice;
 
 use crate::{
     command::{HOST_PACKAGES, as_root, cargo, each_line, output, run as run_command},
@@ -23,6 +24,9 @@ use crate::{
 const FUZZ: Duration = Duration::from_secs(10);
 /// How long each fuzz target runs with `--full`.
 const FUZZ_FULL: Duration = Duration::from_secs(600);
+
+/// The increment of the nice value that gives the lowest priority.
+const LOWEST_PRIORITY: i32 = 19;
 
 /// Options of `cargo xtask test`.
 #[derive(Args)]
@@ -66,7 +70,8 @@ enum Group {
 }
 
 /// Runs the groups, then prints a line for each, what failed, and the sum of all.
-/// The groups that mostly wait for guests or compile run last, all at the same time.
+/// Those that limit no short time run one after another beside those that mostly wait,
+/// and take only the CPU time that these leave.
 ///
 /// # Errors
 ///
@@ -79,20 +84,28 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         &options.only
     };
     let result = |group: Group| group.result(options.full);
-    let (together, alone): (Vec<Group>, Vec<_>) = groups
+    let (beside, alone): (Vec<Group>, Vec<_>) = groups
         .iter()
         .partition(|group| group.limits_no_short_time());
-    let mut results: Vec<_> = alone.into_iter().map(result).collect();
-    if !together.is_empty() {
+    // With `--full`, tests measure, and a measurement is not shared with other tests.
+    let (first, waiting): (Vec<Group>, Vec<_>) = alone
+        .into_iter()
+        .partition(|group| options.full || group.uses_all_cpus());
+    let mut results: Vec<_> = first.into_iter().map(result).collect();
+    if !beside.is_empty() {
         setup::building()?;
     }
     thread::scope(|scope| {
-        let spawn = |group| (group, scope.spawn(move || result(group)));
-        let running: Vec<_> = together.into_iter().map(spawn).collect();
-        results.extend(running.into_iter().map(|(group, thread)| {
-            let panicked = (group, Tally::FAILED, Duration::ZERO);
-            thread.join().unwrap_or(panicked)
-        }));
+        let running = scope.spawn(|| {
+            // Processes inherit the priority of the thread that starts them.
+            if let Err(error) = nice(LOWEST_PRIORITY) {
+                say(&format!("cannot lower the priority: {error}"));
+            }
+            beside.iter().copied().map(result).collect::<Vec<_>>()
+        });
+        results.extend(waiting.into_iter().map(result));
+        let panicked = |_| beside.iter().map(|group| group.panicked()).collect();
+        results.extend(running.join().unwrap_or_else(panicked));
     });
     Ok(summarize(results))
 }
@@ -125,6 +138,16 @@ impl Group {
     /// Whether the group's tests also pass on a busy machine.
     fn limits_no_short_time(self) -> bool {
         matches!(self, Self::Vm | Self::Dist | Self::Fuzz)
+    }
+
+    /// Whether the group mostly compiles and computes.
+    fn uses_all_cpus(self) -> bool {
+        matches!(self, Self::Format | Self::Lint | Self::Unit)
+    }
+
+    /// The result of a group whose thread panicked.
+    fn panicked(self) -> (Self, Tally, Duration) {
+        (self, Tally::FAILED, Duration::ZERO)
     }
 
     /// Runs the group. Returns its tally and time.
@@ -180,8 +203,8 @@ const SERVERS: &str = "servers";
 /// The test target of waves, which take minutes.
 const WAVE: &str = "wave";
 
-/// A test target whose tests may run several at a time, because they mostly wait: for
-/// the daemon, or for packets that must not come.
+/// A test target whose tests may run several at a time without `--full`, because they
+/// mostly wait: for the daemon, or for packets that must not come.
 struct Waiting {
     target: &'static str,
     threads: usize,
@@ -189,11 +212,16 @@ struct Waiting {
     timed: &'static [&'static str],
 }
 
-const WAITING: [Waiting; 3] = [
+const WAITING: [Waiting; 5] = [
     Waiting {
         target: "cli_kernel",
         threads: 3,
         timed: &["check::"],
+    },
+    Waiting {
+        target: COURIER,
+        threads: 3,
+        timed: &["wave::"],
     },
     Waiting {
         target: "daemon",
@@ -202,8 +230,13 @@ const WAITING: [Waiting; 3] = [
     },
     Waiting {
         target: SERVERS,
-        threads: 2,
+        threads: 3,
         timed: &["wave::"],
+    },
+    Waiting {
+        target: WAVE,
+        threads: 3,
+        timed: &[],
     },
 ];
 
@@ -245,11 +278,15 @@ fn kernel(full: bool, is_wanted: impl Fn(&str) -> bool) -> Result<Tally> {
             command.arg("--show-output").env("SPAMDROP_FULL", "1");
         }
         let mut waiting = WAITING.iter();
-        if let Some(waiting) = waiting.find(|waiting| is_program(&command, waiting.target)) {
+        let waiting = waiting.find(|waiting| is_program(&command, waiting.target));
+        if let Some(waiting) = waiting.filter(|_| !full) {
             let mut several = again(&command);
             several.arg(format!("--test-threads={}", waiting.threads));
             several.args(waiting.timed.iter().flat_map(|module| ["--skip", module]));
             tally.add(libtest(&mut as_root(several)?));
+            if waiting.timed.is_empty() {
+                continue;
+            }
             command.args(waiting.timed);
         }
         command.arg("--test-threads=1");
