@@ -113,6 +113,9 @@ impl Visitor<'_> for TextOrSeconds {
 
 #[cfg(test)]
 mod tests {
+    use serde::de::IntoDeserializer as _;
+    use serde::de::value::{Error as ValueError, U64Deserializer};
+
     use super::*;
 
     #[test]
@@ -150,6 +153,12 @@ mod tests {
         for text in ["time = -1", "time = 1.5", "time = \"soon\""] {
             assert!(toml::from_str::<Wait>(text).is_err(), "{text}");
         }
+        let wrong = toml::from_str::<Wait>("time = 1.5").map_err(|error| error.to_string());
+        let expected = "expected a duration such as \"10m\", or a number of seconds";
+        assert!(wrong.is_err_and(|error| error.contains(expected)));
+        // Other formats than TOML have unsigned numbers.
+        let number: U64Deserializer<ValueError> = 600_u64.into_deserializer();
+        assert_eq!(deserialize(number), Ok(Duration::from_secs(600)));
     }
 
     #[test]

@@ -220,6 +220,7 @@ mod tests {
         let mut releases = Releases::default();
         add_open(&mut releases, "192.0.2.1");
         releases.add(addr("192.0.2.2"), ns(90), None);
+        assert_eq!(releases.len(), 2);
         let held = [addr("192.0.2.1"), addr("192.0.2.2")];
         assert_eq!(releases.steps(held, ns(40), false), Steps::default());
         releases.postpone(ns(70));

@@ -216,6 +216,7 @@ mod tests {
         };
         assert_eq!(left(0), Some(599));
         assert_eq!((left(598), left(599)), (Some(1), None));
+        assert_eq!(left(366 * 86_400), None);
         // A clock that was set back, or is more than 366 days ahead, is not believed.
         assert_eq!(left(-1), Some(599));
         assert_eq!(left(-1_700_000_000), Some(599));

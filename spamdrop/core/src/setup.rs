@@ -295,6 +295,9 @@ mod tests {
     fn what_the_configuration_sets_stays() {
         let all = steps(&found(), &["interfaces", "servers", "logs"]);
         assert!(all.iter().all(|(_, step)| *step == Step::Keep), "{all:?}");
+        let proposals = propose(&found(), |_| true);
+        let mut reasons = proposals.iter().map(|it| it.reason.as_str());
+        assert!(reasons.all(|reason| reason == "the configuration sets it"));
         // The journal may have had no entry yet; a file beside it is forgeable.
         let idle = FoundMachine {
             is_in_journal: false,

@@ -178,6 +178,7 @@ mod tests {
         // Only a source that is exempt from all old rules is exempt from the new ones.
         let own = || rules(&["own.example"]);
         let replaced = zones(vec![permit(0, 2)]).replace_rules(own());
+        assert_eq!(replaced.rules(), own());
         assert_eq!(replaced.queried(member), Queried::Exempt);
         // The two lists of a server may exempt together.
         let both = zones(vec![permit(0, 1), permit(1, 2)]).replace_rules(own());

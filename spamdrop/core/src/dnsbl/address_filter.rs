@@ -197,6 +197,7 @@ mod tests {
         for text in ["127.0.0.2", "127.0.[0..1;5].[2..11]", "127.0.0.2,127.0.0.9"] {
             let filter: AddressFilter = text.parse().unwrap();
             assert_eq!(filter.to_string(), text);
+            assert_eq!(String::from(filter), text);
         }
         let bits = AddressFilter::with_bits([0, 0, 0, 254].into());
         assert_eq!(bits.to_string().parse(), Ok(bits));

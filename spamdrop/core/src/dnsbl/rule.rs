@@ -384,5 +384,13 @@ mod tests {
         ] {
             assert!(effect(wrong).is_err(), "{wrong}");
         }
+        let zones = ["b.example", "b example"].map(String::from);
+        let one = vec![Rule::of_config("b.example").unwrap()];
+        assert_eq!(of_configuration(&zones[..1]), Ok(one));
+        let error = of_configuration(&zones).unwrap_err().to_string();
+        assert!(
+            error.starts_with("`zones`: \"b example\" is not"),
+            "{error}"
+        );
     }
 }

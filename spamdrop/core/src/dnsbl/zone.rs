@@ -306,6 +306,33 @@ mod tests {
     }
 
     #[test]
+    fn the_words_of_a_trouble() {
+        for (trouble, text) in [
+            (Trouble::Failed(QueryFailure::TimedOut), "timed out"),
+            (
+                Trouble::Failed(QueryFailure::Code(5)),
+                "the name server answered REFUSED",
+            ),
+            (
+                Trouble::Failed(QueryFailure::Code(9)),
+                "the name server answered code 9",
+            ),
+            (
+                Trouble::Odd([192, 0, 2, 1].into()),
+                "answered 192.0.2.1, which is not a listing",
+            ),
+            (Trouble::Complaint("x".into()), "complains: x"),
+            (Trouble::Paused, "not asked, as it refused to serve"),
+            (
+                Trouble::Distrusted(Distrust::Broken),
+                "not asked, as it is broken",
+            ),
+        ] {
+            assert_eq!(trouble.to_string(), text);
+        }
+    }
+
+    #[test]
     fn the_words_of_a_rejection() {
         let say = |option: &str, record: Option<&[Vec<u8>]>| {
             said(&rule(option), "192.0.2.9".parse().unwrap(), record)

@@ -106,6 +106,9 @@ fn a_rejection_blocks_and_counts_as_evidence_an_hour_later() {
     engine.settle(moment(3602), false);
     assert!(engine.has_records());
     assert_eq!(engine.record_count(), 1);
+    let reasons = engine.take_demotion_reasons();
+    let listed = BTreeMap::from([(addr.into(), DemotionReason::Listed)]);
+    assert_eq!(reasons, listed);
     let records = engine.take_records();
     assert!(!engine.has_records());
     let demoted = Record::demoted(UnixSeconds::new(PRESENT));
@@ -113,8 +116,9 @@ fn a_rejection_blocks_and_counts_as_evidence_an_hour_later() {
         learned(records.clone()),
         [("192.0.2.1".to_owned(), demoted)]
     );
-    engine.give_back(records, BTreeMap::new());
+    engine.give_back(records, reasons);
     assert_eq!(engine.record_count(), 1);
+    assert_eq!(engine.take_demotion_reasons(), listed);
 }
 
 #[test]

@@ -117,7 +117,9 @@ mod tests {
 
     #[test]
     fn the_gate_is_told_what_was_seen() {
-        let gate = controller().set(seen(12, 0), 99, RESPONDER_IPV6, MonotonicNs::from_ns(5));
+        let mut controller = controller();
+        assert_eq!((controller.mode(), controller.slots()), (GateMode::On, 40));
+        let gate = controller.set(seen(12, 0), 99, RESPONDER_IPV6, MonotonicNs::from_ns(5));
         let expected = Gate {
             written: MonotonicNs::from_ns(5),
             admitted: 99,

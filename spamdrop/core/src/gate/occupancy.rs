@@ -58,4 +58,29 @@ mod tests {
         assert_eq!(seen.without(2), Occupancy { open: 1, ..seen });
         assert_eq!(seen.without(4).open, 0);
     }
+
+    #[test]
+    fn the_maximum_is_that_of_each_field() {
+        let first = Occupancy {
+            open: 9,
+            waiting: 0,
+            opened: 7,
+            pending: 0,
+            listeners: 2,
+        };
+        let second = Occupancy {
+            open: 3,
+            waiting: 4,
+            opened: 2,
+            pending: 8,
+            listeners: 1,
+        };
+        let expected = Occupancy {
+            waiting: 4,
+            pending: 8,
+            ..first
+        };
+        assert_eq!(first.max(second), expected);
+        assert_eq!(second.max(first), expected);
+    }
 }

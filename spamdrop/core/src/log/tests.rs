@@ -185,7 +185,47 @@ fn escapes_of_json_stay_data() {
     };
     let text = "a \"b\" \\n\u{e9}\u{fffd}".as_bytes().into();
     assert_eq!(event.kind, EventKind::Rejected { text });
+    assert_eq!(event.envelope.sender.as_deref(), Some(&b"a"[..]));
     assert_eq!(event.clock, Clock::Zoned);
+}
+
+/// RFC 5424 has the version 1 before its stamp. Any other line may have a stamp of
+/// one second after 1970.
+#[test]
+fn a_1_is_a_version_only_before_a_date() {
+    let now = utc(2026, 11, 23, 9, 0, 0);
+    let second = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1));
+    for host in ["mx1", "2026mx", "mail-1"] {
+        let line = format!("1 {host} courieresmtpd: {MESSAGE}");
+        let Parsed::Event(event) = parser().parse(line.as_bytes(), now) else {
+            panic!("{line}");
+        };
+        assert_eq!(event.at, second, "{line}");
+    }
+}
+
+#[test]
+fn a_weekday_or_a_month_is_no_containers_name() {
+    for (name, expected) in [("mail", true), ("Mon", false), ("Nov", false)] {
+        let line = format!("{name} 2026-11-23T08:50:54Z mx1 courieresmtpd: {MESSAGE}");
+        let parsed = parser().parse(line.as_bytes(), utc(2026, 11, 23, 9, 0, 0));
+        assert_eq!(matches!(parsed, Parsed::Event(_)), expected, "{line}");
+    }
+}
+
+/// Exim writes the HELO of a sender where the name of a container would stand.
+#[test]
+fn a_name_with_brackets_is_no_containers_name() {
+    let inner = format!("Nov 23 08:50:54 mx1 courieresmtpd: {MESSAGE}");
+    for (name, expected) in [("mail", true), ("H=(mail", false)] {
+        for line in [
+            format!("2026-11-23 08:50:54 {name}: {inner}"),
+            format!("Nov 23 08:50:54 [{name}] {inner}"),
+        ] {
+            let parsed = parser().parse(line.as_bytes(), utc(2026, 11, 23, 9, 0, 0));
+            assert_eq!(matches!(parsed, Parsed::Event(_)), expected, "{line}");
+        }
+    }
 }
 
 #[test]

@@ -648,6 +648,21 @@ fn own_zones_keep_the_exemptions_of_the_server() {
     assert_eq!(member, Queried::Zones(vec![false]));
 }
 
+/// Postfix looks only at the keys of such a table.
+#[test]
+fn a_table_in_a_list_of_networks_means_the_same_with_any_value() {
+    let main = "mynetworks = !cidr:/not, cidr:/nets\n\
+                smtpd_client_restrictions = permit_mynetworks, reject_rbl_client b.example\n";
+    let files = [
+        ("/not", "192.0.2.7 OK\n"),
+        ("/nets", "192.0.2.0/24 REJECT\n"),
+    ];
+    let settings = with_files(DEBIAN, main, &files);
+    assert_eq!(queried(&settings, "192.0.2.1"), Queried::Exempt);
+    let other = Queried::Zones(vec![false]);
+    assert_eq!(queried(&settings, "192.0.2.7"), other);
+}
+
 #[test]
 fn notes_quote_no_content_of_files() {
     let files = [("/networks", "192.0.2.1\n# x\n192.0.2.2 secret\n")];

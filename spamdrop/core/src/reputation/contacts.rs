@@ -238,6 +238,29 @@ mod tests {
     }
 
     #[test]
+    fn a_further_connection_is_stored_if_it_is_more_than_an_hour_later() {
+        let mut contacts = Contacts::default();
+        let stored = [0, 3_600, 3_601, 7_201].map(|seconds| {
+            contacts.connected(addr("192.0.2.9"), UnixSeconds::new(START + seconds));
+            contacts.take_changes().networks.len()
+        });
+        assert_eq!(stored, [1, 0, 1, 0]);
+    }
+
+    /// The numbers are stored, so a later version must compute the same ones.
+    #[test]
+    fn the_number_of_a_network_stays_the_same() {
+        for (text, number) in [
+            ("192.0.2.9", 0xc0_00_02),
+            ("2001:db8:1:2::3", 0x1_2001_0db8_0001),
+        ] {
+            let network = Network::from_addr(addr(text));
+            assert_eq!(network.to_stored(), number, "{text}");
+            assert_eq!(Network::from_stored(number), network, "{text}");
+        }
+    }
+
+    #[test]
     fn contacts_survive_a_restart() {
         let mut contacts = read_for(8);
         contacts.connected(addr("198.51.100.1"), moment(8));
@@ -281,5 +304,22 @@ mod tests {
             }
         }
         assert!(contacts.wrote_first(addr("203.0.113.1"), moment(25)));
+    }
+
+    #[test]
+    fn a_full_table_begins_anew_if_seven_eighths_of_it_still_count() {
+        let capacity = u32::try_from(CAPACITY).unwrap();
+        let counts = moment(16).minus(WEEK + RESOLUTION);
+        let old = counts.minus(Duration::from_secs(1));
+        for (number_of_old, left) in [(capacity / 8, 1), (capacity / 8 + 1, CAPACITY * 7 / 8)] {
+            let mut contacts = Contacts::default();
+            for bits in 0..capacity {
+                let at = if bits < number_of_old { old } else { counts };
+                contacts.connected(Ipv4Addr::from_bits(bits << 8).into(), at);
+                contacts.take_changes();
+            }
+            contacts.connected(addr("2001:db8::1"), moment(16));
+            assert_eq!(contacts.last.len(), left, "{number_of_old}");
+        }
     }
 }

@@ -60,6 +60,7 @@ fn a_mail_server_is_told_511_at_rcpt() {
             "error,relay=::ffff:192.0.2.66,port=40112,from=<a@b.example>,to=<c@here.example>: 511 Blacklisted by zone.example"
         ]
     );
+    assert_eq!(dialogue.commands(), 4);
     assert!(dialogue.has_ended());
 }
 

@@ -136,3 +136,49 @@ impl SimulatedBlocks {
 fn monotonic(now: Moment) -> MonotonicNs {
     MonotonicNs::default().plus(now.mono)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moment(seconds: u64) -> Moment {
+        let passed = Duration::from_secs(1_000_000 + seconds);
+        Moment {
+            wall: SystemTime::UNIX_EPOCH + passed,
+            mono: passed,
+        }
+    }
+
+    fn addr(last: u16) -> IpAddr {
+        IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, last])
+    }
+
+    /// The block of 2001:db8::/64 for fifteen minutes, because of 2001:db8::1.
+    fn blocks() -> SimulatedBlocks {
+        let mut blocks = SimulatedBlocks::new(BlockTerm {
+            ttl_s: 900,
+            hard_limit_s: 0,
+            refresh: Refresh::Packet,
+        });
+        blocks.offence(addr(1).into(), addr(1), moment(0), Duration::ZERO);
+        blocks
+    }
+
+    #[test]
+    fn a_64_with_a_known_sender_is_blocked_only_for_the_offender() {
+        let mut blocks = blocks();
+        assert!(blocks.is_blocked(addr(2), moment(1)));
+        blocks.split([0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0]);
+        let are_blocked = [1, 2].map(|last| blocks.is_blocked(addr(last), moment(1)));
+        assert_eq!(are_blocked, [true, false]);
+    }
+
+    #[test]
+    fn expired_entries_are_removed_every_ten_minutes() {
+        let mut blocks = blocks();
+        for (second, left) in [(600, 1), (1_199, 1), (1_200, 0)] {
+            blocks.sweep(moment(second));
+            assert_eq!(blocks.entries.len(), left, "{second}");
+        }
+    }
+}

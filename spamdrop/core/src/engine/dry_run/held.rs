@@ -150,4 +150,14 @@ mod tests {
             assert_eq!(held.close(peer, port, second(15)), none);
         }
     }
+
+    #[test]
+    fn a_connection_whose_end_is_not_in_the_log_is_forgotten() {
+        let grace = 3;
+        let mut held = HeldConnections::new(Duration::from_secs(grace));
+        for (n, at, number) in [(1, 0, 1), (2, 3_000, 2), (3, 3_600 + grace, 2)] {
+            held.reject(IpAddr::from([192, 0, 2, n]), None, second(at));
+            assert_eq!(held.connections.len(), number, "{n}");
+        }
+    }
 }

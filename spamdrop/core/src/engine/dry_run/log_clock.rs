@@ -151,7 +151,8 @@ mod tests {
             (0..20).for_each(|_| _ = clock.advance(early));
             clock.advance(wall(0));
         }
-        assert_eq!(clock.now().mono, END);
+        let century = Duration::from_secs(36_500 * 86_400);
+        assert_eq!(clock.now().mono, century);
     }
 
     #[test]
