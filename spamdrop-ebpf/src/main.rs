@@ -209,7 +209,10 @@ fn cidr_hit(
     let now = clock::now();
     // SAFETY: as in `entry_hit`.
     if !is_cidr_live(&unsafe { prefix.read_volatile() }, now) {
-        return Reason::Expired;
+        return match otherwise {
+            Reason::NotBlocked => Reason::Expired,
+            _ => otherwise,
+        };
     }
     if maps::is_allowed(segment.v6, &segment.source) {
         return Reason::Allowed;

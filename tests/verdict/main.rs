@@ -311,6 +311,10 @@ fn prefixes_drop_everything_until_they_expire() {
     filter.add("198.51.100.6", TTL, 0, false);
     let ack = packet("198.51.100.6", ACK);
     assert_eq!(filter.run(&ack), (DROP, Reason::CidrDropped));
+    // An expired prefix does not hide the open entry of an address in it.
+    filter.add("203.0.113.6", TTL, 0, false);
+    let ack = packet("203.0.113.6", ACK);
+    assert_eq!(filter.run(&ack), (PASS, Reason::OpenPassed));
     let target = "198.51.100.0/25".parse().unwrap();
     assert!(filter.list.remove(&filter.turn, target).unwrap());
     assert_eq!(
