@@ -29,7 +29,7 @@ match = '^[a-z]+: <HOST> is listed'
 ];
 
 /// The headers that syslog writes before a message. No peer can change them.
-const HEADERS: [&str; 12] = [
+const HEADERS: [&str; 11] = [
     "Nov 23 08:50:54 mx1 courieresmtpd: ",
     "2026-11-23T08:50:54Z mx1 courierd[12]: ",
     "2026-11-23T08:50:54Z mx1 courieresmtp: ",
@@ -37,12 +37,15 @@ const HEADERS: [&str; 12] = [
     "2026-11-23T08:50:54Z mx1 esmtpd-smarthost: ",
     "Nov 23 08:50:54 mx1 postfix/smtpd[12]: ",
     "Nov 23 08:50:54 mx1 postfix/postscreen[12]: ",
-    "2026-11-23 08:50:54 ",
     "Nov 23 08:50:54 mx1 sm-mta[12]: ",
     "Nov 23 08:50:54 mx1 smtpd[12]: ",
     "Nov 23 08:50:54 mx1 rspamd[12]: ",
     "Nov 23 08:50:54 mx1 filter: ",
 ];
+
+/// The stamp that Exim writes before a message. A container's name and its line may follow
+/// it, too.
+const STAMP: &str = "2026-11-23 08:50:54 ";
 
 /// 2026-11-23 09:00:00 UTC.
 const NOW: Duration = Duration::from_secs(1_795_424_400);
@@ -52,7 +55,7 @@ static CONFIGS: LazyLock<Vec<Config>> = LazyLock::new(|| {
     CONFIGURATIONS.iter().map(config).collect()
 });
 
-/// Takes the bytes as lines, and as a message behind each header.
+/// Takes the bytes as lines, and as a message behind each header and behind a stamp.
 ///
 /// # Panics
 ///
@@ -76,6 +79,10 @@ pub fn check(data: &[u8]) {
             if let Parsed::Event(event) = config.parser().parse(&line, now) {
                 check_message(&event, unwrapped(data));
             }
+        }
+        let line = [STAMP.as_bytes(), data].concat();
+        if let Parsed::Event(event) = config.parser().parse(&line, now) {
+            assert!(stands_in(event.addr, data), "{event:?}");
         }
     }
 }
