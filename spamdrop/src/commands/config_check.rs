@@ -20,7 +20,7 @@ use crate::readable;
 use crate::render::check::{self, Checked};
 use crate::render::json;
 use crate::server_settings::{self, are_gathered};
-use crate::store::{Store, VERB_WAIT};
+use crate::store::{self, VERB_WAIT};
 use crate::tail::{has_recent_entry, named_by};
 use spamdrop_core::warning::Warning;
 
@@ -182,7 +182,7 @@ fn journal(config: &Config) -> Result<Option<Warning>> {
 
 /// Warns about a database of known senders that cannot be read.
 fn database(config: &Config) -> Option<Warning> {
-    let error = Store::open_existing(&config.store_file(), VERB_WAIT).err()?;
+    let error = store::ensure_usable(&config.store_file(), VERB_WAIT).err()?;
     let text = format!("the known senders cannot be read: {error:#}");
     let about = "state_dir";
     Some(Warning { about, text })

@@ -121,6 +121,21 @@ impl Store {
     }
 }
 
+/// Ensures that [`Store::open`] could use the file, if it exists. Changes neither the file
+/// nor its directory. The files of spamdrop 0.1 are not read.
+///
+/// # Errors
+///
+/// As [`Store::open`].
+pub fn ensure_usable(path: &Path, wait: Duration) -> Result<()> {
+    let _acting = account::act_as_daemon()?;
+    let exists = path.try_exists();
+    match exists.with_context(|| format!("cannot open {}", path.display()))? {
+        true => Database::ensure_usable(path, &SCHEMA, wait),
+        false => Ok(()),
+    }
+}
+
 /// Acts as the daemon's account until the result is dropped. Before, if root owns the
 /// file's directory, gives the directory to that account.
 fn act_as_daemon(path: &Path) -> Result<ActingAsDaemon> {

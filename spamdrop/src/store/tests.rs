@@ -348,8 +348,26 @@ fn a_file_of_a_newer_version_is_refused_and_left_alone() {
         path.display()
     );
     assert_eq!(refusal(&path), expected);
+    let checked = ensure_usable(&path, VERB_WAIT).unwrap_err();
+    assert_eq!(format!("{checked:#}"), expected);
     assert_eq!(fs::read(&path).unwrap(), before);
     assert!(path.with_file_name("known.db").exists());
+}
+
+/// `config check` may run while a daemon of the older version does.
+#[test]
+fn an_older_version_is_usable_and_stays_as_it_is_until_it_is_opened() {
+    let (dir, path) = home();
+    ensure_usable(&path, VERB_WAIT).unwrap();
+    assert_eq!(names(&dir), [] as [&str; 0]);
+    old(&path, FILE, DATABASE1);
+    let before = fs::read(&path).unwrap();
+    ensure_usable(&path, VERB_WAIT).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), before);
+    assert_eq!(names(&dir), [FILE]);
+    fs::write(&path, "no database").unwrap();
+    let checked = ensure_usable(&path, VERB_WAIT).unwrap_err();
+    assert_eq!(format!("{checked:#}"), refusal(&path));
 }
 
 #[test]
