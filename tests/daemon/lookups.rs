@@ -19,6 +19,8 @@ fn a_refusing_blocklist_and_a_spent_day_are_told() {
     until_strangers_wait(&site);
     let refused = "b.example answered 127.255.255.255";
     until_warned(&site, refused);
+    let event = format!("[spamdrop::notice::zone-broken] {refused}");
+    daemon.wait_for(|line| line.contains(&event), SOON).unwrap();
     // A second stranger finds the look-ups spent.
     site.dropped("100.64.4.1", SILENCE).unwrap();
     until_warned(&site, "`max_lookups_per_day` is spent");

@@ -143,7 +143,7 @@ impl Subject {
     fn notice(&self) -> Option<Notice> {
         match self {
             Self::Interface(_) => Some(Notice::InterfaceLost),
-            Self::BrokenZones => Some(Notice::ZoneBroken),
+            Self::BrokenZones | Self::Zones => Some(Notice::ZoneBroken),
             _ => None,
         }
     }
