@@ -156,12 +156,13 @@ pub enum Verb {
     Allow(Allow),
     /// Edit or show the known senders: sources whose mail is wanted
     ///
-    /// The daemon remembers the sources of accepted mail and the hosts that
-    /// Courier delivered mail to. A source becomes known by three accepted
+    /// The daemon remembers the sources of accepted mail and the hosts that the
+    /// mail server delivered mail to. A source becomes known by three accepted
     /// messages on two days within 36 days, or by deliveries to it on two days,
     /// to different recipients, where this server wrote first. It is demoted
-    /// when a blocklist lists it (an hour later), or after five messages to
-    /// unknown recipients within an hour, if they outnumber its accepted mail.
+    /// when the mail server rejects it because of a blocklist (an hour later), or
+    /// after five messages to unknown recipients within an hour, if they outnumber
+    /// its accepted mail.
     #[command(subcommand)]
     Known(KnownVerb),
     /// Learn known senders from old mail logs
@@ -184,20 +185,21 @@ pub enum Verb {
     /// seem to have gone wrong: too many known senders are refused, or too many
     /// new addresses are blocked. `resume` forgets what was counted towards both
     /// limits, so that blocking continues at once; it pauses again if a limit is
-    /// exceeded again. Exits with 1 if nothing pauses.
+    /// exceeded again. Exits with 1 if nothing pauses, and with 3 if no daemon runs
+    /// either.
     Resume,
     /// Make the daemon read the configuration again, and say what has changed
     ///
-    /// Checks the configuration first, as `config check --offline` does, and prints
-    /// its warnings. A wrong configuration changes nothing (exit status 78). A key
+    /// Checks the configuration first, as `config check --offline` does, but not the
+    /// sizes of the pinned maps, and prints its warnings. A wrong configuration changes nothing (exit status 78). A key
     /// that needs a restart of the daemon, or `detach` and a new start, is named and
     /// keeps its old value; the others are applied. Exits with 3 if no daemon runs,
     /// and with 1 if the daemon reads another file, refuses the configuration, cannot
     /// apply all of it, or does not answer within a minute. A new `run_dir` (exit
     /// status 3) or `user` (78) needs a restart of the daemon.
     Reload(OutputFormat),
-    /// Show how well the server is protected, interfaces, maps and the daemon;
-    /// exits with 1 if the protection is degraded, with 3 if there is none
+    /// Show how well the server is protected, the interfaces, the maps and the daemon;
+    /// exits with 1 if the protection is degraded, with 3 if the server is not protected
     Status(StatusOptions),
     /// Show what happens now, on one screen
     ///

@@ -91,7 +91,7 @@ pub fn next_step(error: &anyhow::Error) -> &'static str {
     let is_explained = error.downcast_ref::<Failure>().is_some();
     let is_refused = !is_explained && exit(error) == Exit::NoPermission;
     match is_refused && !geteuid().is_root() {
-        true => "; run it as root",
+        true => "; run the command as root",
         false => "",
     }
 }

@@ -1,4 +1,4 @@
-//! `config check` on configurations that cannot be read.
+//! `config check` on a configuration with a pattern that is refused.
 
 use super::*;
 

@@ -56,7 +56,10 @@ fn what_needs_root_says_so_to_an_ordinary_user() {
         let output = as_ordinary_user(&site, args);
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(4), "{args:?}: {said}");
-        assert!(said.ends_with("; run it as root\n"), "{args:?}: {said}");
+        assert!(
+            said.ends_with("; run the command as root\n"),
+            "{args:?}: {said}"
+        );
         assert_eq!(output.stdout, b"", "{args:?}");
     }
     // Nothing was paused or changed.
@@ -98,7 +101,7 @@ fn the_first_attach_by_an_ordinary_user_names_one_reason() {
         (
             &format!("run_dir = {run_dir:?}"),
             format!(
-                "cannot make the directory {run_dir}: Permission denied (os error 13); run it as root"
+                "cannot make the directory {run_dir}: Permission denied (os error 13); run the command as root"
             ),
         ),
     ] {

@@ -162,7 +162,7 @@ fn take_step(site: &Site, cards: &mut Vec<Card>, number: u8, random: &mut fastra
 }
 
 /// Deletes the interfaces that were moved to the other host, because later interfaces
-/// may get the same numbers.
+/// may get the same numbers in their names.
 fn delete_moved(site: &Site) {
     let text = site.world.exec(["ip", "-j", "link", "show"]).unwrap();
     let links: Value = serde_json::from_str(&text).unwrap();

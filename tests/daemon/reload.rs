@@ -260,7 +260,7 @@ fn an_ordinary_user_is_told_to_be_root() {
     let (code, out, err) = reload_by(&site, command);
     assert_eq!((code, &*out), (Some(4), ""), "{err}");
     assert!(
-        err.contains("run it as root") && !err.contains("chown"),
+        err.contains("run the command as root") && !err.contains("chown"),
         "{err}"
     );
 }

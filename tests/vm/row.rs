@@ -1,4 +1,4 @@
-//! Each row of the guide's table of interfaces, seen on this kernel.
+//! Tests each row of the guide's table of interfaces on the running kernel.
 
 use spamdrop_lab::interfaces::{ensure_true, kernel, rows};
 use spamdrop_lab::tun::{self, Kind};

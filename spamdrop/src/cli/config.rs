@@ -9,10 +9,11 @@ use super::OutputFormat;
 pub enum ConfigVerb {
     /// Check the configuration and the mail server's settings
     ///
-    /// Reads everything that `run` reads. As root, it first does what `settings
-    /// --write` does; it changes nothing else. Exits with 0 if
-    /// `run` would start, even if there are warnings; else as `run` would: with
-    /// 78 if the configuration is wrong.
+    /// Reads everything that `run` reads. As root, it first writes the settings of
+    /// Postfix and Exim, as `settings --write` does; it changes nothing else. Exits
+    /// with 0 if the configuration lets `run` start, even if there are warnings;
+    /// else as `run` would: with 78 if the configuration is wrong. What the machine
+    /// forbids, such as missing capabilities, shows only at the start.
     Check(Check),
 }
 

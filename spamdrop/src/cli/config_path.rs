@@ -21,7 +21,7 @@ pub fn without_config(words: impl Iterator<Item = OsString>) -> (Vec<OsString>, 
 
 /// Where the value of the flag is.
 enum FlagValue<'word> {
-    /// In the same word; empty behind an `=` at its end.
+    /// In the same word. It is empty if the word ends with `=`.
     Here(&'word [u8]),
     NextWord,
 }

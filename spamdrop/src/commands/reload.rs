@@ -90,7 +90,7 @@ fn daemon_pid(run_dir: &Path) -> Result<u32> {
         Err(error) => return Err(error).with_context(|| format!("cannot look at {shown}")),
     };
     if !geteuid().is_root() && owner.is_some_and(|owner| owner != geteuid()) {
-        let message = format!("{shown} belongs to another user; run it as root");
+        let message = format!("{shown} belongs to another user; run the command as root");
         return Err(Failure::new(Exit::NoPermission, message));
     }
     let Some(pid) = lock::daemon_pid(run_dir) else {

@@ -70,7 +70,8 @@ fn not_blocked(blocklist: &Blocklist, detail: &AddressDetail, net: IpNet) -> Res
     Ok(Failure::new(Exit::Failed, message))
 }
 
-/// The number of addresses of a /64 that are blocked alone.
+/// The number of addresses of a /64 that have live entries of their own; 0 if `net` is no
+/// /64.
 fn blocked_inside(blocklist: &Blocklist, net: IpNet) -> Result<usize> {
     let now = clock::monotonic_ns();
     let network = match Target::from(net) {

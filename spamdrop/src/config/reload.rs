@@ -146,7 +146,7 @@ mod tests {
         assert!(needs_restart(&elsewhere, &fifo("/run/spamdrop/recent")));
         assert!(!needs_restart(&fifo("/srv/fifo/b"), &elsewhere));
         assert!(!needs_restart(&none, &elsewhere));
-        // A daemon with `release = "terminate"` may write anywhere.
+        // Landlock does not limit a daemon with `release = "terminate"`.
         let running = parsed("release = \"terminate\"");
         let new = parsed("release = \"terminate\"\nfifo = \"/srv/fifo/a\"");
         assert!(!needs_restart(&new, &running));

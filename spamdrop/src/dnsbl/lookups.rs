@@ -77,9 +77,9 @@ impl Lookups {
         }
     }
 
-    /// Starts a look-up, unless the answer is cached, a look-up is running, or
-    /// a limit is reached (50 new sources a second, of which some are kept for
-    /// urgent requests; 256 at once; `per_day` a day).
+    /// Starts a look-up, unless the answer is cached, a look-up is running, the zones are
+    /// not tested yet, or a limit is reached (50 new sources a second, of which some are
+    /// kept for urgent requests; 256 at once; `per_day` a day).
     pub fn ask(&mut self, addr: IpAddr, urgency: Urgency) -> Asked {
         let (addr, now) = (canonical(addr), Instant::now());
         if self.sources.contains(&addr) {

@@ -122,7 +122,8 @@ fn dump_each_family(port: u16, states: &StateFlags) -> io::Result<Vec<InetRespon
     Ok(found)
 }
 
-/// The request that preceded `SOCK_DIAG_BY_FAMILY`. It lists the sockets of both families.
+/// A message of the request that `SOCK_DIAG_BY_FAMILY` has superseded. The request lists
+/// the sockets of both families.
 enum BothFamilies {
     Request { port: u16, states: u32 },
     Socket(InetResponseHeader),

@@ -58,7 +58,7 @@ use anyhow::{Context, Result, ensure};
 ///
 /// # Errors
 ///
-/// The packages are not unpacked; `cargo xtask` unpacks them.
+/// The packages are not unpacked; `cargo xtask setup --tests` unpacks them.
 pub fn debian_tree() -> Result<PathBuf> {
     debian_tree_of("tree")
 }

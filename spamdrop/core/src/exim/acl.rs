@@ -107,7 +107,8 @@ impl<'a> Sorted<'a> {
         sorted
     }
 
-    /// The first condition that is neither about hosts nor about zones.
+    /// The first of `others` or, if there is none, of `recipients`: a condition that is
+    /// neither about hosts nor about zones.
     fn other(&self) -> Option<&'a Condition> {
         self.others.first().or(self.recipients.first()).copied()
     }

@@ -12,19 +12,19 @@
 //!
 //! A peer chooses HELO, which precedes the address and by default is a host
 //! name or an address literal. With `helo_accept_junk_hosts` it may contain
-//! blanks, and so a whole forged `x) [9.9.9.9]`. But then the kernel's own `)
-//! [IP]` follows, and a line with two different addresses is not taken. Senders
-//! and recipients with a blank, a quote or another bracket are not taken
-//! either: a text could be forged with them, at the expense of the forwarder
-//! that sends them. The reject log contains message headers unchanged, but
-//! after a letter and a blank or, if folded, after a blank: no stamp starts
-//! like that.
+//! blanks, and so a whole forged `x) [9.9.9.9]`. But then Exim's own `) [IP]`
+//! follows, with the address from the kernel, and a line with two different
+//! addresses is not taken. A rejection is not taken either if the sender contains a
+//! blank, a quote, `<` or `>`, or the recipient a blank or a quote: a text could be
+//! forged with them, at the expense of the forwarder that sends them. The reject log
+//! contains message headers unchanged, but after a letter and a blank or, if folded,
+//! after a blank: no stamp starts like that.
 //!
 //! A delivery (`=>`, or `->` for a further recipient) is not taken if the
 //! message's `<=` line was not seen or has no sender: then the message may be a
 //! bounce, whose destination is chosen by whoever sent the bounced mail. The
 //! sender of a forwarded mail may choose the mailboxes in both lines, so a mailbox
-//! with a blank, a quote or a bracket is not taken there either. The text of the
+//! with a blank, a quote, `<` or `>` is not taken there either. The text of the
 //! remote host (`C="…"`) follows its address.
 //!
 //! `temporarily rejected` (a 4xx) is not taken: Exim logs it when the blocklist

@@ -24,8 +24,8 @@ const NAMESPACE: &str = "/proc/thread-self/ns/net";
 
 /// Starts steering, or replaces the program without a gap if a link is pinned.
 /// From then on the socket in the `responder` map, if there is one, receives
-/// the connections of listed senders. `filter` is the value that
-/// [`attach`](super::attach) returned.
+/// the connections of listed senders. `filter` is the one that
+/// [`attach`](super::attach) has loaded.
 ///
 /// # Errors
 ///
