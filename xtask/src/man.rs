@@ -8,8 +8,9 @@ use anyhow::{Context as _, Result, ensure};
 use cargo_metadata::MetadataCommand;
 
 use crate::{
-    command::{cargo, command_line, run},
+    command::{HOST_PACKAGES, cargo, command_line, run},
     say, setup,
+    test::FEATURE,
 };
 
 const PAGES: [&str; 2] = ["spamdrop.8", "spamdrop.toml.5"];
@@ -39,7 +40,7 @@ pub fn check() -> Result<()> {
     build()?.iter().try_for_each(|page| without_warnings(page))
 }
 
-/// Builds the pages by running the cargo example `man` of spamdrop. An example may
+/// Builds the pages with the cargo example `man` of spamdrop. An example may
 /// use dev-dependencies, so clap_mangen is not in the installed program.
 ///
 /// # Errors
@@ -49,16 +50,10 @@ pub fn build() -> Result<Vec<PathBuf>> {
     setup::building()?;
     let target = MetadataCommand::new().no_deps().exec()?.target_directory;
     let directory = target.join("man");
-    let mut command = cargo([
-        "run",
-        "--quiet",
-        "--package",
-        "spamdrop",
-        "--example",
-        "man",
-        "--",
-    ]);
-    run(command.arg(directory.as_std_path()))?;
+    // With the features of the tests, so that what they have compiled is used.
+    let mut example = cargo(["build", "--quiet", "--example", "man"]);
+    run(example.args(HOST_PACKAGES).args(["--features", FEATURE]))?;
+    run(Command::new(target.join("debug/examples/man")).arg(directory.as_std_path()))?;
     Ok(PAGES.map(|page| directory.join(page).into()).into())
 }
 

@@ -1,11 +1,12 @@
 //! Runs all checks in groups. After a failed group, the others still run.
 
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use cargo_metadata::MetadataCommand;
 use clap::{Args, ValueEnum};
 use rustix::process::nice;
@@ -74,8 +75,8 @@ enum Group {
 }
 
 /// Runs the groups, then prints a line for each, what failed, and the sum of all.
-/// Those that limit no short time run one after another beside those that mostly wait,
-/// and take only the CPU time that these leave.
+/// The groups without short time limits run one after another with the lowest priority,
+/// beside the groups that mostly wait; with `--full`, after all others.
 ///
 /// # Errors
 ///
@@ -91,14 +92,14 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let (beside, alone): (Vec<Group>, Vec<_>) = groups
         .iter()
         .partition(|group| group.limits_no_short_time());
-    // With `--full`, tests measure, and a measurement is not shared with other tests.
+    // With `--full`, tests measure, so no other group runs beside them.
     let (first, waiting): (Vec<Group>, Vec<_>) = alone
         .into_iter()
         .partition(|group| options.full || group.uses_all_cpus());
-    let mut results: Vec<_> = first.into_iter().map(result).collect();
     if !beside.is_empty() {
         setup::building()?;
     }
+    let mut results: Vec<_> = first.into_iter().map(result).collect();
     thread::scope(|scope| {
         let running = scope.spawn(|| {
             // Processes inherit the priority of the thread that starts them.
@@ -108,8 +109,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             beside.iter().copied().map(result).collect::<Vec<_>>()
         });
         results.extend(waiting.into_iter().map(result));
-        let panicked = |_| beside.iter().map(|group| group.panicked()).collect();
-        results.extend(running.join().unwrap_or_else(panicked));
+        results.extend(running.join().unwrap_or_default());
     });
     Ok(summarize(results))
 }
@@ -149,16 +149,13 @@ impl Group {
         matches!(self, Self::Format | Self::Lint | Self::Unit)
     }
 
-    /// The result of a group whose thread panicked.
-    fn panicked(self) -> (Self, Tally, Duration) {
-        (self, Tally::FAILED, Duration::ZERO)
-    }
-
     /// Runs the group. Returns its tally and time.
     fn result(self, full: bool) -> (Self, Tally, Duration) {
         say(&format!("testing: {self:?}").to_lowercase());
         let start = Instant::now();
-        let tally = self.run(full).unwrap_or_else(|error| {
+        let panicked = |_| Err(anyhow!("the group panicked"));
+        let outcome = catch_unwind(|| self.run(full)).unwrap_or_else(panicked);
+        let tally = outcome.unwrap_or_else(|error| {
             let mut tally = Tally::default();
             tally.check(Err(error));
             tally
@@ -237,6 +234,7 @@ const WAITING: [Waiting; 5] = [
         threads: 3,
         timed: &["wave::"],
     },
+    // Its tests have time limits, and keep them with three at a time.
     Waiting {
         target: WAVE,
         threads: 3,
@@ -270,8 +268,8 @@ fn unit(full: bool) -> Result<Tally> {
 }
 
 /// Builds as the user and runs as root. Tests run one after another, because they share
-/// the machine's kernel. Only the tests of [`WAITING`] without time limits run a few at a
-/// time, each in namespaces of its own.
+/// the machine's kernel. Without `--full`, the tests of [`WAITING`] without time limits run
+/// a few at a time, each in namespaces of its own.
 fn kernel(full: bool, is_wanted: impl Fn(&str) -> bool) -> Result<Tally> {
     setup::building()?;
     setup::tools()?;
@@ -323,21 +321,22 @@ fn package(full: bool) -> Result<Tally> {
 
 /// Builds the program that the tests use.
 fn product() -> Result<PathBuf> {
-    build_one("spamdrop")?;
+    build_with("cli")?;
     let target = MetadataCommand::new().no_deps().exec()?.target_directory;
     Ok(target.join("debug/spamdrop").into())
 }
 
-/// Builds the miniature mail server: cargo builds the programs of a package
-/// only with that package's own tests.
+/// Builds the miniature mail server.
 fn lab_server() -> Result<()> {
-    build_one("lab-smtpd")
+    build_with("smtp")
 }
 
-fn build_one(program: &str) -> Result<()> {
-    let mut build = cargo(["build", "--quiet"]);
+/// Builds a test program and the programs of its package. `cargo build` would select other
+/// features for the dependencies, and would compile most of them once more.
+fn build_with(test: &str) -> Result<()> {
+    let mut build = cargo(["test", "--no-run", "--quiet"]);
     build.args(HOST_PACKAGES).args(["--features", FEATURE]);
-    run_command(build.args(["--bin", program]))
+    run_command(build.args(["--test", test]))
 }
 
 /// Test programs that need root require this feature, so that a plain `cargo test` skips
