@@ -296,6 +296,7 @@ mod tests {
         let all = steps(&found(), &["interfaces", "servers", "logs"]);
         assert!(all.iter().all(|(_, step)| *step == Step::Keep), "{all:?}");
         let proposals = propose(&found(), |_| true);
+        assert!(!proposals.is_empty());
         let mut reasons = proposals.iter().map(|it| it.reason.as_str());
         assert!(reasons.all(|reason| reason == "the configuration sets it"));
         // The journal may have had no entry yet; a file beside it is forgeable.

@@ -151,6 +151,13 @@ fn adding_again_replaces_the_end_and_the_comment() {
         "192.0.2.2  # until=2026-12-02T00:00:00Z MX # 2\n192.0.2.3\n192.0.2.1  # MX # 2\n"
     );
     assert_eq!(parsed(&list.to_string()), list);
+    // An end that cannot be read is replaced, too.
+    let mut list = parsed("192.0.2.1  # until=tomorrow office\n");
+    list.add(&all[..1], day);
+    assert_eq!(
+        list.to_string(),
+        "192.0.2.1  # until=2026-12-02T00:00:00Z office\n"
+    );
 }
 
 /// A timer may add a prefix that the administrator, or another timer, has allowed for a
