@@ -177,7 +177,8 @@ fn roots_directories_become_the_accounts_and_foreign_files_stop_that() {
     site.configure(&format!("user = {ORDINARY:?}\n{fifo}"))
         .unwrap();
     let check = ["config", "check", "--offline"];
-    site.spamdrop(&check).unwrap();
+    let text = site.spamdrop(&check).unwrap();
+    assert!(!text.contains("known senders cannot be read"), "{text}");
     let daemon = site.run().unwrap();
     assert!(
         !daemon.output().contains("ermission"),
@@ -192,7 +193,8 @@ fn roots_directories_become_the_accounts_and_foreign_files_stop_that() {
     ] {
         assert_eq!(owner(&site, &path), uid(), "{}", path.display());
     }
-    site.spamdrop(&check).unwrap();
+    let text = site.spamdrop(&check).unwrap();
+    assert!(!text.contains("known senders cannot be read"), "{text}");
     drop(daemon);
     let foreign = site.path("foreign");
     fs::create_dir(&foreign).unwrap();

@@ -80,7 +80,10 @@ impl Database {
     /// As [`Database::open`], or the file has an older version.
     pub fn open_read_only(path: &Path, schema: &Schema, wait: Duration) -> Result<Self> {
         let open = || {
-            let db = connect_read_only(path, wait)?;
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let db = Connection::open_with_flags(path, flags)?;
+            db.busy_timeout(wait)?;
+            db.pragma_update(None, "trusted_schema", false)?;
             match identity(&db)? {
                 (id, version) if id == schema.application_id && version == schema.version => Ok(db),
                 (id, version) if id == schema.application_id => {
@@ -97,14 +100,16 @@ impl Database {
         })
     }
 
-    /// Ensures that [`Database::open`] could use an existing file. Changes nothing.
+    /// Ensures that [`Database::open`] could use an existing file. Upgrades nothing; SQLite
+    /// may undo what a crash has left half written.
     ///
     /// # Errors
     ///
     /// As [`Database::open`].
     pub fn ensure_usable(path: &Path, schema: &Schema, wait: Duration) -> Result<()> {
         let find = || {
-            let mut db = connect_read_only(path, wait)?;
+            // A read-only connection could not undo what a crash has left half written.
+            let mut db = connect(path, wait)?;
             version(&db.transaction()?, schema)
         };
         let found = match find().map_err(|error| explain(error, path, schema.remedy))? {
@@ -164,14 +169,6 @@ pub fn connect(path: &Path, wait: Duration) -> Result<Connection> {
     // SQLite's temporary files stay in memory, because the daemon can make files in its
     // own directories only.
     db.pragma_update(None, "temp_store", "MEMORY")?;
-    Ok(db)
-}
-
-fn connect_read_only(path: &Path, wait: Duration) -> Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(path, flags)?;
-    db.busy_timeout(wait)?;
-    db.pragma_update(None, "trusted_schema", false)?;
     Ok(db)
 }
 

@@ -121,14 +121,18 @@ impl Store {
     }
 }
 
-/// Ensures that [`Store::open`] could use the file, if it exists. Changes neither the file
-/// nor its directory. The files of spamdrop 0.1 are not read.
+/// Ensures that [`Store::open`] could use the file, if it exists. Neither upgrades the file
+/// nor changes the owner of its directory. The files of spamdrop 0.1 are not read.
 ///
 /// # Errors
 ///
 /// As [`Store::open`].
 pub fn ensure_usable(path: &Path, wait: Duration) -> Result<()> {
-    let _acting = account::act_as_daemon()?;
+    // The next start gives root's directory to the account. Until then, only root reads it.
+    let _acting = match directory::is_owned_by(&directory::of_file(path), &account::daemon()) {
+        true => account::act_as_daemon()?,
+        false => ActingAsDaemon::unchanged(),
+    };
     let exists = path.try_exists();
     match exists.with_context(|| format!("cannot open {}", path.display()))? {
         true => Database::ensure_usable(path, &SCHEMA, wait),

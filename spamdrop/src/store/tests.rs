@@ -365,6 +365,24 @@ fn an_older_version_is_usable_and_stays_as_it_is_until_it_is_opened() {
     ensure_usable(&path, VERB_WAIT).unwrap();
     assert_eq!(fs::read(&path).unwrap(), before);
     assert_eq!(names(&dir), [FILE]);
+    // A crash in the middle of a transaction leaves the file and its journal.
+    let mut db = Connection::open(&path).unwrap();
+    db.pragma_update(None, "cache_size", 1).unwrap();
+    let tx = db.transaction().unwrap();
+    tx.execute_batch(
+        "CREATE TABLE large (bytes); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 99) \
+         INSERT INTO large SELECT zeroblob(4000) FROM n;",
+    )
+    .unwrap();
+    let crashed = dir.path().join("crashed.db");
+    let journal = |path: &Path| PathBuf::from(format!("{}-journal", path.display()));
+    fs::copy(journal(&path), journal(&crashed)).unwrap();
+    fs::copy(&path, &crashed).unwrap();
+    drop(tx);
+    drop(db);
+    assert!(fs::metadata(&crashed).unwrap().len() > 300_000);
+    ensure_usable(&crashed, VERB_WAIT).unwrap();
+    assert_eq!(fs::read(&crashed).unwrap(), before);
     fs::write(&path, "no database").unwrap();
     let checked = ensure_usable(&path, VERB_WAIT).unwrap_err();
     assert_eq!(format!("{checked:#}"), refusal(&path));
