@@ -102,7 +102,8 @@ pub enum Verb {
     /// Sorted by address. For a given address, shows the entries that block it; for
     /// a prefix, also all entries in it. Blocked prefixes that contain the address
     /// or prefix are included. The table ends with the number of entries. Exits with
-    /// 1 if no entry is found for one of the given addresses or prefixes.
+    /// 1 if no entry is found for one of the given addresses or prefixes, or if there
+    /// is no such owner.
     #[command(alias = "ls")]
     List(List),
     /// Block the addresses in a file
@@ -191,12 +192,13 @@ pub enum Verb {
     /// Make the daemon read the configuration again, and say what has changed
     ///
     /// Checks the configuration first, as `config check --offline` does, but not the
-    /// sizes of the pinned maps, and prints its warnings. A wrong configuration changes nothing (exit status 78). A key
-    /// that needs a restart of the daemon, or `detach` and a new start, is named and
-    /// keeps its old value; the others are applied. Exits with 3 if no daemon runs,
-    /// and with 1 if the daemon reads another file, refuses the configuration, cannot
-    /// apply all of it, or does not answer within a minute. A new `run_dir` (exit
-    /// status 3) or `user` (78) needs a restart of the daemon.
+    /// sizes of the pinned maps, and prints its warnings. A wrong configuration
+    /// changes nothing (exit status 78). A key that needs a restart of the daemon, or
+    /// `detach` and a new start, is named and keeps its old value; the others are
+    /// applied. Exits with 3 if no daemon runs, and with 1 if the daemon reads another
+    /// file, refuses the configuration, cannot apply all of it, or does not answer
+    /// within a minute. A new `run_dir` (exit status 3) or `user` (78) needs a restart
+    /// of the daemon.
     Reload(OutputFormat),
     /// Show how well the server is protected, the interfaces, the maps and the daemon;
     /// exits with 1 if the protection is degraded, with 3 if the server is not protected
@@ -242,7 +244,7 @@ pub enum Verb {
     /// Shows the answer of each zone and the result: whether the mail server
     /// rejects the address, and if not, whether its host name is that of a mail
     /// server. Blocks nothing. Exits with 1 if any address could not be looked
-    /// up.
+    /// up, or if no zone is known.
     Lookup(Lookup),
     /// Propose the configuration for this machine
     ///
@@ -259,7 +261,8 @@ pub enum Verb {
     /// 25 offers AUTH. What is not understood is named. The daemon runs as an
     /// ordinary user, which may not run these tools, so root writes the result for
     /// it, before the start and before a reload. Courier's settings are files that
-    /// the daemon reads itself.
+    /// the daemon reads itself. Without `--write`, exits with 1 if `servers` names
+    /// neither Postfix nor Exim.
     Settings(SettingsOptions),
     /// Check the configuration
     #[command(subcommand)]
@@ -276,7 +279,7 @@ pub struct Attach {
     /// Interfaces on which mail arrives
     #[arg(required = true, value_name = "IFACE")]
     pub interfaces: Vec<String>,
-    /// XDP hook to use [default: auto]
+    /// XDP hook to use [default: `mode` of the configuration]
     #[arg(long)]
     pub mode: Option<ModeChoice>,
 }

@@ -228,7 +228,7 @@ fn each_zone_is_asked_for_its_test_entries() {
     assert_eq!(
         warned,
         [
-            "code.example begins its text with 550, so Courier sends that code instead of 511, and rejections by this zone block nobody; in BLACKLISTS, replace the * of this zone by a text without a code",
+            "code.example begins its text with 550, so Courier sends that code instead of 511, and rejections by this zone block nobody; in BLACKLISTS, replace the * of this zone with a text without a code",
             "all.example lists 127.0.0.1, so it lists every address; remove it",
             "shut.example answered 127.255.255.254: it does not serve public name servers; query it through a resolver of your own, or with a key from the blocklist",
             "sold.example answered 192.0.2.80, which is not a listing; is it still a blocklist?",

@@ -156,7 +156,7 @@ mod tests {
         let wrong = toml::from_str::<Wait>("time = 1.5").map_err(|error| error.to_string());
         let expected = "expected a duration such as \"10m\", or a number of seconds";
         assert!(wrong.is_err_and(|error| error.contains(expected)));
-        // Other formats than TOML have unsigned numbers.
+        // Formats other than TOML have unsigned numbers.
         let number: U64Deserializer<ValueError> = 600_u64.into_deserializer();
         assert_eq!(deserialize(number), Ok(Duration::from_secs(600)));
     }

@@ -69,7 +69,7 @@ impl NearMissHistory {
         (by_reason.values().sum::<u64>() >= MANY).then(|| {
             format!(
                 "the log has rejections in a form that is not understood ({reason}), and no line \
-                 of the last 24 hours was understood: compare `servers` and `timezone` with the \
+                 of the last 24 hours was understood: compare `servers` and `program` with the \
                  log by `spamdrop scan FILE`"
             )
         })

@@ -84,6 +84,6 @@ async fn coded(resolver: &Resolver, rule: &Rule) -> Option<String> {
     };
     let (code, _) = own_code(&text).filter(|(code, _)| *code != 511)?;
     Some(format!(
-        "begins its text with {code}, so Courier sends that code instead of 511, and rejections by this zone block nobody; in BLACKLISTS, replace the * of this zone by a text without a code"
+        "begins its text with {code}, so Courier sends that code instead of 511, and rejections by this zone block nobody; in BLACKLISTS, replace the * of this zone with a text without a code"
     ))
 }

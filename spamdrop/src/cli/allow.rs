@@ -25,7 +25,7 @@ pub enum Allow {
     ///
     /// Exits with 1 if it is not allowed, or if the filter does not have the entry yet.
     Check(AllowCheck),
-    /// Show the allowlist, and apart from it what is protected automatically
+    /// Show the allowlist, and apart from it what the attached filter protects automatically
     #[command(alias = "ls")]
     List(OutputFormat),
 }

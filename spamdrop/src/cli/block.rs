@@ -90,6 +90,9 @@ pub struct Import {
     #[arg(long, value_parser = owner)]
     pub owner: Option<EntryOwner>,
     /// Also remove the owner's blocks of addresses that the file does not name
+    ///
+    /// A file without any address to block changes nothing (exit status 1): to remove
+    /// all, use `flush --owner`.
     #[arg(long, requires = "owner")]
     pub replace: bool,
 }

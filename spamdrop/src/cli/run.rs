@@ -20,8 +20,7 @@ pub struct RunFlags {
     pub logs: Vec<PathBuf>,
     /// Read the systemd journal, whose entries local users cannot forge
     ///
-    /// `--journal` and `--log` together replace the sources of the
-    /// configuration.
+    /// With `--journal` or `--log`, the daemon reads only what these flags name.
     #[arg(long)]
     pub journal: bool,
     /// TCP port to protect; may be repeated, at most 8 [default: 25]

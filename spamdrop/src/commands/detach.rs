@@ -80,7 +80,7 @@ fn not_here(config: &Config, name: &str) -> Result<String> {
     let found = network::find(name)?;
     let hidden = found.as_ref().and_then(attach::hidden);
     Ok(match hidden {
-        Some(filter) => format!("{name} has {filter}; {} removes it", filter.remedy(name)),
+        Some(filter) => format!("{name} has {filter}; `{}` removes it", filter.remedy(name)),
         None => format!(
             "no filter was attached to {name} (no link_{name} in {})",
             config.pin_dir.display()

@@ -50,7 +50,7 @@ fn change<T: Default>(
     };
     done.with_context(|| {
         format!(
-            "unblocked, but a reboot may bring the blocks back, because {} still has them; repeat the command, or delete that file",
+            "unblocked, but a reboot may bring the blocks back, because {} still has them; the daemon corrects the file with its next save; without the daemon, delete that file",
             path.display()
         )
     })

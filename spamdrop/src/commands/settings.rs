@@ -24,8 +24,9 @@ pub fn run(config: &Config, args: cli::SettingsOptions, out: &mut impl Write) ->
         prepare_directories(config)?;
     }
     if !config.servers.iter().any(|server| are_gathered(*server)) {
-        let message = "`servers` names neither postfix nor exim; the settings of Courier are read \
-                       from `courier_dir` by `spamdrop run` itself";
+        let message = "`servers` names neither postfix nor exim; if one of them runs here, name \
+                       it. The settings of Courier are read from `courier_dir` by \
+                       `spamdrop run` itself";
         if args.write {
             // spamdrop.service runs `settings --write` with every mail server, so this is
             // no error.

@@ -57,7 +57,7 @@ const PAUSED: Metric = gauge(
 );
 const PACKETS: Metric = counter(
     "spamdrop_packets_total",
-    "Packets by the reason why they were passed or dropped, since the maps were made.",
+    "Packets by the reason why they were passed or dropped, since the maps were made, and before a reboot, as far as that was saved.",
 );
 const SYNS: Metric = counter(
     "spamdrop_gate_syns_total",

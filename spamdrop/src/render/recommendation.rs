@@ -28,7 +28,7 @@ fn blocks(prediction: &Prediction) -> String {
     } else if prediction.blocked == 0 {
         "nothing would have been blocked: check `servers`, `program` and `reject_text`, and the near misses, with `spamdrop scan`".into()
     } else if accepted.unwrap_or_default() == 0 {
-        "the log shows no accepted mail, so it cannot tell whether wanted senders would have been blocked, nor whether a blocklist lists everybody: replay a log with accepted mail; `spamdrop lookup 127.0.0.1` shows whether a blocklist lists everybody".into()
+        "the log shows no accepted mail, so it cannot tell whether wanted senders would have been blocked, nor whether a blocklist lists everybody: replay a log with accepted mail; `spamdrop config check` shows whether a blocklist lists everybody".into()
     } else if prediction.accepted_while_blocked > 0 {
         "no known sender would have been blocked, so start `spamdrop run`; but first look at the mail that was accepted from blocked addresses, and allow the senders that you want".into()
     } else if length < A_DAY {

@@ -324,7 +324,7 @@ fn on(interface: &InterfaceStatus) -> String {
         FilterPlace::Foreign => format!("not attached: another XDP program is there{id}"),
         FilterPlace::Absent => "not attached: there is no such interface".into(),
         FilterPlace::Hidden => format!(
-            "not attached: a spamdrop filter whose pins are hidden or gone is there{id}; {} removes it",
+            "not attached: a spamdrop filter whose pins are hidden or gone is there{id}; `{}` removes it",
             interface.remedy.as_deref().unwrap_or_default()
         ),
     };

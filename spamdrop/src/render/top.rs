@@ -40,8 +40,8 @@ pub struct TopSnapshot {
     /// The blocked sources with the most hits per second, as in `list --json`; at most
     /// 100.
     pub sources: Vec<TopRow>,
-    /// The newest events except refusals at the gate, those that ended last first, as
-    /// in `history --json`.
+    /// The newest events except refusals at the gate and ends of blocks, those that ended
+    /// last first, as in `history --json`.
     pub events: Vec<HistoryRow>,
     /// Whether the events and the wave could be read.
     #[serde(skip)]

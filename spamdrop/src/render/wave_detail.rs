@@ -129,9 +129,8 @@ pub(super) fn figures(numbered: &NumberedWave, zone: &TimeZone) -> Vec<(&'static
         (
             "refused",
             format!(
-                "{} SYNs: {of_best} of class 0, {of_middle} of class 1, {of_worst} of class 2; {} of them repeated",
+                "{} SYNs: {of_best} of class 0, {of_middle} of class 1, {of_worst} of class 2",
                 totals.all_refused(),
-                wave.repeats
             ),
         ),
         (
@@ -139,6 +138,13 @@ pub(super) fn figures(numbered: &NumberedWave, zone: &TimeZone) -> Vec<(&'static
             format!(
                 "{} SYNs: {} of known or allowlisted senders, {} of strangers that had waited longest",
                 totals.admitted, totals.known_or_allowed, totals.starvation_admits
+            ),
+        ),
+        (
+            "repeated",
+            format!(
+                "{} SYNs, refused or of strangers that had waited longest, were not their source's first",
+                wave.repeats
             ),
         ),
         (

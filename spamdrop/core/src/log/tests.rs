@@ -189,8 +189,8 @@ fn escapes_of_json_stay_data() {
     assert_eq!(event.clock, Clock::Zoned);
 }
 
-/// RFC 5424 has the version 1 before its stamp. Any other line may have a stamp of
-/// one second after 1970.
+/// RFC 5424 has the version 1 before its stamp. In any other line, a 1 at the start is a
+/// stamp: a second after the start of 1970.
 #[test]
 fn a_1_is_a_version_only_before_a_date() {
     let now = utc(2026, 11, 23, 9, 0, 0);

@@ -25,8 +25,8 @@ impl HiddenFilter {
     #[must_use]
     pub fn remedy(&self, interface: &str) -> String {
         match self.link_id {
-            Some(id) => format!("`bpftool link detach id {id}`"),
-            None => format!("`ip link set dev {interface} xdp off`"),
+            Some(id) => format!("bpftool link detach id {id}"),
+            None => format!("ip link set dev {interface} xdp off"),
         }
     }
 }

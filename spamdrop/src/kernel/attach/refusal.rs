@@ -105,7 +105,7 @@ pub fn foreign(interface: &Interface) -> String {
     let name = &interface.name;
     if let Some(filter) = hidden(interface) {
         return format!(
-            "{name} has {filter}; nothing was changed. {} removes it, or unmount what was mounted over /sys/fs/bpf",
+            "{name} has {filter}; nothing was changed. `{}` removes it, or unmount what was mounted over /sys/fs/bpf",
             filter.remedy(name)
         );
     }

@@ -16,7 +16,7 @@ const START: Metric = gauge(
 );
 const CEILING: Metric = gauge(
     "spamdrop_blocking_paused",
-    "Whether blocking pauses because a blocklist seems to have gone wrong.",
+    "Whether blocking pauses by itself: a blocklist seems to have gone wrong, or max_new_per_minute is exceeded.",
 );
 const WARNINGS: Metric = gauge(
     "spamdrop_warnings",

@@ -42,7 +42,7 @@ fn shown(width: usize, detail: &WaveDetail) -> String {
 fn a_wave_in_full() {
     let text = shown(80, &detail());
     assert_eq!(
-        text.lines().take(24).collect::<Vec<_>>().join("\n"),
+        text.lines().take(25).collect::<Vec<_>>().join("\n"),
         "\
 wave          17
 start         2026-11-23 00:00:00 +00:00
@@ -54,10 +54,11 @@ slots         40; class 2 waits from 24 connections on, class 1 from 28, class 0
 sources       1523: 1204 listed, 61 with mail accepted
 delayed       900 sources had to wait: 700 turned out to be listed, 12 had mail
               accepted
-refused       1412 SYNs: 0 of class 0, 12 of class 1, 1400 of class 2; 612 of
-              them repeated
+refused       1412 SYNs: 0 of class 0, 12 of class 1, 1400 of class 2
 passed        1400 SYNs: 52 of known or allowlisted senders, 100 of strangers
               that had waited longest
+repeated      612 SYNs, refused or of strangers that had waited longest, were
+              not their source's first
 answered      650 SYNs went to the responder
 blocked       1204 blocks by log lines; 33 packets of all blocked sources
               dropped, 17 of their connections ended
@@ -69,7 +70,7 @@ no known sender had to wait
 00:00:00    19        1      30       20        10
 00:00:10    29        1      30       20        10"
     );
-    assert_eq!(text.lines().count(), 22 + 16);
+    assert_eq!(text.lines().count(), 23 + 16);
     assert!(
         text.ends_with("00:02:30    10        1       3        2         1\n"),
         "{text}"

@@ -41,7 +41,7 @@ pub enum FloodSources {
     Many,
     /// Random IPv6 addresses out of 65,536, each in a /64 of its own.
     ManyV6,
-    /// Random IPv4 addresses out of the first ones of `Many`, of which there are this many.
+    /// Random IPv4 addresses out of this many of those of `Many`: the first ones.
     First(u32),
 }
 
