@@ -1,6 +1,6 @@
 //! Runs all checks in groups. After a failed group, the others still run.
 
-use std::panic::catch_unwind;
+use std::panic::{catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::thread;
@@ -109,7 +109,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             beside.iter().copied().map(result).collect::<Vec<_>>()
         });
         results.extend(waiting.into_iter().map(result));
-        results.extend(running.join().unwrap_or_default());
+        results.extend(running.join().unwrap_or_else(|panic| resume_unwind(panic)));
     });
     Ok(summarize(results))
 }
@@ -268,8 +268,8 @@ fn unit(full: bool) -> Result<Tally> {
 }
 
 /// Builds as the user and runs as root. Tests run one after another, because they share
-/// the machine's kernel. Without `--full`, the tests of [`WAITING`] without time limits run
-/// a few at a time, each in namespaces of its own.
+/// the machine's kernel. Without `--full`, the tests of [`WAITING`] outside its
+/// `timed` modules run a few at a time, each in namespaces of its own.
 fn kernel(full: bool, is_wanted: impl Fn(&str) -> bool) -> Result<Tally> {
     setup::building()?;
     setup::tools()?;

@@ -8,7 +8,7 @@ pub enum Notice {
     WaveBegins,
     /// The wave is over.
     WaveEnds,
-    /// Blocking pauses, because a blocklist seems to have gone wrong.
+    /// Blocking pauses: a blocklist seems to have gone wrong, or too many addresses are new.
     Ceiling,
     /// A zone lists everybody or refuses to serve.
     ZoneBroken,

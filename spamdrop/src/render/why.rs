@@ -31,13 +31,14 @@ pub struct Explanation<'a> {
     pub next: Option<NextConnection>,
     /// Commands that would change this fate, with their effects.
     pub changes: Vec<CommandEffect>,
-    /// The entries that cover it, as `show --json` prints them; `null`: unknown.
+    /// The entries that cover it, as `show --json` prints them; `null`: unknown, or
+    /// there is no filter.
     pub block: Option<AddressDetail>,
     /// The prefix that is never blocked and contains it; `null`: none.
     pub allowed: Option<AllowedBy>,
     /// The evidence for it as a sender, as in `known list --json`; `null`: none.
     pub known: Option<SenderRow>,
-    /// Its place at the gate; `null`: unknown.
+    /// Its place at the gate; `null`: unknown, or there is no filter.
     pub gate: Option<GatePlace>,
     /// The answers of the zones, as in `lookup --json`; `null`: they were not
     /// asked.

@@ -41,7 +41,8 @@ pub enum FloodSources {
     Many,
     /// Random IPv6 addresses out of 65,536, each in a /64 of its own.
     ManyV6,
-    /// Random IPv4 addresses out of this many of those of `Many`: the first ones.
+    /// Random IPv4 addresses among the first ones of `Many`; the number is how many of
+    /// these.
     First(u32),
 }
 
