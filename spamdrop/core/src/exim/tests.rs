@@ -566,6 +566,8 @@ fn an_acceptance_of_many_recipients_makes_later_zones_uncertain() {
         "accept local_parts = !spamtrap",
         "accept local_parts = +optout",
         "accept recipients = lsearch;/optout",
+        "accept recipients = *@mx.example.org",
+        "accept recipients = postmaster@*",
         "accept local_parts = ^info",
     ] {
         let settings = rcpt(&format!("{before}\ndeny dnslists = b.example"));
