@@ -1,8 +1,10 @@
 //! The Debian package: `cargo xtask dist` builds it with Debian's own tools
 //! from spamdrop/dist, and checks it.
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use cargo_metadata::{Message, MetadataCommand};
@@ -10,12 +12,12 @@ use clap::Args;
 
 use crate::{
     command::{cargo, output},
+    compiler::{Crates, add_flags},
     man, say, setup,
     tally::Tally,
 };
 
 mod check;
-pub mod compiler;
 mod crates;
 mod nested;
 mod older;
@@ -117,7 +119,7 @@ pub fn test(program: &Path, full: bool, tally: &mut Tally) -> Result<Packages> {
 
 /// Where cargo keeps its files.
 fn cargo_home() -> Result<PathBuf> {
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
     home.context("neither CARGO_HOME nor HOME is set")
 }
@@ -126,6 +128,18 @@ fn cargo_home() -> Result<PathBuf> {
 fn directory() -> Result<PathBuf> {
     let target = MetadataCommand::new().no_deps().exec()?.target_directory;
     Ok(target.join("dist").into())
+}
+
+/// Makes cargo build a program that names fixed directories in place of this machine's.
+fn hide_directories(cargo: &mut Command) -> Result<()> {
+    let root = env::current_dir()?.canonicalize()?;
+    let flag = |from: &Path, to| format!("--remap-path-prefix={}={to}", from.display());
+    let flags = [
+        flag(&root, "/spamdrop"),
+        flag(&cargo_home()?, "/cargo"),
+        flag(&setup::sysroot()?, "/rust"),
+    ];
+    add_flags(cargo, Crates::All, &flags)
 }
 
 /// Builds the program without any path of this machine in it, so that builds in other
@@ -137,7 +151,7 @@ fn program(profile: &str, target: Option<&str>) -> Result<PathBuf> {
     if let Some(target) = target {
         build.args(["--target", target]);
     }
-    compiler::hide_directories(&mut build)?;
+    hide_directories(&mut build)?;
     // In its usual directory, cargo would reuse objects that were compiled without the
     // wrapper.
     build.env("CARGO_TARGET_DIR", directory()?.join("build"));

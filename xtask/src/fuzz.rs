@@ -13,15 +13,16 @@ use anyhow::{Context as _, Result, bail, ensure};
 use cargo_metadata::{Message, MetadataCommand};
 use clap::Args;
 
-use crate::command::{cargo, output};
+use crate::command::{HOST_PACKAGES, cargo, output};
+use crate::compiler::{Crates, add_flags};
 use crate::tally::Tally;
+use crate::test::FEATURE;
 use crate::{say, setup};
 
 const PACKAGE: &str = "spamdrop-fuzz";
 /// The directory of seeds and dictionaries.
 const DIRECTORY: &str = "tests/fuzz";
-/// The directory of the build, the fuzzer's corpus, its output and its
-/// findings.
+/// The directory of the fuzzer's corpus, its output and its findings.
 const WORK: &str = "target/fuzz";
 /// Maximum input length in bytes: twice the longest line of Courier.
 const MAX_LEN: u32 = 2048;
@@ -106,14 +107,14 @@ fn build(wanted: &[String]) -> Result<Vec<Target>> {
         );
     }
     say("building the fuzz targets");
-    let mut command = cargo(["build", "--package", PACKAGE, "--profile=fuzz"]);
-    // With an explicit `--target`, the flags do not apply to build scripts.
-    command.args(["--target-dir", WORK, "--target", &host()?]);
+    // Only the workspace is instrumented, so that the other crates are those of the tests.
+    let mut command = cargo(["build", "--features", FEATURE]);
+    command.args(HOST_PACKAGES);
     command.arg("--message-format=json-render-diagnostics");
     for name in if wanted.is_empty() { &names } else { wanted } {
         command.args(["--bin", name]);
     }
-    command.env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\x1f"));
+    add_flags(&mut command, Crates::Workspace, FLAGS)?;
     let mut targets = Vec::new();
     for message in Message::parse_stream(output(&mut command)?.as_bytes()) {
         if let Message::CompilerArtifact(artifact) = message?
@@ -137,12 +138,6 @@ fn names() -> Result<Vec<String>> {
     let targets = &package.context("there is no fuzz package")?.targets;
     let programs = targets.iter().filter(|target| target.is_bin());
     Ok(programs.map(|target| target.name.clone()).collect())
-}
-
-fn host() -> Result<String> {
-    let version = output(Command::new("rustc").arg("-vV"))?;
-    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-    Ok(host.context("`rustc -vV` names no host")?.to_owned())
 }
 
 impl Target {

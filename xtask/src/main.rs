@@ -11,6 +11,7 @@
 
 mod bench;
 mod command;
+mod compiler;
 mod debian;
 mod demo;
 mod dependencies;
@@ -106,7 +107,7 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    if let Some(error) = dist::compiler::become_compiler() {
+    if let Some(error) = compiler::become_compiler() {
         say(&format!("cannot start the compiler: {error}"));
         return ExitCode::FAILURE;
     }
@@ -125,7 +126,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.verb {
         Verb::Setup { tests: false } => setup::building()?,
         Verb::Setup { tests: true } => setup::everything()?,
-        Verb::Demo(options) => demo::run(options)?,
+        Verb::Demo(options) => match demo::run(options)? {},
         Verb::Bench(options) => bench::run(options)?,
         Verb::BuildEbpf { without_log } => ebpf::build(*without_log)?,
         Verb::Fuzz(options) => fuzz::run(options)?,

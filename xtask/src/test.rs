@@ -39,7 +39,7 @@ pub struct Options {
     /// Run this group only (may be repeated)
     #[arg(long, value_name = "GROUP")]
     only: Vec<Group>,
-    /// Try 10,000 cases in each property test, not 256; let the storm of log
+    /// Try 10,000 cases in most property tests, not 256; let the storm of log
     /// lines last 60 s, not 5; measure 3 waves of 40 s, not one of 20, and a
     /// whole wave of 1,500 bots, not 480; flood the gate with up to
     /// 400,000 SYNs a second, not 15,000; change interfaces in 200 sequences,

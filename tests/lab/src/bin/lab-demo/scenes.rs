@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use spamdrop_lab::Client;
 use spamdrop_lab::wait::until;
 
-use super::stage::{SILENCE, SLOTS, SOON, Stage, expect};
-use super::story::{Story, human};
+use crate::stage::{SILENCE, SLOTS, SOON, Stage, expect};
+use crate::story::{Story, human};
 
 const FRIEND: &str = "100.64.0.1";
 const POLITE: &str = "100.64.0.66";

@@ -7,7 +7,7 @@ use serde_json::Value;
 use spamdrop_lab::wait::until;
 use spamdrop_lab::{Daemon, Reply, Site, binary};
 
-use super::story::human;
+use crate::story::human;
 
 /// Maximum number of concurrent sessions of the server: Courier's `MAXDAEMONS`.
 pub const SLOTS: usize = 4;
