@@ -276,7 +276,7 @@ fn edits_keep_comments_and_order() {
 #[test]
 fn large_edits_take_time_in_proportion() {
     let host = |number: u32| IpNet::from(std::net::IpAddr::from(number.to_be_bytes()));
-    let hosts: Vec<IpNet> = (0..200_000).map(host).collect();
+    let hosts: Vec<IpNet> = (0..100_000).map(host).collect();
     let start = std::time::Instant::now();
     let mut list = Allowlist::default();
     let added = list.add(&hosts, AllowTerm::default());
@@ -291,7 +291,7 @@ fn large_edits_take_time_in_proportion() {
     assert_eq!(added.changed.len(), hosts.len());
     assert_eq!(list.remove(&hosts[1..]).len(), hosts.len() - 1);
     assert_eq!(list.to_string(), "0.0.0.0\n");
-    assert!(start.elapsed() < std::time::Duration::from_secs(20));
+    assert!(start.elapsed() < std::time::Duration::from_secs(10));
 }
 
 #[test]

@@ -616,7 +616,7 @@ fn log() -> impl Strategy<Value = Vec<Entry>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
     fn a_replay_is_the_engine_run_live_with_the_logs_clock(
