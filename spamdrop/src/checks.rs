@@ -1,11 +1,15 @@
 //! Warnings about settings that are valid but unwise. `run` logs them at its
 //! start, and `config check` prints them.
 
+use std::fs;
+
 use anyhow::{Context as _, Result};
 
+use crate::account;
 use crate::config::Config;
 use crate::courier;
 use crate::kernel::sockets;
+use crate::readable;
 use crate::render::trust;
 use crate::server_settings::{self, HOW_TO_WRITE, are_gathered};
 use spamdrop_core::escape::escape;
@@ -148,12 +152,62 @@ fn courier(config: &Config) -> Result<Vec<Warning>> {
             text: format!("there is no file {path:?}, so Courier's settings were not checked"),
         }]);
     };
-    Ok(settings.warnings(config.release))
+    let mut warnings = settings.warnings(config.release);
+    warnings.extend(recipients_filters(config));
+    warnings.extend(unreadable(config));
+    Ok(warnings)
+}
+
+/// Warns if the daemon's account cannot read the file of Courier that names its
+/// blocklists.
+fn unreadable(config: &Config) -> Option<Warning> {
+    let _acting = account::act_as_daemon().ok()?;
+    let files = ["esmtpd", "smtpaccess"].map(|name| config.courier_dir.join(name));
+    let closed = files.iter().find(|path| readable::is_refused(path))?;
+    Some(Warning {
+        about: "courier_dir",
+        text: readable::advice(closed, &account::daemon()),
+    })
+}
+
+/// Warns if recipients may refuse senders by filters of their own, because Courier sends
+/// their words with the code of a blocklist's (localmailfilter(7)).
+fn recipients_filters(config: &Config) -> Option<Warning> {
+    let filter = config.courier_dir.join("maildropfilter");
+    let is_set = fs::read(&filter).is_ok_and(|program| !program.trim_ascii().is_empty());
+    (is_set && config.reject_text.is_empty()).then(|| Warning {
+        about: "reject_text",
+        text: format!(
+            "is empty, and {filter:?} lets recipients refuse senders by filters of their own, \
+             whose words Courier sends with the code 511, too: such a sender would be blocked for \
+             all; write a pattern that matches the texts of your blocklists only"
+        ),
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+
     use super::*;
+
+    #[test]
+    fn filters_of_recipients_need_a_reject_text() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config {
+            courier_dir: dir.path().into(),
+            ..Config::default()
+        };
+        let about = |config: &Config| recipients_filters(config).map(|warning| warning.about);
+        let filter = dir.path().join("maildropfilter");
+        assert_eq!(about(&config), None);
+        fs::write(&filter, "\n").unwrap();
+        assert_eq!(about(&config), None);
+        fs::write(&filter, "/usr/bin/maildrop\n").unwrap();
+        assert_eq!(about(&config), Some("reject_text"));
+        config.reject_text = "zen".into();
+        assert_eq!(about(&config), None);
+    }
 
     #[test]
     fn servers_that_log_no_acceptances_are_named() {

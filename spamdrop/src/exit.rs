@@ -3,8 +3,9 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use rustix::process::geteuid;
 use spamdrop_core::invalid::Invalid;
+
+use crate::account;
 
 /// The exit code of a command that fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +91,7 @@ pub fn is_silent(error: &anyhow::Error) -> bool {
 pub fn next_step(error: &anyhow::Error) -> &'static str {
     let is_explained = error.downcast_ref::<Failure>().is_some();
     let is_refused = !is_explained && exit(error) == Exit::NoPermission;
-    match is_refused && !geteuid().is_root() {
+    match is_refused && !account::is_begun_by_root() {
         true => "; run the command as root",
         false => "",
     }

@@ -1,5 +1,6 @@
 //! `known` and `learn`.
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
@@ -137,6 +138,32 @@ fn learn_reads_stamps_in_the_time_zone_that_a_flag_names() {
     };
     assert_eq!(last_mail("UTC"), at.as_second());
     assert_eq!(last_mail("Asia/Tokyo"), at.as_second() - 9 * 3_600);
+}
+
+#[test]
+fn learn_dates_a_log_without_years_by_the_time_of_its_last_change() {
+    let days_ago = |days: u64| SystemTime::now() - Duration::from_secs(days * 86_400);
+    let accepted = |days| {
+        let at = jiff::Timestamp::try_from(days_ago(days)).unwrap();
+        let stamp = at.strftime("%b %e %H:%M:%S");
+        format!(
+            "{stamp} mx postfix/smtpd[1]: disconnect from a[203.0.113.9] ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5\n"
+        )
+    };
+    let text = [4, 3, 2].map(accepted).concat();
+    let learned = |last_change| {
+        let home = Home::new("");
+        let log = home.write("mail.log.60", text.as_bytes());
+        let file = File::options().append(true).open(&log).unwrap();
+        file.set_modified(last_change).unwrap();
+        let output = home.run(&["learn", "--server", "postfix", &log]);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        stdout(&output).lines().last().unwrap().to_owned()
+    };
+    // Its lines are more than a year old, and make nobody known.
+    assert_eq!(learned(days_ago(366)), "0 senders are known now");
+    // A file that was copied is newer than its lines.
+    assert_eq!(learned(days_ago(0)), "1 sender is known now");
 }
 
 #[test]

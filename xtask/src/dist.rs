@@ -120,7 +120,7 @@ pub fn test(program: &Path, full: bool, tally: &mut Tally) -> Result<Packages> {
 /// Where cargo keeps its files.
 fn cargo_home() -> Result<PathBuf> {
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    let home = home.or_else(|| Some(env::home_dir()?.join(".cargo")));
     home.context("neither CARGO_HOME nor HOME is set")
 }
 

@@ -129,7 +129,7 @@ fn daemon_reasons(daemon: DaemonHealth<'_>) -> Vec<String> {
         }
         DaemonHealth::Running(_, age) if age > FRESH => {
             vec![format!(
-                "the daemon has not been responding for {}",
+                "the daemon has not been responding for {}: it hangs, or cannot write its state to `run_dir`",
                 human(age)
             )]
         }
@@ -230,7 +230,7 @@ mod tests {
             (
                 &[],
                 DaemonHealth::Running(&fine, Duration::from_secs(6)),
-                "the daemon has not been responding for 6s",
+                "the daemon has not been responding for 6s: it hangs, or cannot write its state to `run_dir`",
             ),
             (
                 &[],

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::log::CLIENTS_COMMAND;
+use crate::log::CAUSED_BY_CLIENTS;
 
 /// Events and near misses are counted for each period of this length.
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -45,7 +45,7 @@ impl NearMissHistory {
         // Nothing that a client sends may degrade the health.
         let of_server = near_misses
             .iter()
-            .filter(|(reason, _)| **reason != CLIENTS_COMMAND);
+            .filter(|(reason, _)| !CAUSED_BY_CLIENTS.contains(*reason));
         for (reason, total) in of_server {
             let before = self.near_misses.insert(reason, *total);
             let new = total.saturating_sub(before.unwrap_or_default());
@@ -110,7 +110,8 @@ mod tests {
     #[test]
     fn commands_of_clients_do_not_count() {
         let mut history = NearMissHistory::default();
-        history.update(0, &[(CLIENTS_COMMAND, 1_000)].into(), HOUR);
+        let of_clients = CAUSED_BY_CLIENTS.map(|reason| (reason, 1_000));
+        history.update(0, &of_clients.into(), HOUR);
         assert_eq!(history.trouble(), None);
     }
 

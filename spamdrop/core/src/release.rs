@@ -48,10 +48,12 @@ pub struct Steps {
 }
 
 impl Releases {
-    /// Adds a blocked address. Its connections end at `due`; `open` is its
-    /// entry, if that must be sealed later.
+    /// Adds a blocked address. Its connections end at `due`, or at an earlier end that is
+    /// pending: otherwise, a peer that goes on offending would keep its connections.
+    /// `open` is its entry, if that must be sealed later.
     pub fn add(&mut self, addr: IpAddr, due: MonotonicNs, open: Option<Target>) {
-        self.due.insert(addr, due);
+        let end = self.due.entry(addr).or_insert(due);
+        *end = due.min(*end);
         self.open.extend(open);
     }
 
@@ -68,8 +70,7 @@ impl Releases {
         }
     }
 
-    /// Replaces the end of an address's grace period if it is `old`. Another end, such
-    /// as that of a new offence, stays.
+    /// Replaces the end of an address's grace period if it is `old`. Another end stays.
     pub fn replace_due(&mut self, addr: IpAddr, old: MonotonicNs, new: MonotonicNs) {
         if let Some(due) = self.due.get_mut(&addr)
             && *due == old

@@ -16,6 +16,7 @@ use crate::fifo;
 use crate::kernel::blocklist::pins;
 use crate::kernel::network::{self, overlaps};
 use crate::protect;
+use crate::readable;
 use crate::tail::other_kind;
 
 /// Fails if `run` would not start with this configuration, which was read from
@@ -46,7 +47,11 @@ pub fn ensure_reloadable(config: &Config, path: Option<&Path>) -> Result<()> {
     }
     ensure_no_overlap(config)?;
     clock::ensure_kernels_clock()?;
+    ensure_daemon_reads("allow_file", &config.allow_file)?;
     protect::protected(&config.allow_file)?;
+    if let Some(path) = path {
+        ensure_daemon_reads("the configuration", path)?;
+    }
     ensure_directory(&config.run_dir, "run_dir")?;
     ensure_directory(&config.state_dir, "state_dir")?;
     directories::ensure_trusted(config, path, &account::daemon())?;
@@ -144,8 +149,24 @@ pub fn ensure_no_overlap(config: &Config) -> Result<()> {
     }
 }
 
+/// Fails if the daemon's account may not read a file that the start or a reload needs.
+fn ensure_daemon_reads(about: &str, path: &Path) -> Result<()> {
+    let Ok(_acting) = account::act_as_daemon() else {
+        return Ok(());
+    };
+    if !readable::is_refused(path) {
+        return Ok(());
+    }
+    let message = format!("{about}: {}", readable::advice(path, &account::daemon()));
+    Err(Failure::new(Exit::Config, message))
+}
+
 /// Fails if `path` cannot be a directory. If it does not exist yet, the start makes it.
 fn ensure_directory(path: &Path, key: &str) -> Result<()> {
+    if path.as_os_str().is_empty() {
+        let message = format!("`{key}` is empty; name a directory");
+        return Err(Failure::new(Exit::Config, message));
+    }
     let nearest = path.ancestors().find(|path| path.exists());
     if nearest.is_none_or(Path::is_dir) {
         return Ok(());
@@ -195,6 +216,8 @@ mod tests {
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
         assert!(ensure_directory(&dir.path().join("new/deep"), "run_dir").is_ok());
+        let error = ensure_directory(Path::new(""), "run_dir").unwrap_err();
+        assert_eq!(error.to_string(), "`run_dir` is empty; name a directory");
         for path in [file.clone(), file.join("below")] {
             let error = ensure_directory(&path, "run_dir").unwrap_err().to_string();
             assert!(error.starts_with("`run_dir`: "), "{error}");

@@ -50,7 +50,8 @@ pub struct Addrs {
 /// Arguments of `remove`.
 #[derive(Debug, Args)]
 pub struct Remove {
-    /// The sources to unblock.
+    /// The sources to unblock. Entries inside of an IPv4 prefix, or of an IPv6 prefix
+    /// shorter than /64, stay.
     #[command(flatten)]
     pub addrs: Addrs,
     /// Remove only the block that this owner wants; the entry stays as long as

@@ -120,10 +120,20 @@ fn write_added(
 /// As [`add`].
 pub fn remove(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
     let nets = nets(&addresses::read(args)?);
-    let removed = edit(config, |file| file.remove(&nets))?;
-    hand::record(config, nets.iter().copied());
+    let (removed, left) = edit(config, |file| (file.remove(&nets), file.nets().to_vec()))?;
+    hand::record_changed(
+        config,
+        nets.iter().copied().filter(|net| removed.contains(net)),
+    );
     for net in nets.iter().filter(|net| !removed.contains(net)) {
         log::info!("{} is not on the allowlist", shown(*net));
+    }
+    for net in &nets {
+        let around = left.iter().filter(|prefix| prefix.contains(net));
+        for prefix in around.filter(|prefix| *prefix != net) {
+            let (net, prefix) = (shown(*net), shown(*prefix));
+            log::warn!("{net} is still allowed by {prefix}; remove that too");
+        }
     }
     let applied = apply(config);
     notify_daemon(&config.run_dir);

@@ -41,14 +41,19 @@ pub(super) fn record(config: &Config, nets: impl IntoIterator<Item = IpNet>) {
     }
 }
 
+/// Records this command, if it changed anything: `nets` are the addresses that it changed.
+pub(super) fn record_changed(config: &Config, nets: impl IntoIterator<Item = IpNet>) {
+    let mut nets = nets.into_iter().peekable();
+    if nets.peek().is_some() {
+        record(config, nets);
+    }
+}
+
 /// Records this `allow add`, unless it only prolongs entries: a job that does so every
 /// hour would push the blocks out of the history. `is_all_news`: all changed entries are
 /// recorded, because the command shortens terms, or allows without an end.
 pub(super) fn record_allowed(config: &Config, change: &AllowAdded, is_all_news: bool) {
-    let news = news(change, is_all_news);
-    if !news.is_empty() {
-        record(config, news);
-    }
+    record_changed(config, news(change, is_all_news));
 }
 
 /// The prefixes to record, sorted: those that are new on the list or have an end for the

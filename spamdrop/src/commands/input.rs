@@ -1,12 +1,14 @@
 //! Reads a log from disk: plain or compressed, a file or a pipe.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context as _, Error, Result, bail};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
+use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::unpack::{Compression, MAGIC};
 use spamdrop_core::escape::escape;
@@ -25,6 +27,8 @@ pub(super) struct Input {
     rest: Box<dyn Read + Send>,
     /// Size in bytes; 0 if unknown.
     size: u64,
+    /// The time of the last change; `None` for standard input, and if it is unknown.
+    changed: Option<SystemTime>,
 }
 
 /// Ensures that at most one of the files is standard input.
@@ -58,12 +62,12 @@ impl Input {
     /// The message names it.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let name = escape(path.as_os_str().as_encoded_bytes());
-        let (mut rest, size): (Box<dyn Read + Send>, u64) = if name == "-" {
-            (Box::new(io::stdin()), 0)
+        let (mut rest, metadata): (Box<dyn Read + Send>, _) = if name == "-" {
+            (Box::new(io::stdin()), None)
         } else {
             let file = File::open(path).with_context(|| format!("cannot open {name}"))?;
-            let size = file.metadata().map_or(0, |metadata| metadata.len());
-            (Box::new(file), size)
+            let metadata = file.metadata().ok();
+            (Box::new(file), metadata)
         };
         let mut head = Vec::new();
         rest.by_ref()
@@ -79,8 +83,16 @@ impl Input {
             format,
             head,
             rest,
-            size,
+            size: metadata.as_ref().map_or(0, Metadata::len),
+            changed: metadata.and_then(|metadata| metadata.modified().ok()),
         })
+    }
+
+    /// The time before which the log was written: a rotated log may be older than a year,
+    /// and its stamps may have no year.
+    pub(super) fn present(&self) -> SystemTime {
+        let now = clock::wall();
+        self.changed.map_or(now, |changed| changed.min(now))
     }
 
     /// The decompressed text. With `progress`, a bar on standard error, if that

@@ -60,7 +60,7 @@ pub fn list(
 /// `known_capacity`, or the store cannot be written. Nothing is added.
 pub fn add(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
     let given = addresses::read(args)?;
-    let hosts = hosts(&given.all)?;
+    let hosts = hosts(&given.all, allow)?;
     ensure_remembered(config, &hosts)?;
     let added = store(config)?.add_known(&hosts, config.known_sources(), clock::unix_seconds())?;
     hand::record(config, hosts.iter().map(|host| host.net()));
@@ -81,12 +81,12 @@ pub fn add(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
 /// A word is not a host ([`Exit::Usage`]), or the store cannot be written.
 pub fn remove(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
     let given = addresses::read(args)?;
-    let hosts = hosts(&given.all)?;
+    let hosts = hosts(&given.all, |_| "`spamdrop known list` shows them".into())?;
     let removed = match Store::open_existing(&config.store_file(), VERB_WAIT)? {
         Some(mut store) => store.remove_known(&hosts, clock::unix_seconds())?,
         None => Vec::new(),
     };
-    hand::record(config, hosts.iter().map(|host| host.net()));
+    hand::record_changed(config, removed.iter().map(|host| host.net()));
     for host in hosts.iter().filter(|host| !removed.contains(host)) {
         match host.source() {
             net if net != *host => log::info!(
@@ -111,7 +111,7 @@ pub fn remove(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()>
 pub fn import(config: &Config, args: &cli::KnownImport, out: &mut impl Write) -> Result<()> {
     let (name, text) = import::read(&args.file)?;
     let listed = addresses::read_lines(&name, &text[..]);
-    let listed = listed.and_then(|listed| hosts(&listed));
+    let listed = listed.and_then(|listed| hosts(&listed, allow));
     // A bad line in a file is not a usage error.
     let mut hosts = listed.map_err(|error| Failure::new(Exit::Failed, format!("{error:#}")))?;
     hosts.sort_unstable();
@@ -163,16 +163,21 @@ pub(super) fn store(config: &Config) -> Result<Store> {
     Store::open(&config.store_file(), VERB_WAIT)
 }
 
-/// The targets without duplicates; a prefix is refused.
-fn hosts(all: &[Given]) -> Result<Vec<Target>> {
+/// The next step of somebody who wants a prefix to pass.
+fn allow(net: &Target) -> String {
+    format!("give their addresses, or use `spamdrop allow add {net}`")
+}
+
+/// The targets without duplicates; a prefix is refused with the next step.
+fn hosts(all: &[Given], next_step: impl FnOnce(&Target) -> String) -> Result<Vec<Target>> {
     let mut hosts: Vec<Target> = all.iter().map(sender).collect();
     hosts.dedup();
     match hosts.iter().find(|host| matches!(host, Target::Net(_))) {
         None => Ok(hosts),
         Some(net) => {
-            let message = format!(
-                "`{net}` is a prefix, but only single senders are known; give their addresses, or use `spamdrop allow add {net}`"
-            );
+            let next_step = next_step(net);
+            let message =
+                format!("`{net}` is a prefix, but only single senders are known; {next_step}");
             Err(Failure::new(Exit::Usage, message))
         }
     }

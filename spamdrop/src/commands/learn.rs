@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal as _, Read, Write};
+use std::time::SystemTime;
 
 use anyhow::{Error, Result};
 
@@ -58,10 +59,10 @@ pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<(
                 continue;
             }
         };
-        let name = input.name.clone();
+        let (name, present) = (input.name.clone(), input.present());
         let text = input.into_reader(io::stdout().is_terminal());
         let text = learner.recognize(&name, text, &args.reading);
-        let (counts, ended) = learner.file(text)?;
+        let (counts, ended) = learner.file(text, present)?;
         writeln!(out, "{name}: {counts}")?;
         if let Err(error) = ended {
             errors.push(Error::new(error).context(format!("cannot read {name} to its end")));
@@ -140,10 +141,14 @@ impl Learner {
 
     /// Reads a file. Returns its counts, and whether it could be read to its
     /// end. The outer error means that the database could not be written.
-    fn file(&mut self, mut text: impl Read + Send) -> Result<(LineCounts, io::Result<()>)> {
+    fn file(
+        &mut self,
+        mut text: impl Read + Send,
+        present: SystemTime,
+    ) -> Result<(LineCounts, io::Result<()>)> {
         let mut counts = LineCounts::default();
         let mut stored = Ok(());
-        self.replay.start_log();
+        self.replay.start_log(present);
         let needles = self.replay.needles();
         let ended = each_piece(&mut text, &needles, &mut |piece| {
             let bytes = match piece {

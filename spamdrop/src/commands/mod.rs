@@ -61,6 +61,16 @@ use crate::render::noun::count;
 use crate::render::table::Style;
 use spamdrop_core::nat64;
 
+/// Notes the settings on which reading addresses and the daemon's directories depends.
+///
+/// # Errors
+///
+/// The account of `user` does not exist.
+fn adopt(config: &Config) -> Result<()> {
+    nat64::configure(&config.nat64);
+    account::configure(&config.user)
+}
+
 /// Runs the verb of the command line.
 ///
 /// # Errors
@@ -80,7 +90,8 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
         _ => Config::read(path),
     };
     if let Verb::Status(StatusOptions { check: true, .. }) = cli.verb {
-        return status::check(config, out);
+        let adopted = config.and_then(|config| adopt(&config).map(|()| config));
+        return status::check(adopted, out);
     }
     let config = config?;
     if matches!(
@@ -94,8 +105,7 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
     ) {
         clock::ensure_kernels_clock()?;
     }
-    nat64::configure(&config.nat64);
-    account::configure(&config.user)?;
+    adopt(&config)?;
     if changes_the_filter(&cli.verb) {
         ensure_own_pins(&config.pin_dir)?;
     }

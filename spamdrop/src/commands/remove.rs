@@ -1,6 +1,6 @@
 //! `remove`: unblock by hand.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::Write;
 
 use anyhow::Result;
@@ -48,10 +48,13 @@ pub fn run(config: &Config, args: &Remove, out: &mut impl Write) -> Result<()> {
         log::info!("{target} is not blocked");
     }
     let prefixes = blocklist.blocked_prefixes(clock::monotonic_ns())?;
-    for target in each {
+    for &target in &each {
         warn_of_prefixes(target, &prefixes);
     }
-    hand::record(config, addresses.all.iter().map(|given| given.net));
+    warn_of_entries_inside(&blocklist, &each)?;
+    let is_changed = |given: &&Given| blocked.contains(&given.target);
+    let changed = addresses.all.iter().filter(is_changed);
+    hand::record_changed(config, changed.map(|given| given.net));
     owners::forget_holds(config, Some(&all), &begin);
     saved::forget(config, &all).map(drop)
 }
@@ -86,7 +89,9 @@ fn release(
     if released.is_empty() {
         log::info!("{owner} owns none of these entries");
     }
-    hand::record(config, addresses.all.iter().map(|given| given.net));
+    if !released.is_empty() {
+        hand::record(config, addresses.all.iter().map(|given| given.net));
+    }
     saved::forget_released(config, &released)
 }
 
@@ -99,18 +104,21 @@ fn all_targets(addresses: &GivenAddresses, inside: &HashMap<Target, Vec<Target>>
     all
 }
 
-/// Removes entries. Returns those that existed.
+/// Removes live entries, and returns them. An entry that has expired is left to the daemon,
+/// which records that it ended by itself.
 fn take_out(config: &Config, blocklist: &mut Blocklist, all: &[Target]) -> Result<HashSet<Target>> {
     let mut removed = HashSet::new();
     for chunk in all.chunks(CHUNK) {
         let lock = WriteLock::acquire(&config.run_dir)?;
-        removed.extend(blocklist.remove_all(&lock, chunk)?);
+        let live = blocklist.live_among(chunk, clock::monotonic_ns())?;
+        let live: Vec<Target> = live.into_keys().collect();
+        removed.extend(blocklist.remove_all(&lock, &live)?);
     }
     Ok(removed)
 }
 
 /// Unblocks addresses for another verb. Returns the entries that may have blocked
-/// them, and how many existed.
+/// them, and how many were live.
 ///
 /// # Errors
 ///
@@ -183,4 +191,33 @@ fn warn_of_prefixes(target: Target, prefixes: &[IpNet]) {
     for prefix in prefixes.iter().filter(|prefix| prefix.contains(&net)) {
         log::warn!("{target} is still blocked by {prefix}; remove that too");
     }
+}
+
+/// Warns about the entries inside of the given prefixes, which stay.
+fn warn_of_entries_inside(blocklist: &Blocklist, given: &[Target]) -> Result<()> {
+    let prefixes = given.iter().filter(|it| matches!(it, Target::Net(_)));
+    let mut inside: BTreeMap<IpNet, usize> = prefixes.map(|it| (it.net(), 0)).collect();
+    let lengths: BTreeSet<u8> = inside.keys().map(IpNet::prefix_len).collect();
+    if inside.is_empty() {
+        return Ok(());
+    }
+    let now = clock::monotonic_ns();
+    blocklist.for_each(|found| {
+        let net = found.target.net();
+        let longer = lengths.range(..net.prefix_len());
+        let around = longer.filter_map(|length| IpNet::new(net.addr(), *length).ok());
+        for prefix in around.filter(|_| found.entry.expires > now) {
+            if let Some(count) = inside.get_mut(&prefix.trunc()) {
+                *count += 1;
+            }
+        }
+    })?;
+    for (prefix, number) in inside.into_iter().filter(|(_, number)| *number > 0) {
+        let entries = count(number, "entry is", "entries are");
+        log::warn!(
+            "{entries} still blocked inside {prefix}; `spamdrop list {prefix}` shows them, and \
+             `spamdrop allow add {prefix}` unblocks all"
+        );
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, IsTerminal as _, Read, Write};
 use std::net::IpAddr;
+use std::time::SystemTime;
 
 use anyhow::{Error, Result};
 
@@ -53,9 +54,9 @@ pub fn run(config: &Config, args: &cli::Scan, out: &mut impl Write, style: Style
     for path in &args.files {
         match Input::open(path) {
             Ok(input) => {
-                let name = input.name.clone();
+                let (name, present) = (input.name.clone(), input.present());
                 let text = scan.recognize(&name, input.into_reader(bar), &settings, &mut replay);
-                if let Some(error) = scan.file(&name, text, &mut replay)? {
+                if let Some(error) = scan.file(&name, text, present, &mut replay)? {
                     errors
                         .push(Error::new(error).context(format!("cannot read {name} to its end")));
                 }
@@ -105,13 +106,14 @@ impl<W: Write> ScanRun<'_, W> {
         &mut self,
         name: &str,
         mut text: impl Read + Send,
+        present: SystemTime,
         replay: &mut Replay,
     ) -> io::Result<Option<io::Error>> {
         let mut scanned = Scanned {
             file: name.into(),
             ..Scanned::default()
         };
-        replay.start_log();
+        replay.start_log(present);
         let needles = replay.event_needles();
         let mut written = Ok(());
         let error = each_piece(&mut text, &needles, &mut |piece| {

@@ -229,6 +229,10 @@ impl GateTask {
         match message {
             GateMessage::Reconfigure(settings) => self.reconfigure(*settings),
             GateMessage::Heard(source, evidence) => {
+                // Its connection may have been too short to be counted.
+                if evidence != Evidence::Delivered {
+                    self.strangers.connected(source);
+                }
                 if evidence != Evidence::Delivered && self.visibility.is_due(clock::instant()) {
                     let accepted = occupancy::accepted().ok();
                     self.visibility.logged(accepted, clock::instant());

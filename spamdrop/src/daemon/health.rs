@@ -48,6 +48,8 @@ pub(super) enum Subject {
     NearMisses,
     /// The saved positions up to which the logs were read.
     Positions,
+    /// The known senders, which the ceiling needs from the database.
+    CeilingSenders,
     /// Evidence about senders that is to be written to the database.
     Reputation,
     /// The split of blocked /64s that hold a protected or known address.
@@ -91,6 +93,8 @@ pub(super) enum Subject {
     PendingReleases,
     /// The responder.
     Responder,
+    /// The zones by which the responder knows listed senders.
+    ResponderZones,
     /// The FIFO.
     Fifo,
     /// The daemon's state file.
@@ -171,6 +175,7 @@ impl fmt::Display for Subject {
             Self::Sources => "sources",
             Self::NearMisses => "near misses",
             Self::Positions => "log positions",
+            Self::CeilingSenders => "known senders for the ceiling",
             Self::Reputation => "sender database",
             Self::Splits => "blocked /64s",
             Self::KnownSenders => "known senders",
@@ -192,6 +197,7 @@ impl fmt::Display for Subject {
             Self::PendingReleases => "pending releases",
             Self::PausedPeers => "paused peers",
             Self::Responder => "responder",
+            Self::ResponderZones => "zones for the responder",
             Self::Fifo => "fifo",
             Self::StateFile => "state file",
             Self::SavedBlocks => "saved blocks",

@@ -1,6 +1,7 @@
 //! The supervisor: installs the filter, spawns the tasks, and handles changes
 //! of interfaces, network and configuration.
 
+mod allow_file;
 mod attachment;
 mod pauses;
 mod protection;
@@ -44,6 +45,7 @@ use crate::kernel::network::{NetworkChange, NetworkMonitor};
 use crate::kernel::packet_log::PacketLog;
 use crate::lock::{self, DaemonMark, WriteLock};
 use crate::protect::{self, ReadProtected};
+use allow_file::AllowFileWatch;
 use protection::known_nets;
 use spamdrop_core::allowlist::AllowSpan;
 use spamdrop_core::listeners::ListenerWatch;
@@ -94,6 +96,8 @@ pub(super) struct Supervisor {
     /// Whether the allowlist may differ from `protected`, in its file or in the
     /// filter, so that all of it must be read again.
     rereads_allowlist: bool,
+    /// The file of the allowlist.
+    allow_file: AllowFileWatch,
     /// The time in which the allowlist need not be read again.
     allow_span: AllowSpan,
     /// Whether addresses, routes or interfaces have changed.
@@ -131,6 +135,7 @@ impl Supervisor {
         let filter = &settings.filter;
         let run_dir = &filter.run_dir;
         let mark = Rc::clone(mark.insert(Rc::new(DaemonMark::begin(run_dir)?)));
+        let allow_file = AllowFileWatch::begin(&settings.filter.allow_file);
         let ReadProtected {
             protected,
             allowlist,
@@ -179,6 +184,7 @@ impl Supervisor {
             protected: scope.protected,
             proxy: None,
             rereads_allowlist: false,
+            allow_file,
             allow_span: AllowSpan::default(),
             // No event tells of a change before the subscription.
             network_changed: true,
@@ -290,6 +296,7 @@ impl Supervisor {
             self.protect();
         }
         self.end_allowances();
+        self.watch_allow_file();
         self.watch_pauses();
         self.watch_listeners();
         self.sweep();
@@ -317,7 +324,11 @@ impl Supervisor {
         if self.packets.is_some() {
             self.silence();
         }
-        log::info!(target: "spamdrop::run", "stopped; the filter stays attached (`spamdrop detach` removes it)");
+        let filter = match is_pinned {
+            Ok(Pinned::Current) => "; the filter stays attached (`spamdrop detach` removes it)",
+            _ => "",
+        };
+        log::info!(target: "spamdrop::run", "stopped{filter}");
     }
 
     /// Replaces the program by one that logs no packets.

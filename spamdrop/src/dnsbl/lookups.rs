@@ -158,6 +158,12 @@ impl Lookups {
         self.tester.hurry();
     }
 
+    /// Whether the listing by a zone makes the mail server reject for certain.
+    #[must_use]
+    pub fn can_list(&self) -> bool {
+        self.zones.can_list()
+    }
+
     /// The zones that are looked up, in their order.
     #[must_use]
     pub fn rules(&self) -> &[Rule] {

@@ -21,13 +21,17 @@ pub fn write_text(
         let whole = Duration::from_secs(matches!(entry.target, Target::Net(_)).into());
         let left = entry.expires_in.saturating_sub(whole);
         write!(out, "{} {}", entry.target, seconds(left))?;
-        if entry.fixed {
+        // If another owner wants the entry beyond the limit of the log's block, no packet
+        // extends it, and `import` would end it at that limit.
+        let limit = entry.hard_limit_in.map(seconds);
+        let outlasts = limit.is_some_and(|limit| seconds(left) > limit + 1);
+        if entry.fixed || outlasts {
             out.write_all(b" fixed")?;
         } else {
             write!(out, " ttl={}", entry.ttl_s)?;
         }
-        if let Some(limit) = entry.hard_limit_in {
-            write!(out, " limit={}", seconds(limit))?;
+        if let Some(limit) = limit.filter(|_| !outlasts) {
+            write!(out, " limit={limit}")?;
         }
         if entry.origin == EntryOrigin::Log {
             out.write_all(b" log")?;
@@ -77,9 +81,13 @@ mod tests {
             expires_in: Duration::ZERO,
             ..prefix.clone()
         };
+        let by_hand_too = LiveEntry {
+            expires_in: Duration::from_secs(7 * 86_400),
+            ..from_log.clone()
+        };
         let mut out = Vec::new();
         let (network, alone) = (entry("2001:db8::1"), entry("2001:db8::1/128"));
-        let entries = [prefix, ending, from_log, network, alone];
+        let entries = [prefix, ending, from_log, by_hand_too, network, alone];
         write_text(&mut out, &entries, false).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
@@ -87,6 +95,7 @@ mod tests {
 192.0.2.0/24 551 fixed
 192.0.2.0/24 1 fixed
 192.0.2.10 552 ttl=600 limit=3300 log
+192.0.2.10 604800 fixed log
 2001:db8::/64 552 ttl=600
 2001:db8::1/128 552 ttl=600
 "

@@ -42,7 +42,10 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = net::socket_with(family, SocketType::STREAM, flags, None)?;
-    // Accepted sockets inherit the buffers.
+    // Accepted sockets inherit these options. Theirs is the mail server's port: without
+    // SO_REUSEADDR, the server could not bind to it again while one of them exists or is
+    // in TIME-WAIT.
+    sockopt::set_socket_reuseaddr(&socket, true)?;
     sockopt::set_socket_recv_buffer_size(&socket, BUFFER)?;
     sockopt::set_socket_send_buffer_size(&socket, BUFFER)?;
     net::bind(&socket, &address)?;

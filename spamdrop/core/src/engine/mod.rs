@@ -193,7 +193,8 @@ impl Engine {
     /// whether the event's source is blocked now; only rejections depend on it.
     pub fn decide(&mut self, event: &Event<'_>, now: Moment, is_blocked: bool) -> Effects {
         if event.kind != EventKind::Delivered && event.distance(now.wall) <= JUST_NOW {
-            self.proxies.record(event.addr, now.mono);
+            self.proxies
+                .record(event.addr, event.envelope.port, now.mono);
         }
         self.note_contact(event, now);
         Effects {

@@ -39,8 +39,8 @@ pub enum ReplayedLine {
 #[derive(Debug)]
 pub struct Replay {
     engine: Engine,
-    /// The real time. It decides the year of stamps without one, and the age of
-    /// evidence.
+    /// The real time, or the earlier time at which the log was written last. It decides
+    /// the year of stamps without one, and the age of evidence.
     present: SystemTime,
     ttl: Duration,
     blocked_until: HashMap<Target, Duration>,
@@ -86,8 +86,10 @@ impl Replay {
         self.engine.reconfigure(settings);
     }
 
-    /// Starts with another log. Learned records are kept.
-    pub fn start_log(&mut self) {
+    /// Starts with another log, which was written before `present`. Learned records are
+    /// kept.
+    pub fn start_log(&mut self, present: SystemTime) {
+        self.present = present;
         self.engine.start_log();
         self.blocked_until.clear();
         self.senders.clear();

@@ -3,6 +3,10 @@
 //! A stranger above the limit of its class is admitted after all when it has
 //! waited longest. Its kernel repeats the SYN after 1, 3, 7 and 15 s, so it is
 //! promised that the next SYN passes.
+//!
+//! The rates of the promises are meant for connections. A forged SYN can be repeated, too,
+//! but never becomes one. If promises prove void, there are more of them, for the
+//! strangers whose next SYNs come soonest, so that their outcomes are soon known.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,6 +17,9 @@ use spamdrop_common::time::MonotonicNs;
 
 use super::Occupancy;
 use crate::target::Target;
+use outcomes::Outcomes;
+
+mod outcomes;
 
 /// The shortest pause after which a SYN counts as repeated. No common system
 /// repeats a SYN within a second.
@@ -40,6 +47,11 @@ const FAST: Duration = Duration::from_millis(500);
 const FAST_AFTER: Duration = Duration::from_millis(2_500);
 /// At the slow rate, one stranger of each class is admitted in this time.
 const SLOW: Duration = Duration::from_secs(10);
+/// How long after the moment at which its next SYN is due a stranger is counted as
+/// connected: the handshake, and the time until the connections are counted again.
+const HANDSHAKE: Duration = Duration::from_secs(1);
+/// The shortest time between two looks at the server.
+const LOOK: Duration = Duration::from_millis(200);
 /// The fast rate needs more than one in this many slots free: a tenth.
 const FREE: u32 = 10;
 /// Without free slots, the fast rate needs a server that has accepted every
@@ -92,6 +104,12 @@ pub struct WaitingStrangers {
     waiting: HashMap<Target, Wait>,
     next_fast: MonotonicNs,
     next_slow: [MonotonicNs; CLASSES],
+    /// When the next early promise may be made to a class.
+    next_early: [MonotonicNs; CLASSES],
+    /// Whether the next promise at the slow rate is for the stranger whose SYN comes
+    /// soonest, not for the one that has waited longest.
+    is_soonest_next: [bool; CLASSES],
+    outcomes: Outcomes,
     /// Since when no connection has waited to be accepted.
     accepted_since: Option<MonotonicNs>,
     /// How much of a connection a SYN counts.
@@ -105,15 +123,43 @@ struct Wait {
     first: MonotonicNs,
     last: MonotonicNs,
     class: usize,
-    /// Whether, since `last`, the stranger was promised that its next SYN passes.
-    is_promised: bool,
+    promise: Promise,
+}
+
+/// The promise, since its last SYN, that a stranger's next SYN passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Promise {
+    None,
+    /// Its outcome is not known.
+    Pending,
+    /// As [`Self::Pending`], and made in place of void ones.
+    Early,
+    /// The stranger has not connected.
+    Void,
 }
 
 impl Wait {
+    /// When the next repetition is due.
+    fn due(&self) -> MonotonicNs {
+        let pause = self.last.elapsed_since(self.first).min(LONGEST_PAUSE);
+        self.last.plus(pause)
+    }
+
     /// When the next repetition is overdue.
     fn overdue(&self) -> MonotonicNs {
-        let pause = self.last.elapsed_since(self.first).min(LONGEST_PAUSE);
-        self.last.plus(pause).plus(LATE)
+        self.due().plus(LATE)
+    }
+
+    fn is_promised(&self) -> bool {
+        self.promise != Promise::None
+    }
+
+    fn promise(&mut self, promise: Promise) -> AdmitNext {
+        self.promise = promise;
+        AdmitNext {
+            source: self.syn.source,
+            until: self.overdue(),
+        }
     }
 }
 
@@ -126,7 +172,7 @@ impl WaitingStrangers {
             .get_mut(&stranger)
             .filter(|wait| wait.syn == syn)
         {
-            (wait.last, wait.class, wait.is_promised) = (now, class % CLASSES, false);
+            (wait.last, wait.class, wait.promise) = (now, class % CLASSES, Promise::None);
             return now.elapsed_since(wait.first);
         }
         let known = self.first.get(&syn).or_else(|| self.older.get(&syn));
@@ -148,7 +194,7 @@ impl WaitingStrangers {
                 first,
                 last: now,
                 class: class % CLASSES,
-                is_promised: false,
+                promise: Promise::None,
             };
             self.waiting.insert(stranger, wait);
         }
@@ -172,7 +218,7 @@ impl WaitingStrangers {
         when_full: WhenFull,
         now: MonotonicNs,
     ) -> Vec<AdmitNext> {
-        self.waiting.retain(|_, wait| wait.overdue() >= now);
+        self.forget_overdue(now);
         let room = self.room(seen, slots, when_full);
         let mut admitted = Vec::new();
         for class in 0..CLASSES {
@@ -180,9 +226,58 @@ impl WaitingStrangers {
                 admitted.extend(self.admit_slowly(class, now));
             }
         }
-        let is_due = self.has_room(seen, slots, now) && self.next_fast <= now;
-        if is_due && admitted.len() < room {
+        let has_room = self.has_room(seen, slots, now);
+        if has_room && self.next_fast <= now && admitted.len() < room {
             admitted.extend(self.admit_fast(now));
+        }
+        if has_room {
+            let left = room.saturating_sub(admitted.len());
+            let free = slots.saturating_sub(seen.open);
+            let spare = free.saturating_sub((slots / FREE).max(1)) as usize;
+            admitted.extend(self.admit_early(left.min(spare), now));
+        }
+        admitted
+    }
+
+    /// Forgets the strangers that have given up, and counts the promises that are void.
+    fn forget_overdue(&mut self, now: MonotonicNs) {
+        let outcomes = &mut self.outcomes;
+        self.waiting.retain(|_, wait| {
+            let is_pending = matches!(wait.promise, Promise::Pending | Promise::Early);
+            if is_pending && wait.due().plus(HANDSHAKE) < now {
+                wait.promise = Promise::Void;
+                outcomes.void();
+            }
+            wait.overdue() >= now
+        });
+    }
+
+    /// Makes the promises that void ones have left unused: as many in [`SLOW`] as it
+    /// takes for about one connection of each class. Of these, at most `spare` are
+    /// without an outcome, so that no crowd takes all free slots at once.
+    fn admit_early(&mut self, spare: usize, now: MonotonicNs) -> Vec<AdmitNext> {
+        let pause = self.outcomes.part(SLOW);
+        if pause >= SLOW {
+            return Vec::new();
+        }
+        let is_early = |wait: &&Wait| wait.promise == Promise::Early;
+        let pending = self.waiting.values().filter(is_early).count();
+        let mut left = spare.saturating_sub(pending);
+        let at_once = (LOOK.as_nanos() / pause.as_nanos().max(1)).max(1);
+        let mut admitted = Vec::new();
+        for class in 0..CLASSES {
+            if self.next_early[class] > now {
+                continue;
+            }
+            for _ in 0..at_once.min(left as u128) {
+                let soonest = self.soonest(|wait| wait.class == class);
+                let Some(promise) = soonest.map(|wait| wait.promise(Promise::Early)) else {
+                    break;
+                };
+                admitted.push(promise);
+                left -= 1;
+                self.next_early[class] = now.plus(pause.max(LOOK));
+            }
         }
         admitted
     }
@@ -213,7 +308,7 @@ impl WaitingStrangers {
     /// these SYNs counts as much as any other.
     #[must_use]
     pub fn promised(&self) -> u32 {
-        let promised = self.waiting.values().filter(|wait| wait.is_promised);
+        let promised = self.waiting.values().filter(|wait| wait.is_promised());
         let share = u64::from(self.share.unwrap_or(SHARE_ONE));
         let expected = (promised.count() as u64 * share).div_ceil(SHARE_ONE.into());
         u32::try_from(expected).unwrap_or(u32::MAX)
@@ -227,19 +322,29 @@ impl WaitingStrangers {
 
     /// Records that a stranger is connected, so that it does not wait.
     pub fn connected(&mut self, stranger: IpAddr) {
-        self.waiting.remove(&Target::from(stranger));
+        let wait = self.waiting.remove(&Target::from(stranger));
+        if wait.is_some_and(|wait| wait.is_promised()) {
+            self.outcomes.keep();
+        }
+    }
+
+    /// Whether no stranger waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
     }
 
     /// The number of classes, from the best one, to which the fast rate applies:
     /// a crowd of a worse class does not delay a better one.
     fn fast_classes(&self) -> usize {
         let mut count = [0; CLASSES];
-        for wait in self.waiting.values().filter(|wait| !wait.is_promised) {
+        for wait in self.waiting.values().filter(|wait| !wait.is_promised()) {
             for count in count.iter_mut().skip(wait.class) {
                 *count += 1;
             }
         }
-        count.iter().take_while(|count| **count < MANY).count()
+        let real = count.map(|count| self.outcomes.number(count));
+        real.iter().take_while(|count| **count < MANY).count()
     }
 
     fn admit_slowly(&mut self, class: usize, now: MonotonicNs) -> Option<AdmitNext> {
@@ -247,8 +352,16 @@ impl WaitingStrangers {
         if next > now {
             return None;
         }
-        let promise = self.promise(|wait| wait.class == class)?;
+        let is_soonest = *self.is_soonest_next.get(class)?;
+        let promise = match is_soonest {
+            true => self
+                .soonest(|wait| wait.class == class)?
+                .promise(Promise::Pending),
+            false => self.promise(|wait| wait.class == class)?,
+        };
+        *self.is_soonest_next.get_mut(class)? = !is_soonest;
         *self.next_slow.get_mut(class)? = now.plus(SLOW);
+        *self.next_early.get_mut(class)? = now.plus(self.outcomes.part(SLOW));
         Some(promise)
     }
 
@@ -266,16 +379,23 @@ impl WaitingStrangers {
     /// Chooses the stranger that has waited longest, of those that `is_meant` accepts, and
     /// promises that its next SYN passes; `None`: there is no such stranger.
     fn promise(&mut self, is_meant: impl Fn(&Wait) -> bool) -> Option<AdmitNext> {
-        let open = |wait: &Wait| !wait.is_promised && is_meant(wait);
-        let waiting = self.waiting.values_mut().filter(|wait| open(wait));
-        let wait = waiting.min_by_key(|wait| wait.first)?;
-        wait.is_promised = true;
-        Some(AdmitNext {
-            source: wait.syn.source,
-            until: wait.overdue(),
-        })
+        let longest = self.open(is_meant).min_by_key(|wait| wait.first)?;
+        Some(longest.promise(Promise::Pending))
+    }
+
+    /// The stranger whose next SYN comes soonest, of those that `is_meant` accepts.
+    fn soonest(&mut self, is_meant: impl Fn(&Wait) -> bool) -> Option<&mut Wait> {
+        self.open(is_meant).min_by_key(|wait| wait.due())
+    }
+
+    /// The strangers without a promise that `is_meant` accepts.
+    fn open(&mut self, is_meant: impl Fn(&Wait) -> bool) -> impl Iterator<Item = &mut Wait> {
+        let all = self.waiting.values_mut();
+        all.filter(move |wait| !wait.is_promised() && is_meant(wait))
     }
 }
 
+#[cfg(test)]
+mod crowds;
 #[cfg(test)]
 mod tests;

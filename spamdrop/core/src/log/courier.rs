@@ -56,7 +56,10 @@ fn by_server<'line>(context: &mut Context<'_>, message: &'line [u8]) -> GrammarR
 }
 
 fn by_courierd(message: &[u8]) -> GrammarResult<'_> {
-    let addr = accepted(message).ok_or("it is not a newmsg line")?;
+    let addr = accepted(message).ok_or(match is_cut_off(message) {
+        true => CUT_OFF,
+        false => "it is not a newmsg line",
+    })?;
     Ok(Finding::accepted(addr, "courier-newmsg"))
 }
 
@@ -65,16 +68,19 @@ fn by_client(message: &[u8]) -> GrammarResult<'_> {
     Ok(Finding::delivered(addr, "courier-delivered").with_envelope(envelope))
 }
 
-/// The reason for a near miss that a client can cause.
-pub(crate) const CLIENTS_COMMAND: &str = "it ends in a command that the client chose";
+const CLIENTS_COMMAND: &str = "it ends in a command that the client chose";
+const CUT_OFF: &str = "it is accepted mail, but Courier cut the address off behind long host names";
 
-/// Whether `511` follows `error,relay=` at a place where a reply could start:
+/// The reasons for near misses that a client can cause.
+pub(crate) const CAUSED_BY_CLIENTS: [&str; 2] = [CLIENTS_COMMAND, CUT_OFF];
+
+/// Whether the line is accepted mail without its address, or `511` follows `error,relay=` at a place where a reply could start:
 /// not inside a word, nor as a port.
 fn looks_rejected(line: &[u8]) -> bool {
     static RELAY: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("error,relay="));
     static CODE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("511"));
     let Some(start) = RELAY.find(line) else {
-        return false;
+        return is_cut_off(line);
     };
     let tail = line.get(start..).unwrap_or_default();
     CODE.find_iter(tail).any(|at| {
@@ -130,6 +136,13 @@ fn accepted(message: &[u8]) -> Option<IpAddr> {
     }
     let (_helo, rest) = token(rest.strip_prefix(b": dns; ")?)?;
     named(rest.strip_prefix(b"(")?.strip_suffix(b")")?)
+}
+
+/// Whether Courier has truncated a line of [`accepted`] or, of a whole line with a
+/// header, its end.
+fn is_cut_off(line: &[u8]) -> bool {
+    static NEW: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("newmsg,id="));
+    line.ends_with(b"...") && NEW.find(line).is_some()
 }
 
 /// Parses a delivery, `id=ID,from=<…>,addr=<…>[,size=N],success: delivered:

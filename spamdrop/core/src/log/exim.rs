@@ -40,7 +40,7 @@ use super::address;
 use super::bytes::count_digits;
 use super::grammar::{Context, Finding, Grammar, GrammarResult, expression};
 use super::header::Header;
-use super::listing_text::{says_listed, speaks_of_list};
+use super::listing_text::{says_listed, speaks_of_list, without_false_complaint};
 use super::slot_line::{SlotChange, SlotLine};
 use super::stamp::Stamp;
 use crate::event::Envelope;
@@ -132,7 +132,9 @@ fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResu
     context.connected = Some(addr);
     let (_, [_, fields, text]) = found.extract();
     let names = found.get(1).and_then(|host| message.get(..host.start()));
-    says_listed(text, addr, envelope(fields), names.unwrap_or_default())?;
+    let names = names.unwrap_or_default();
+    says_listed(text, addr, envelope(fields), names)?;
+    let text = without_false_complaint(text, names);
     Ok(Finding::rejected(addr, text, "exim-dnslists"))
 }
 

@@ -99,7 +99,11 @@ pub(super) struct Finding<'line> {
 pub(super) type GrammarResult<'line> = Result<Finding<'line>, &'static str>;
 
 impl<'line> Finding<'line> {
-    pub(super) fn rejected(addr: IpAddr, text: &'line [u8], rule: &'static str) -> Self {
+    pub(super) fn rejected(
+        addr: IpAddr,
+        text: impl Into<Cow<'line, [u8]>>,
+        rule: &'static str,
+    ) -> Self {
         let text = text.into();
         Self::new(addr, EventKind::Rejected { text }, rule)
     }

@@ -8,6 +8,7 @@
 //! taken only if nothing in it refers to something other than the peer. The
 //! patterns are in `reply_patterns.txt`.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
@@ -17,6 +18,7 @@ use regex::bytes::{Captures, Regex};
 use super::address;
 use super::grammar::expression;
 use super::reply_patterns::{REPLY_PATTERNS, ReplyPatterns};
+use crate::dnsbl::complaint::is_complaint;
 
 static ADDRESS: LazyLock<Regex> =
     LazyLock::new(|| expression(r"(?:\bipv6:)?([0-9a-f:.]*[0-9a-f])"));
@@ -66,7 +68,7 @@ pub(super) fn says_listed_by(
         return Err("its text is about a sender, a domain, a URL or another server");
     }
     let is_code = |other: &IpAddr| matches!(other, IpAddr::V4(addr) if addr.is_loopback());
-    if addresses(&text).any(|other| other != addr && !is_code(&other)) {
+    if addresses(&unnamed).any(|other| other != addr && !is_code(&other)) {
         return Err("its text names another address");
     }
     let text = without(&text, &chosen.to_ascii_lowercase());
@@ -81,6 +83,20 @@ pub(super) fn says_listed_by(
         Ok(())
     } else {
         Err("its text is not certain to be about a blocklist; if it is, write a [[pattern]]")
+    }
+}
+
+/// The text, or the text without the peer's names if only they make it a complaint of the
+/// blocklist. `names` is that of [`says_listed`].
+pub(super) fn without_false_complaint<'text>(text: &'text [u8], names: &[u8]) -> Cow<'text, [u8]> {
+    if !is_complaint(text) {
+        return text.into();
+    }
+    let unnamed = without_names(&text.to_ascii_lowercase(), &names.to_ascii_lowercase());
+    if is_complaint(&unnamed) {
+        text.into()
+    } else {
+        unnamed.into()
     }
 }
 
@@ -192,4 +208,21 @@ fn stands_in(part: &[u8], whole: &[u8]) -> bool {
         is_free(at.checked_sub(1).and_then(|before| whole.get(before)))
             && is_free(whole.get(at + part.len()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_cannot_make_its_listing_a_complaint_by_its_names() {
+        let names = b"H=returnc.example.net (dnswl.example.net) ";
+        let kept = |text: &[u8]| without_false_complaint(text, names).as_ref() == text;
+        let listed = b"Returnc.example.net (dnswl.example.net) [192.0.2.1] is on an RBL";
+        let unnamed = without_false_complaint(listed, names);
+        assert_eq!(unnamed.as_ref(), b"@ (@) [192.0.2.1] is on an rbl");
+        assert!(kept(b"192.0.2.1 is on an RBL"));
+        assert!(kept(b"dnswl.example.net: open resolver"));
+        assert!(kept(b"192.0.2.1 is listed at list.dnswl.org"));
+    }
 }

@@ -47,7 +47,7 @@ use std::time::SystemTime;
 
 use jiff::tz::TimeZone;
 
-pub(crate) use courier::CLIENTS_COMMAND;
+pub(crate) use courier::CAUSED_BY_CLIENTS;
 pub use needles::Needles;
 pub use pattern::Pattern;
 pub use programs::ProgramNames;

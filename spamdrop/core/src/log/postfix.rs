@@ -221,7 +221,9 @@ fn rejected<'line>(message: &'line [u8], class: &[u8], rule: &'static str) -> Gr
     if listed.ok_or("the listed host is not an address")? != addr {
         return Err("the listed host is not its client");
     }
-    let end = memmem::find(text, b"; from=<").unwrap_or(text.len());
+    // Before MAIL, the line has no sender.
+    let end = memmem::find(text, b"; from=<").or_else(|| memmem::find(text, b"; proto="));
+    let end = end.unwrap_or(text.len());
     let text = text.get(..end).unwrap_or_default();
     if is_allowlist(zone) {
         return Err("the list that it names is an allow-list");

@@ -8,9 +8,11 @@
 //! ```
 //!
 //! No text of the peer precedes IP, which tcpserver passes on (`TCPREMOTEIP`).
-//! TEXT is the blocklist's TXT record. The line has the TAI64N stamp of
-//! multilog, the readable stamp of `tai64nlocal`, or none. Through syslog it is
-//! logged under the name of the service.
+//! TEXT is the blocklist's TXT record, or the value of `RBLSMTPD`, with which an
+//! administrator refuses a peer for any reason, such as a missing host name.
+//! Therefore a line without ZONE is taken only if TEXT says that the peer is listed.
+//! The line has the TAI64N stamp of multilog, the readable stamp of `tai64nlocal`, or
+//! none. Through syslog it is logged under the name of the service.
 //!
 //! A 451 is taken like a 553: it is rblsmtpd's default for every listed peer
 //! (`-b` makes it a 553), and lasts as long as the listing. Only the 451 for a
@@ -24,6 +26,7 @@ use super::address;
 use super::bytes::{count_digits, token};
 use super::grammar::{Context, Finding, Grammar, GrammarResult};
 use super::header::Header;
+use super::listing_text::says_listed;
 use super::stamp::Stamp;
 
 const NAME: &[u8] = b"rblsmtpd: ";
@@ -52,33 +55,55 @@ fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResu
         }
         Some(_) => return Err(header.not_its()),
     };
-    let (addr, text) = report(message.trim_ascii_start())?;
-    let addr = address::plain(addr).ok_or("its client is not an IP address")?;
-    if text == b"temporary RBL lookup error" {
+    let report = Report::parse(message.trim_ascii_start())?;
+    let addr = address::plain(report.addr).ok_or("its client is not an IP address")?;
+    if report.text == b"temporary RBL lookup error" {
         return Err("the blocklist did not answer");
     }
-    Ok(Finding::rejected(addr, text, "rblsmtpd"))
+    if !report.names_zone {
+        says_listed(report.text, addr, b"", b"")?;
+    }
+    Ok(Finding::rejected(addr, report.text, "rblsmtpd"))
 }
 
-/// Splits a report into the address and the text.
-fn report(message: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
-    if let Some(rest) = message.strip_prefix(b"blocked ") {
-        let (addr, text) = token(rest).unwrap_or((rest, b""));
-        return Ok((addr.strip_suffix(b":").unwrap_or(addr), text));
-    }
-    let (addr, text) = match message.strip_prefix(b"pid ") {
-        Some(rest) => from_address(rest).ok_or("its pid is not as rblsmtpd writes it")?,
-        None => {
-            let (addr, rest) = token(message).ok_or("it has no address")?;
-            let text = skip_pid(rest).ok_or("its pid is not as rblsmtpd writes it")?;
-            (addr, text)
+/// A report about a peer.
+struct Report<'line> {
+    addr: &'line [u8],
+    text: &'line [u8],
+    /// Whether the zone that lists the peer stands before the text.
+    names_zone: bool,
+}
+
+impl<'line> Report<'line> {
+    fn parse(message: &'line [u8]) -> Result<Self, &'static str> {
+        if let Some(rest) = message.strip_prefix(b"blocked ") {
+            let (addr, text) = token(rest).unwrap_or((rest, b""));
+            return Ok(Self {
+                addr: addr.strip_suffix(b":").unwrap_or(addr),
+                text,
+                names_zone: !text.is_empty(),
+            });
         }
-    };
-    let text = CODES.iter().find_map(|code| text.strip_prefix(*code));
-    Ok((
-        addr,
-        text.ok_or("the code of its reply is not one of rblsmtpd")?,
-    ))
+        const PID: &str = "its pid is not as rblsmtpd writes it";
+        let (addr, text, names_zone) = match message.strip_prefix(b"pid ") {
+            Some(rest) => {
+                let (addr, text) = from_address(rest).ok_or(PID)?;
+                (addr, text, false)
+            }
+            None => {
+                let (addr, rest) = token(message).ok_or("it has no address")?;
+                let (text, names_zone) = skip_pid(rest).ok_or(PID)?;
+                (addr, text, names_zone)
+            }
+        };
+        let text = CODES.iter().find_map(|code| text.strip_prefix(*code));
+        let text = text.ok_or("the code of its reply is not one of rblsmtpd")?;
+        Ok(Self {
+            addr,
+            text,
+            names_zone,
+        })
+    }
 }
 
 /// Parses `N from IP: `.
@@ -90,7 +115,7 @@ fn from_address(rest: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Whether the line is rblsmtpd's report about a peer.
 fn looks_rejected(line: &[u8]) -> bool {
-    static LOOKS: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("rblsmtpd: "));
+    static LOOKS: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("rblsmtpd"));
     static PID: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(" pid "));
     static BLOCKED: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(": blocked "));
     let reports = || PID.find(line).is_some() || BLOCKED.find(line).is_some();
@@ -106,16 +131,16 @@ fn unstamped(message: &[u8]) -> &[u8] {
     }
 }
 
-/// Parses `pid N: `. Some patched versions put the list's name before the
-/// colon.
-fn skip_pid(rest: &[u8]) -> Option<&[u8]> {
+/// Skips `pid N: `, or `pid N ZONE: ` of some patched versions. Returns the rest, and
+/// whether there was a zone.
+fn skip_pid(rest: &[u8]) -> Option<(&[u8], bool)> {
     let rest = rest.strip_prefix(b"pid ")?;
     let rest = rest.get(count_digits(rest)..)?;
     match rest.strip_prefix(b": ") {
-        Some(text) => Some(text),
+        Some(text) => Some((text, false)),
         None => {
-            let (list, text) = token(rest.strip_prefix(b" ")?)?;
-            list.ends_with(b":").then_some(text)
+            let (zone, text) = token(rest.strip_prefix(b" ")?)?;
+            (zone.ends_with(b":") && zone.contains(&b'.')).then_some((text, true))
         }
     }
 }

@@ -29,7 +29,7 @@ use regex::bytes::Regex;
 use super::address;
 use super::grammar::{Context, Finding, Grammar, GrammarResult, expression};
 use super::header::Header;
-use super::listing_text::{says_listed, speaks_of_list};
+use super::listing_text::{says_listed, speaks_of_list, without_false_complaint};
 use crate::dnsbl::complaint::is_complaint;
 
 static REJECTED: LazyLock<Regex> = LazyLock::new(|| {
@@ -71,6 +71,7 @@ fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResu
     if is_complaint(answer) {
         return Ok(Finding::rejected(addr, answer, "sendmail-dnsbl"));
     }
+    let text = without_false_complaint(text, name);
     Ok(Finding::rejected(addr, text, "sendmail-dnsbl"))
 }
 

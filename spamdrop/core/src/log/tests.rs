@@ -307,7 +307,7 @@ fn each_server_is_read_from_syslog_and_from_its_own_log() {
             "{head}"
         );
     }
-    let rbl = "rblsmtpd: 192.0.2.1 pid 2317: 451 Blocked - see https://check.example/";
+    let rbl = "rblsmtpd: 192.0.2.1 pid 2317: 451 Blocked - see https://xbl.example/?ip=192.0.2.1";
     for head in ["", "@400000006b03fe7824b3c2d4 ", &format!("{own}.6157 ")] {
         assert_eq!(
             read(MailServer::Rblsmtpd, &format!("{head}{rbl}")),
@@ -650,14 +650,22 @@ fn near_miss_is_of_the_server_that_it_looks_like() {
 
 #[test]
 fn text_of_postfix_ends_before_the_peers_words() {
-    let mut parser = reading(vec![MailServer::Postfix]);
-    let line = b"Nov 23 08:50:54 mx1 postfix/smtpd[1]: NOQUEUE: reject: RCPT from x[192.0.2.1]: 554 5.7.1 \
-        Service unavailable; Client host [192.0.2.1] blocked using z; t; from=<open resolver> to=<b>";
-    let Parsed::Event(event) = parser.parse(line, utc(2026, 11, 23, 9, 0, 0)) else {
-        panic!("not taken");
-    };
-    let text = b"Service unavailable; Client host [192.0.2.1] blocked using z; t"[..].into();
-    assert_eq!(event.kind, EventKind::Rejected { text });
+    const TEXT: &str = "Service unavailable; Client host [192.0.2.1] blocked using z; t";
+    for (stage, words) in [
+        ("RCPT", "; from=<open resolver> to=<b> proto=SMTP"),
+        ("EHLO", "; proto=SMTP helo=<open resolver>"),
+        ("CONNECT", "; proto=SMTP"),
+    ] {
+        let mut parser = reading(vec![MailServer::Postfix]);
+        let line = format!(
+            "Nov 23 08:50:54 mx1 postfix/smtpd[1]: NOQUEUE: reject: {stage} from x[192.0.2.1]: 554 5.7.1 {TEXT}{words}"
+        );
+        let Parsed::Event(event) = parser.parse(line.as_bytes(), utc(2026, 11, 23, 9, 0, 0)) else {
+            panic!("not taken: {line}");
+        };
+        let text = TEXT.as_bytes().into();
+        assert_eq!(event.kind, EventKind::Rejected { text }, "{line}");
+    }
 }
 
 #[test]

@@ -46,6 +46,16 @@ const fn v6(first: u16, length: u8) -> IpNet {
 pub(crate) struct Proxies {
     minutes: VecDeque<(u64, Minute)>,
     proxy: Option<IpAddr>,
+    /// The connection of the last line.
+    last: Option<Connection>,
+}
+
+/// A connection, as well as a line tells it: without a port, all lines of an address in the
+/// same second are one connection.
+#[derive(Debug, PartialEq, Eq)]
+enum Connection {
+    FromPort(IpAddr, u16),
+    InSecond(IpAddr, u64),
 }
 
 #[derive(Debug, Default)]
@@ -55,9 +65,18 @@ struct Minute {
 }
 
 impl Proxies {
-    /// Records that the log tells of a connection from an address. `now` is the
+    /// Records a line about a connection from an address. Each further line about the same
+    /// connection, as for a message with many recipients, is not counted. `now` is the
     /// monotonic clock.
-    pub fn record(&mut self, addr: IpAddr, now: Duration) {
+    pub fn record(&mut self, addr: IpAddr, port: Option<u16>, now: Duration) {
+        let connection = match port {
+            Some(port) => Connection::FromPort(addr, port),
+            None => Connection::InSecond(addr, now.as_secs()),
+        };
+        if self.last.as_ref() == Some(&connection) {
+            return;
+        }
+        self.last = Some(connection);
         let number = now.as_secs() / 60;
         if self.minutes.back().is_none_or(|(last, _)| *last != number) {
             self.minutes.push_back((number, Minute::default()));
@@ -108,8 +127,9 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     fn record(proxies: &mut Proxies, addr: &str, count: u32, minute: u32) {
-        for _ in 0..count {
-            proxies.record(addr.parse().unwrap(), MINUTE * minute);
+        for port in 1..=count {
+            let port = u16::try_from(port).ok();
+            proxies.record(addr.parse().unwrap(), port, MINUTE * minute);
         }
     }
 
@@ -141,6 +161,25 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_with_many_lines_counts_once() {
+        let addr = IpAddr::from([10, 1, 1, 27]);
+        let mut proxies = Proxies::default();
+        for _ in 0..100 {
+            proxies.record(addr, Some(40_112), MINUTE);
+            proxies.record(addr, Some(40_112), MINUTE * 2);
+        }
+        assert_eq!(proxies.proxy(MINUTE * 2), None);
+        // Without ports, connections in different seconds count.
+        let mut proxies = Proxies::default();
+        for second in 0..20 {
+            proxies.record(addr, None, Duration::from_secs(second));
+            proxies.record(addr, None, Duration::from_secs(second));
+        }
+        assert_eq!(proxies.proxy(MINUTE), Some(addr));
+        assert_eq!(proxies.minutes[0].1.connections, 20);
+    }
+
+    #[test]
     fn only_private_addresses_count() {
         for (addr, is_private) in [
             ("10.1.2.3", true),
@@ -164,7 +203,7 @@ mod tests {
     fn many_private_addresses_take_no_memory_without_end() {
         let mut proxies = Proxies::default();
         for number in 0..10_000_u32 {
-            proxies.record(Ipv4Addr::from(0x0a00_0000 + number).into(), MINUTE);
+            proxies.record(Ipv4Addr::from(0x0a00_0000 + number).into(), None, MINUTE);
         }
         assert_eq!(proxies.minutes.len(), 1);
         assert_eq!(proxies.minutes[0].1.private.len(), CAPACITY);

@@ -40,7 +40,7 @@ fn learn(logs: &[String], batch: usize, capacity: usize) -> Vec<(Target, Record)
     let store = Store::open(&dir.path().join(FILE), VERB_WAIT).unwrap();
     let mut learner = learner(store, batch);
     for log in logs {
-        let (counts, ended) = learner.file(log.as_bytes()).unwrap();
+        let (counts, ended) = learner.file(log.as_bytes(), clock::wall()).unwrap();
         assert_eq!(counts.lines, log.lines().count() as u64);
         ended.unwrap();
         assert!(learner.replay.record_count() < batch);
@@ -81,6 +81,8 @@ fn what_cannot_be_written_ends_it() {
     let path = dir.path().join(FILE);
     let mut learner = learner(Store::open(&path, VERB_WAIT).unwrap(), 9);
     std::fs::write(&path, b"no database".repeat(500)).unwrap();
-    let error = learner.file(logs()[1].as_bytes()).unwrap_err();
+    let error = learner
+        .file(logs()[1].as_bytes(), clock::wall())
+        .unwrap_err();
     assert!(format!("{error:#}").starts_with("cannot use "), "{error:#}");
 }

@@ -26,7 +26,8 @@ fn scan(text: impl Read + Send, all: bool, json: bool) -> String {
     let protected = Protected::default();
     let settings = Config::default().engine().unwrap();
     let mut replay = Replay::new(settings, protected, clock::wall());
-    scan.file("mail.log", text, &mut replay).unwrap();
+    scan.file("mail.log", text, clock::wall(), &mut replay)
+        .unwrap();
     scan.addresses(Style::Plain).unwrap();
     String::from_utf8(out).unwrap()
 }

@@ -93,7 +93,7 @@ impl GateTask {
         let instant = clock::instant();
         let refuses = self.when_full == WhenFull::Refuses;
         let is_handed_over = |peer, port| {
-            if refuses {
+            if !self.strangers.is_empty() {
                 self.strangers.connected(peer);
             }
             self.handed_over.holds(peer, port, instant)

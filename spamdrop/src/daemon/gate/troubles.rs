@@ -16,6 +16,9 @@ use crate::server_settings::{self, HOW_TO_WRITE};
 /// addresses.
 const BUDGET_SPENT: &str = "the budget of `max_lookups_per_day` is spent, so only a few refused senders are looked up until the budget has recovered; `spamdrop report` shows the sources; raise it only as far as your blocklists allow";
 
+/// The warning that the responder has no zone.
+const ANSWERS_NOBODY: &str = "the responder answers nobody: no DNS blocklist is known whose listing makes the mail server reject for certain; name one in `zones`";
+
 impl GateTask {
     /// Reports problems of the look-ups, the zones, the mail server's settings and the
     /// visibility of its connections; clears those that are over. Call it once a second.
@@ -31,6 +34,11 @@ impl GateTask {
             .set(Subject::Visibility, invisible.filter(|_| self.is_on()));
         let trouble = self.settings.server_trouble();
         self.health.set(Subject::ServerSettings, trouble);
+        let answers_nobody = self.responder.is_some() && !self.lookups.can_list();
+        self.health.set(
+            Subject::ResponderZones,
+            answers_nobody.then(|| ANSWERS_NOBODY.into()),
+        );
         let refused = self.lookups.refusals().trouble();
         self.health.set(Subject::Zones, refused);
     }

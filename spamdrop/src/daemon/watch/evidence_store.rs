@@ -17,8 +17,9 @@ use crate::daemon::disk::{Disk, take_finished};
 use crate::daemon::health::Subject;
 use crate::daemon::history::HistoryLog;
 use crate::daemon::status::HealthReporter;
-use crate::store::is_locked;
 
+/// How soon the senders are read again after an error.
+const READ_RETRY: Duration = Duration::from_secs(5);
 /// How often new evidence about senders is written, if there is any. A crash
 /// loses at most this period's evidence, and pending demotions.
 const WRITE_PERIOD: Duration = Duration::from_secs(5);
@@ -35,6 +36,8 @@ pub(super) struct EvidenceStore {
     health: HealthReporter,
     history: HistoryLog,
     reading: Option<Receiver<Result<Memory>>>,
+    /// When the last read failed; `None`: it did not.
+    unread_since: Option<Instant>,
     writing: Option<Receiver<Merged>>,
     /// Whether `writing` has records of senders, not only contacts.
     has_records: bool,
@@ -61,6 +64,7 @@ impl EvidenceStore {
             health,
             history,
             reading: None,
+            unread_since: None,
             writing: None,
             has_records: false,
             last_write: clock::instant(),
@@ -95,6 +99,10 @@ impl EvidenceStore {
     pub fn poll(&mut self, engine: &mut Engine) -> bool {
         if let Some(senders) = take_finished(&mut self.reading) {
             self.remember_senders(senders, engine);
+        }
+        let is_due = |since: Instant| since.elapsed() >= READ_RETRY;
+        if self.reading.is_none() && self.unread_since.is_some_and(is_due) {
+            self.begin_read();
         }
         let is_written = self.take_written(engine);
         let is_due = self.last_write.elapsed() >= WRITE_PERIOD;
@@ -140,28 +148,25 @@ impl EvidenceStore {
     }
 
     /// Passes the stored senders to the engine, because the ceiling needs those
-    /// of the last day.
+    /// of the last day. After an error, they are read again.
     fn remember_senders(&mut self, memory: Option<Result<Memory>>, engine: &mut Engine) {
-        match memory {
+        let why = match memory {
             Some(Ok(Memory { senders, contacts })) => {
                 let now = moment();
                 for (source, record) in &senders {
                     engine.remember(*source, record, now);
                 }
                 engine.restore_contacts(contacts);
+                self.unread_since = None;
+                self.health.clear(Subject::CeilingSenders);
+                return;
             }
-            Some(Err(error)) => {
-                let text = format!("cannot read the known senders: {error:#}; the ceiling does not count them");
-                self.health.raise(Subject::Reputation, text);
-                if is_locked(&error) {
-                    self.begin_read();
-                }
-            }
-            None => self.health.raise(
-                Subject::Reputation,
-                "cannot read the known senders: the disk thread died; the ceiling does not count them",
-            ),
-        }
+            Some(Err(error)) => format!("{error:#}"),
+            None => "the disk thread died".into(),
+        };
+        self.unread_since = Some(clock::instant());
+        let text = format!("cannot read the known senders: {why}; the ceiling does not count them");
+        self.health.raise(Subject::CeilingSenders, text);
     }
 
     /// Writes all evidence. The supervisor limits how long this may wait for

@@ -104,7 +104,7 @@ fn text_shows_the_daemon() {
     assert!(
             told.starts_with(
                 "\
-NOT PROTECTING: no filter is attached; start one with `spamdrop attach IFACE` or `spamdrop run`; the daemon has not been responding for 6s
+NOT PROTECTING: no filter is attached; start one with `spamdrop attach IFACE` or `spamdrop run`; the daemon has not been responding for 6s: it hangs, or cannot write its state to `run_dir`
 allowlist        4 in /etc/spamdrop/allow, 7 automatic
 daemon           running (pid 99) since 2026-11-23 11:00:01 +00:00
   warning: the daemon has not been responding for 6s

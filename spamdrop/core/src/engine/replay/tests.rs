@@ -117,7 +117,7 @@ fn a_replay_stands_still_while_stamps_go_back() {
 #[test]
 fn a_replay_learns_as_of_the_stamps() {
     let mut replay = replay();
-    replay.start_log();
+    replay.start_log(wall(PRESENT));
     let at = PRESENT - 86_400;
     replay.learn(acceptance(at, "192.0.2.1").as_bytes());
     replay.learn(rejection(at, "192.0.2.2").as_bytes());
@@ -156,7 +156,7 @@ fn a_replay_forgets_time_and_blocks_with_each_log() {
     settings.policy.max_new_per_minute = 1;
     let mut replay = Replay::new(settings, Protected::default(), wall(PRESENT));
     let (early, late) = (PRESENT - 86_400, PRESENT - 3600);
-    replay.start_log();
+    replay.start_log(wall(PRESENT));
     assert_eq!(
         replay.scan(rejection(late, "192.0.2.1").as_bytes()),
         matched("192.0.2.1")
@@ -165,7 +165,7 @@ fn a_replay_forgets_time_and_blocks_with_each_log() {
         replay.scan(rejection(late, "192.0.2.2").as_bytes()),
         ReplayedLine::Ignored(IgnoreReason::Ceiling)
     );
-    replay.start_log();
+    replay.start_log(wall(PRESENT));
     assert_eq!(
         replay.scan(rejection(early, "192.0.2.3").as_bytes()),
         matched("192.0.2.3")

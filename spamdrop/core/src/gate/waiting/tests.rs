@@ -146,7 +146,7 @@ fn a_crowd_of_a_worse_class_does_not_delay_a_better_one() {
 }
 
 #[test]
-fn of_many_one_of_each_class_passes_in_ten_seconds_the_longest_waiting_first() {
+fn of_many_one_of_each_class_passes_in_ten_seconds_first_the_longest_waiting_then_the_soonest() {
     let mut strangers = waiting(1..20, 0, &[0, 1_000, 3_000]);
     for number in 21..29 {
         for ms in [2_000, 3_000] {
@@ -158,9 +158,14 @@ fn of_many_one_of_each_class_passes_in_ten_seconds_the_longest_waiting_first() {
     for number in 1..20 {
         strangers.refused(syn(number), 0, moment(7_000));
     }
-    // Stranger 1 was refused again, so it still waits longest.
     assert_eq!(admitted(&mut strangers, open(30), 13_099), []);
-    assert_eq!(admitted(&mut strangers, open(30), 13_100), [1]);
+    // The later the first SYN was, the sooner the next one comes.
+    assert_eq!(admitted(&mut strangers, open(30), 13_100), [19]);
+    for number in 1..20 {
+        strangers.refused(syn(number), 0, moment(15_000));
+    }
+    // Stranger 1 was refused again, so it still waits longest.
+    assert_eq!(admitted(&mut strangers, open(30), 23_100), [1]);
 }
 
 #[test]
