@@ -5,6 +5,8 @@ use std::io::Write as _;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::process::{self, Pid, kill_process};
+
 use super::*;
 
 /// Appends the messages that reach syslog to the mail log, as rsyslog does.
@@ -210,4 +212,49 @@ fn nobody_is_answered_before_the_filter_was_told_of_the_known_senders() {
     let state = lab.site.path("state");
     fs::rename(state.join("spamdrop.db"), state.join("aside")).unwrap();
     lab.until_greeted_by(RESPONDER, ZOMBIE);
+}
+
+/// A steered connection has the server's port. It must not keep the port from the server,
+/// nor must one in TIME-WAIT.
+#[test]
+fn the_mail_server_starts_again_while_the_responder_has_connections() {
+    let lab = Lab::new();
+    lab.judge(ZOMBIE, Standing::Listed);
+    let (mut ended, greeting) = greeted(&lab.site, ZOMBIE);
+    assert_eq!(greeting, RESPONDER);
+    ended.quit().unwrap();
+    // The responder closes first, so the connection stays in TIME-WAIT on its side.
+    ended.expect_close(SOON).unwrap();
+    drop(ended);
+    let (_open, greeting) = greeted(&lab.site, ZOMBIE);
+    assert_eq!(greeting, RESPONDER);
+    let server = &lab.site.server;
+    let listed = ["ss", "-tanH", "state", "time-wait"].map(str::to_owned);
+    until("TIME-WAIT", SOON, || {
+        let sockets = server.exec(listed.clone())?;
+        Ok(sockets.contains(":25 ").then_some(()))
+    })
+    .unwrap();
+    let pid = i32::try_from(lab.site.smtpd.pid()).unwrap();
+    kill_process(Pid::from_raw(pid).unwrap(), process::Signal::KILL).unwrap();
+    let listeners = ["ss", "-tlnH", "sport", "= :25"].map(str::to_owned);
+    until("the server to end", SOON, || {
+        Ok(server.exec(listeners.clone())?.is_empty().then_some(()))
+    })
+    .unwrap();
+    // As every server, std sets SO_REUSEADDR.
+    server.run(|| TcpListener::bind("0.0.0.0:25")).unwrap();
+}
+
+/// The verdicts of this test are written in place of look-ups, and the daemon has no zone.
+#[test]
+fn a_responder_without_a_zone_is_named() {
+    let lab = Lab::new();
+    let reason = "the responder answers nobody: no DNS blocklist is known";
+    until(reason, SOON, || {
+        let text = lab.site.status(&[])?;
+        Ok((text.starts_with("DEGRADED: ") && text.contains(reason)).then_some(()))
+    })
+    .unwrap();
+    assert!(lab.daemon.output().contains(reason));
 }

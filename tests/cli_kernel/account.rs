@@ -261,6 +261,37 @@ fn a_configuration_that_only_root_can_read_starts() {
     let config = site.path("spamdrop.toml");
     fs::set_permissions(config, fs::Permissions::from_mode(0o600)).unwrap();
     let _daemon = site.run().unwrap();
+    // The account cannot read it again.
+    for verb in [&["config", "check", "--offline"][..], &["reload"]] {
+        let error = fails(&site, verb, 78);
+        let expected = format!("the configuration: the daemon runs as {ORDINARY} and cannot read ");
+        assert!(error.contains(&expected), "{error}");
+    }
+}
+
+#[test]
+fn an_allowlist_that_only_root_can_read_is_refused() {
+    let site = ordinary("");
+    let allow = site.path("allow");
+    fs::write(&allow, "192.0.2.77\n").unwrap();
+    site.spamdrop(&["config", "check", "--offline"]).unwrap();
+    fs::set_permissions(&allow, fs::Permissions::from_mode(0o600)).unwrap();
+    let error = fails(&site, &["config", "check", "--offline"], 78);
+    let expected = format!("`allow_file`: the daemon runs as {ORDINARY} and cannot read ");
+    assert!(error.contains(&expected), "{error}");
+    let error = fails(&site, &["run"], 4);
+    assert!(!error.contains("run the command as root"), "{error}");
+}
+
+#[test]
+fn a_check_of_the_status_reads_the_directories_of_the_account() {
+    let site = ordinary("");
+    let _daemon = site.run().unwrap();
+    until("the health", Duration::from_secs(5), || {
+        let output = site.output(&["status", "--check"], b"")?;
+        Ok((output.status.code() == Some(0)).then_some(assert_eq!(stderr(&output), "")))
+    })
+    .unwrap();
 }
 
 #[test]

@@ -308,3 +308,37 @@ fn a_block_at_once_is_sealed_whoever_is_connected() {
     site.spamdrop(&["add", "100.64.0.9"]).unwrap();
     assert_eq!(json(&site, &["list", "--json"])[0]["state"], "sealed");
 }
+
+#[test]
+fn what_a_removed_prefix_leaves_is_named() {
+    let site = attached("");
+    let all = ["add", "192.0.2.0/24", "192.0.2.66", "198.51.100.7"];
+    site.spamdrop(&all).unwrap();
+    let output = site.output(&["remove", "192.0.2.0/24"], b"").unwrap();
+    let expected = "1 entry is still blocked inside 192.0.2.0/24; `spamdrop list 192.0.2.0/24` \
+                    shows them";
+    assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+    // So is a prefix that still allows what was removed.
+    site.spamdrop(&["allow", "add", "203.0.113.0/24", "203.0.113.7"])
+        .unwrap();
+    let output = site
+        .output(&["allow", "remove", "203.0.113.7"], b"")
+        .unwrap();
+    let expected = "203.0.113.7 is still allowed by 203.0.113.0/24; remove that too";
+    assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+}
+
+#[test]
+fn an_entry_that_has_expired_is_not_removed_by_hand() {
+    let site = attached("");
+    site.spamdrop(&["add", "--for", "1s", "--fixed", "192.0.2.66"])
+        .unwrap();
+    wait::until("the end of the block", Duration::from_secs(5), || {
+        Ok(site.listed()?.is_empty().then_some(()))
+    })
+    .unwrap();
+    let said = site.spamdrop(&["remove", "192.0.2.66"]).unwrap();
+    assert_eq!(said, "removed 0 entries\n");
+    let said = site.spamdrop(&["allow", "add", "192.0.2.66"]).unwrap();
+    assert!(said.contains("unblocked 0 entries"), "{said}");
+}

@@ -134,6 +134,12 @@ fn a_damaged_file_stops_no_watch() {
     let daemon = site.run().unwrap();
     let told = |line: &str| line.contains("cannot read the known senders: cannot use ");
     daemon.wait_for(told, SOON).unwrap();
+    let first_lines = site.status(&[]).unwrap();
+    assert!(first_lines.starts_with("DEGRADED: "), "{first_lines}");
+    assert!(
+        first_lines.contains("the ceiling does not count them"),
+        "{first_lines}"
+    );
     delivers(&site, CLEAN);
     refused(&site, ZOMBIE).quit().unwrap();
     wait_for_state(&site, ZOMBIE, "sealed", SOON);

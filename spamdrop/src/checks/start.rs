@@ -10,7 +10,7 @@ use spamdrop_core::gate::Slots;
 use super::directories;
 use crate::account;
 use crate::clock;
-use crate::config::{Admit, Config};
+use crate::config::{Admit, Config, PATH};
 use crate::exit::{Exit, Failure};
 use crate::fifo;
 use crate::kernel::blocklist::pins;
@@ -47,14 +47,12 @@ pub fn ensure_reloadable(config: &Config, path: Option<&Path>) -> Result<()> {
     }
     ensure_no_overlap(config)?;
     clock::ensure_kernels_clock()?;
-    ensure_daemon_reads("allow_file", &config.allow_file)?;
     protect::protected(&config.allow_file)?;
-    if let Some(path) = path {
-        ensure_daemon_reads("the configuration", path)?;
-    }
     ensure_directory(&config.run_dir, "run_dir")?;
     ensure_directory(&config.state_dir, "state_dir")?;
     directories::ensure_trusted(config, path, &account::daemon())?;
+    ensure_daemon_reads("`allow_file`", &config.allow_file)?;
+    ensure_daemon_reads("the configuration", path.unwrap_or(Path::new(PATH)))?;
     match config.fifo.as_os_str().is_empty() {
         true => Ok(()),
         false => ensure_fifo(&config.fifo),

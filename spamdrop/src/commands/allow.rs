@@ -213,10 +213,11 @@ fn unblock(config: &Config, given: &[Given], out: &mut impl Write) -> Result<()>
     let nets = || given.iter().map(|given| given.net);
     block::split(config, &mut blocklist, nets_around(nets()), &protected, out)?;
     let allowed = Protected::new(nets().map(|net| (net, Protection::Allowlist(net))));
-    let mut covered = Vec::new();
+    let (mut covered, now) = (Vec::new(), clock::monotonic_ns());
     blocklist.for_each(|found| {
         let why = allowed.why_net(found.target.net());
-        if matches!(why, Some(Protection::Allowlist(_))) {
+        let is_live = found.entry.expires > now;
+        if is_live && matches!(why, Some(Protection::Allowlist(_))) {
             covered.push(found.target);
         }
     })?;

@@ -33,7 +33,7 @@ pub fn run(config: &Config, args: &Remove, out: &mut impl Write) -> Result<()> {
         return release(config, &mut blocklist, owner, &addresses, &all, out);
     }
     let begin = BootTime::now()?;
-    let removed = take_out(config, &mut blocklist, &all)?;
+    let removed = take_out(config, &mut blocklist, &all, live)?;
     for (word, given) in &addresses.words {
         write_other_targets(out, word, given, &removed)?;
     }
@@ -104,21 +104,32 @@ fn all_targets(addresses: &GivenAddresses, inside: &HashMap<Target, Vec<Target>>
     all
 }
 
-/// Removes live entries, and returns them. An entry that has expired is left to the daemon,
-/// which records that it ended by itself.
-fn take_out(config: &Config, blocklist: &mut Blocklist, all: &[Target]) -> Result<HashSet<Target>> {
+/// Removes entries that `choose` takes from a sorted part of `all`. Returns those that
+/// existed.
+fn take_out(
+    config: &Config,
+    blocklist: &mut Blocklist,
+    all: &[Target],
+    choose: impl Fn(&Blocklist, &[Target]) -> Result<Vec<Target>>,
+) -> Result<HashSet<Target>> {
     let mut removed = HashSet::new();
     for chunk in all.chunks(CHUNK) {
         let lock = WriteLock::acquire(&config.run_dir)?;
-        let live = blocklist.live_among(chunk, clock::monotonic_ns())?;
-        let live: Vec<Target> = live.into_keys().collect();
-        removed.extend(blocklist.remove_all(&lock, &live)?);
+        let chosen = choose(blocklist, chunk)?;
+        removed.extend(blocklist.remove_all(&lock, &chosen)?);
     }
     Ok(removed)
 }
 
+/// The live entries. One that has expired is left to the daemon, which records that it
+/// ended by itself.
+fn live(blocklist: &Blocklist, targets: &[Target]) -> Result<Vec<Target>> {
+    let live = blocklist.live_among(targets, clock::monotonic_ns())?;
+    Ok(live.into_keys().collect())
+}
+
 /// Unblocks addresses for another verb. Returns the entries that may have blocked
-/// them, and how many were live.
+/// them, and how many existed.
 ///
 /// # Errors
 ///
@@ -130,7 +141,7 @@ pub(super) fn unblock(config: &Config, addresses: &GivenAddresses) -> Result<(Ve
     let mut blocklist = Blocklist::open(&config.pin_dir)?;
     let inside = inside(&blocklist, addresses)?;
     let all = all_targets(addresses, &inside);
-    let removed = take_out(config, &mut blocklist, &all)?.len();
+    let removed = take_out(config, &mut blocklist, &all, |_, all| Ok(all.to_vec()))?.len();
     Ok((all, removed))
 }
 

@@ -29,3 +29,30 @@ impl DropRecord {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use spamdrop_common::time::MonotonicNs;
+
+    use super::*;
+    use crate::term::Term;
+
+    #[test]
+    fn only_the_description_of_the_list_has_no_prefix() {
+        let reader = ListReader::new(Term {
+            start: MonotonicNs::from_second(1),
+            ttl_s: 600,
+            slides: true,
+            hard_limit_s: 0,
+        });
+        let read = |cidr: Option<&str>, kind: Option<&str>| {
+            let [cidr, kind] = [cidr, kind].map(|text| text.map(str::to_owned));
+            let entry = DropRecord { cidr, kind }.read(&reader);
+            entry.map(|entry| entry.is_some())
+        };
+        assert_eq!(read(Some("192.0.2.0/24"), None), Ok(true));
+        assert_eq!(read(None, Some("metadata")), Ok(false));
+        assert!(read(None, Some("asn")).is_err());
+        assert!(read(None, None).is_err());
+    }
+}

@@ -24,6 +24,20 @@ fn state(listed: &[[u8; 4]], unlisted: &[[u8; 4]]) -> ZoneState {
 }
 
 #[test]
+fn a_zone_is_tested_without_its_text_and_filter() {
+    let rule = |option: &[u8]| test_rule(&Rule::of_courier(option).unwrap());
+    let listing = rule(b"-block=b.example,BLOCK/127.0.0.9,*");
+    assert_eq!(listing.only, None);
+    assert_eq!(listing.effect, Effect::Reject(RejectionText::Plain));
+    assert_eq!(
+        rule(b"-block=b.example,BLOCK,*").effect,
+        Effect::Reject(RejectionText::Plain)
+    );
+    let allowing = rule(b"-allow=w.example,BLOCK,");
+    assert_eq!(allowing.effect, Effect::Allow { by_text: false });
+}
+
+#[test]
 fn a_zone_is_broken_untested_or_works() {
     assert_eq!(state(&[YES], &[]), ZoneState::Works);
     for (listed, unlisted, text) in [
