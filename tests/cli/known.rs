@@ -377,7 +377,12 @@ fn wrong_senders_are_refused_and_named() {
         (
             &["known", "add", "203.0.113.0/24"][..],
             2,
-            "`203.0.113.0/24` is a prefix, but only single senders are known",
+            "`203.0.113.0/24` is a prefix, but only single senders are known; give their addresses, or use `spamdrop allow add 203.0.113.0/24`",
+        ),
+        (
+            &["known", "remove", "203.0.113.0/24"],
+            2,
+            "`203.0.113.0/24` is a prefix, but only single senders are known; `spamdrop known list` shows them",
         ),
         (
             &["known", "add", "mx.example"],

@@ -231,6 +231,21 @@ mod tests {
     }
 
     #[test]
+    fn a_further_offence_does_not_postpone_the_end() {
+        let mut releases = Releases::default();
+        let peer = addr("192.0.2.1");
+        for due in [30, 90, 60] {
+            releases.add(peer, ns(due), None);
+        }
+        assert_eq!(releases.steps([peer], ns(29), true).end, [].into());
+        assert_eq!(releases.steps([peer], ns(30), true).end, [peer].into());
+        // When the peer holds nothing any more, its next offence has a grace of its own.
+        assert_eq!(releases.steps([], ns(31), true).released, [peer]);
+        releases.add(peer, ns(90), None);
+        assert_eq!(releases.steps([peer], ns(89), true).end, [].into());
+    }
+
+    #[test]
     fn a_grace_is_replaced_only_if_it_is_still_the_same() {
         let mut releases = Releases::default();
         let [first, second, gone] = ["192.0.2.1", "192.0.2.2", "192.0.2.3"].map(addr);
