@@ -12,7 +12,7 @@ use rustix::process::{getegid, geteuid, getgroups};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{self, Exit, Failure};
 
 /// The default of `user`.
 pub const DEFAULT: &str = "spamdrop";
@@ -36,9 +36,6 @@ pub struct Account {
 
 /// The account that [`configure`] has chosen for the daemon.
 static DAEMON: OnceLock<Account> = OnceLock::new();
-
-/// Whether root called [`configure`].
-static BEGUN_BY_ROOT: OnceLock<bool> = OnceLock::new();
 
 impl Account {
     /// The account for the value of `user`. If this process is not root, it is the
@@ -137,17 +134,10 @@ pub fn group_name(gid: Gid) -> String {
 /// As [`Account::for_setting`].
 pub fn configure(user: &str) -> Result<()> {
     let account = Account::for_setting(user)?;
+    exit::note_user();
     // A second call changes nothing.
-    let _ = BEGUN_BY_ROOT.set(geteuid().is_root());
     let _ = DAEMON.set(account.unwrap_or_else(Account::of_process));
     Ok(())
-}
-
-/// Whether root runs this process, or ran it when [`configure`] was called: the daemon
-/// gives up root's rights after that.
-#[must_use]
-pub fn is_begun_by_root() -> bool {
-    BEGUN_BY_ROOT.get().copied().unwrap_or(false) || geteuid().is_root()
 }
 
 /// The account as which the daemon runs: the one that [`configure`] has chosen, or, before

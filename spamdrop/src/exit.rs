@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
+use rustix::process::geteuid;
 use spamdrop_core::invalid::Invalid;
-
-use crate::account;
 
 /// The exit code of a command that fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,19 @@ pub fn is_silent(error: &anyhow::Error) -> bool {
     failure.is_some_and(|failure| failure.message.is_empty())
 }
 
+/// Whether root called [`note_user`].
+static BEGUN_BY_ROOT: OnceLock<bool> = OnceLock::new();
+
+/// Notes whether root runs this process, before the daemon gives up root's rights.
+pub fn note_user() {
+    // A second call changes nothing.
+    let _ = BEGUN_BY_ROOT.set(geteuid().is_root());
+}
+
+fn is_begun_by_root() -> bool {
+    BEGUN_BY_ROOT.get().copied().unwrap_or(false) || geteuid().is_root()
+}
+
 /// Text to append to an error's message: the advice to run the command as root, if
 /// the kernel has denied something to an ordinary user; otherwise empty. The message
 /// of a [`Failure`] names its own next step.
@@ -91,7 +104,7 @@ pub fn is_silent(error: &anyhow::Error) -> bool {
 pub fn next_step(error: &anyhow::Error) -> &'static str {
     let is_explained = error.downcast_ref::<Failure>().is_some();
     let is_refused = !is_explained && exit(error) == Exit::NoPermission;
-    match is_refused && !account::is_begun_by_root() {
+    match is_refused && !is_begun_by_root() {
         true => "; run the command as root",
         false => "",
     }

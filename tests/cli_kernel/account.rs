@@ -289,7 +289,8 @@ fn a_check_of_the_status_reads_the_directories_of_the_account() {
     let _daemon = site.run().unwrap();
     until("the health", Duration::from_secs(5), || {
         let output = site.output(&["status", "--check"], b"")?;
-        Ok((output.status.code() == Some(0)).then_some(assert_eq!(stderr(&output), "")))
+        assert_eq!(stderr(&output), "");
+        Ok((output.status.code() == Some(0)).then_some(()))
     })
     .unwrap();
 }

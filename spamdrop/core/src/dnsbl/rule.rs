@@ -337,19 +337,6 @@ mod tests {
     }
 
     #[test]
-    fn a_negative_weight_speaks_for_the_source() {
-        let weigh = |weight| Effect::Weigh {
-            weight,
-            threshold: 5,
-        };
-        assert!(weigh(-2).is_allowing());
-        assert!(!weigh(0).is_allowing());
-        assert!(!weigh(2).is_allowing());
-        assert!(Effect::Allow { by_text: true }.is_allowing());
-        assert!(!Effect::Defer.is_allowing());
-    }
-
-    #[test]
     fn what_has_no_say_is_passed_over() {
         let long = "a.".repeat(95);
         for option in [

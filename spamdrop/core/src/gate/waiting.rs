@@ -246,7 +246,7 @@ impl WaitingStrangers {
             let is_pending = matches!(wait.promise, Promise::Pending | Promise::Early);
             if is_pending && wait.due().plus(HANDSHAKE) < now {
                 wait.promise = Promise::Void;
-                outcomes.void();
+                outcomes.add_void();
             }
             wait.overdue() >= now
         });
@@ -270,11 +270,10 @@ impl WaitingStrangers {
                 continue;
             }
             for _ in 0..at_once.min(left as u128) {
-                let soonest = self.soonest(|wait| wait.class == class);
-                let Some(promise) = soonest.map(|wait| wait.promise(Promise::Early)) else {
+                let Some(soonest) = self.soonest(|wait| wait.class == class) else {
                     break;
                 };
-                admitted.push(promise);
+                admitted.push(soonest.promise(Promise::Early));
                 left -= 1;
                 self.next_early[class] = now.plus(pause.max(LOOK));
             }
@@ -323,8 +322,8 @@ impl WaitingStrangers {
     /// Records that a stranger is connected, so that it does not wait.
     pub fn connected(&mut self, stranger: IpAddr) {
         let wait = self.waiting.remove(&Target::from(stranger));
-        if wait.is_some_and(|wait| wait.is_promised()) {
-            self.outcomes.keep();
+        if wait.as_ref().is_some_and(Wait::is_promised) {
+            self.outcomes.add_kept();
         }
     }
 

@@ -55,7 +55,7 @@ fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResu
         }
         Some(_) => return Err(header.not_its()),
     };
-    let report = Report::parse(message.trim_ascii_start())?;
+    let report = RblsmtpdReport::parse(message.trim_ascii_start())?;
     let addr = address::plain(report.addr).ok_or("its client is not an IP address")?;
     if report.text == b"temporary RBL lookup error" {
         return Err("the blocklist did not answer");
@@ -67,14 +67,14 @@ fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResu
 }
 
 /// A report about a peer.
-struct Report<'line> {
+struct RblsmtpdReport<'line> {
     addr: &'line [u8],
     text: &'line [u8],
     /// Whether the zone that lists the peer stands before the text.
     names_zone: bool,
 }
 
-impl<'line> Report<'line> {
+impl<'line> RblsmtpdReport<'line> {
     fn parse(message: &'line [u8]) -> Result<Self, &'static str> {
         if let Some(rest) = message.strip_prefix(b"blocked ") {
             let (addr, text) = token(rest).unwrap_or((rest, b""));

@@ -47,13 +47,13 @@ pub(crate) struct Proxies {
     minutes: VecDeque<(u64, Minute)>,
     proxy: Option<IpAddr>,
     /// The connection of the last line.
-    last: Option<Connection>,
+    last: Option<ProxiedConnection>,
 }
 
 /// A connection, as well as a line tells it: without a port, all lines of an address in the
 /// same second are one connection.
 #[derive(Debug, PartialEq, Eq)]
-enum Connection {
+enum ProxiedConnection {
     FromPort(IpAddr, u16),
     InSecond(IpAddr, u64),
 }
@@ -70,8 +70,8 @@ impl Proxies {
     /// monotonic clock.
     pub fn record(&mut self, addr: IpAddr, port: Option<u16>, now: Duration) {
         let connection = match port {
-            Some(port) => Connection::FromPort(addr, port),
-            None => Connection::InSecond(addr, now.as_secs()),
+            Some(port) => ProxiedConnection::FromPort(addr, port),
+            None => ProxiedConnection::InSecond(addr, now.as_secs()),
         };
         if self.last.as_ref() == Some(&connection) {
             return;

@@ -35,6 +35,13 @@ fn a_zone_is_tested_without_its_text_and_filter() {
     );
     let allowing = rule(b"-allow=w.example,BLOCK,");
     assert_eq!(allowing.effect, Effect::Allow { by_text: false });
+    for (weight, is_allowing) in [(-2, true), (0, false), (2, false)] {
+        let effect = Effect::Weigh {
+            weight,
+            threshold: 5,
+        };
+        assert_eq!(effect.is_allowing(), is_allowing, "{weight}");
+    }
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! Crowds of strangers at a server with free slots above the limits of their class.
 
-#![expect(clippy::indexing_slicing, reason = "a test may panic")]
-
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 

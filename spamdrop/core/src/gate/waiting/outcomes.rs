@@ -18,13 +18,13 @@ pub(super) struct Outcomes {
 
 impl Outcomes {
     /// Records a promise whose stranger has connected.
-    pub(super) fn keep(&mut self) {
+    pub(super) fn add_kept(&mut self) {
         self.kept += 1;
         self.halve();
     }
 
     /// Records a promise whose stranger has not connected.
-    pub(super) fn void(&mut self) {
+    pub(super) fn add_void(&mut self) {
         self.void += 1;
         self.halve();
     }
@@ -66,17 +66,17 @@ mod tests {
         let second = Duration::from_secs(1);
         let mut outcomes = Outcomes::default();
         assert_eq!((outcomes.part(second), outcomes.number(200)), (second, 200));
-        (0..2).for_each(|_| outcomes.void());
+        (0..2).for_each(|_| outcomes.add_void());
         assert_eq!((outcomes.part(second), outcomes.number(200)), (second, 200));
-        outcomes.void();
+        outcomes.add_void();
         assert_eq!(
             (outcomes.part(second), outcomes.number(200)),
             (second / 4, 50)
         );
-        (0..1_000).for_each(|_| outcomes.void());
+        (0..1_000).for_each(|_| outcomes.add_void());
         assert!(outcomes.part(second) < second / 60);
         assert!(outcomes.part(second) > Duration::ZERO);
-        (0..64).for_each(|_| outcomes.keep());
+        (0..64).for_each(|_| outcomes.add_kept());
         assert_eq!((outcomes.part(second), outcomes.number(200)), (second, 200));
     }
 }
