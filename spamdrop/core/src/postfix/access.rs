@@ -263,3 +263,18 @@ fn no_network(word: &str) -> String {
         _ => format!("{word} is not a network"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Action, action};
+
+    #[test]
+    fn only_three_digits_and_a_text_are_a_reply() {
+        assert!(action("550 go away") == Action::Refuse);
+        assert!(action("450 later") == Action::Refuse);
+        assert!(action("550") == Action::Unclear);
+        for number in ["1", "45000", "45000 x", "250 fine"] {
+            assert!(action(number) == Action::Permit, "{number}");
+        }
+    }
+}

@@ -235,6 +235,9 @@ fn a_hand_adds_and_removes_within_one_second() {
         added.removed(unix(now)).standing(unix(now)),
         SenderStanding::Demoted
     );
+    // Its mail does not count any more either.
+    let accepted = Record::accepted(unix(now)).removed(unix(now + 1));
+    assert_eq!(accepted.last_accepted, NEVER);
     // Only a hand removes what a hand has added.
     let listed = added.join(Record::demoted(unix(now + 2)));
     assert_eq!(listed.standing(unix(now + 2)), SenderStanding::ByHand);
