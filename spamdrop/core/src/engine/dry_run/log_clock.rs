@@ -131,6 +131,17 @@ mod tests {
     }
 
     #[test]
+    fn stamps_that_go_back_a_little_are_never_followed() {
+        let mut clock = LogClock::new(wall(99_999));
+        passed(&mut clock, 50_000);
+        let back = TOLERANCE.as_secs();
+        (0..50).for_each(|_| _ = passed(&mut clock, 50_000 - back));
+        assert_eq!(clock.set_back(), 0);
+        (0..20).for_each(|_| _ = passed(&mut clock, 49_999 - back));
+        assert_eq!(clock.set_back(), 1);
+    }
+
+    #[test]
     fn a_stamp_from_before_2000_does_not_move_the_clock() {
         let mut clock = LogClock::new(wall(100));
         let early = SystemTime::UNIX_EPOCH - Duration::from_secs(60_000_000_000);
