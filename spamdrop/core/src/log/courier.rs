@@ -74,7 +74,8 @@ const CUT_OFF: &str = "it is accepted mail, but Courier cut the address off behi
 /// The reasons for near misses that a client can cause.
 pub(crate) const CAUSED_BY_CLIENTS: [&str; 2] = [CLIENTS_COMMAND, CUT_OFF];
 
-/// Whether the line is accepted mail without its address, or `511` follows `error,relay=` at a place where a reply could start:
+/// Whether the line is accepted mail without its address, or `511` follows
+/// `error,relay=` at a place where a reply could start:
 /// not inside a word, nor as a port.
 fn looks_rejected(line: &[u8]) -> bool {
     static RELAY: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("error,relay="));
