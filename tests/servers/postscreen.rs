@@ -62,10 +62,12 @@ fn nobody_is_refused_while_two_hundred_idle_clients_are_half_of_the_slots() {
 
 #[test]
 fn clients_that_were_handed_to_smtpd_take_no_slot() {
-    let site = gated(10, 1);
+    // On a busy machine, the gate may count a connection also as a SYN for a moment, so
+    // the slots suffice for twice the clients that come at once.
+    let site = gated(20, 1);
     let _daemon = site.run().unwrap();
     let mut idle_clients = Vec::new();
-    for net in [70, 71, 72] {
+    for net in [70, 71, 72, 73] {
         let sources = (1..=5).map(|number| format!("100.{net}.{number}.1"));
         let sources = sources.chain([format!("2001:db8:64:{net}::1")]);
         let clients: Vec<_> = sources.map(|source| idle(&site, &source)).collect();
@@ -75,7 +77,7 @@ fn clients_that_were_handed_to_smtpd_take_no_slot() {
         }
         until_open(&site, 0);
     }
-    wait_for_sessions(&site, 18, SOON).unwrap();
+    wait_for_sessions(&site, 24, SOON).unwrap();
     deliver(&site, CLEAN).unwrap();
     assert_eq!(gate(&site).unwrap()["refused"], json!([0, 0, 0]));
 }
