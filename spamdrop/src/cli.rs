@@ -93,6 +93,9 @@ pub enum Verb {
     #[command(aliases = ["block", "ban"])]
     Add(Add),
     /// Unblock addresses or prefixes
+    ///
+    /// Entries inside an IPv4 prefix, or inside an IPv6 prefix shorter than /64, stay;
+    /// a warning counts them.
     #[command(aliases = ["unblock", "unban", "rm", "del"])]
     Remove(Remove),
     /// Unblock everything, or what one owner wants; the allowlist stays

@@ -50,8 +50,7 @@ pub struct Addrs {
 /// Arguments of `remove`.
 #[derive(Debug, Args)]
 pub struct Remove {
-    /// The sources to unblock. Entries inside of an IPv4 prefix, or of an IPv6 prefix
-    /// shorter than /64, stay.
+    /// The sources to unblock.
     #[command(flatten)]
     pub addrs: Addrs,
     /// Remove only the block that this owner wants; the entry stays as long as

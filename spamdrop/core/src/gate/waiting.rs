@@ -47,8 +47,8 @@ const FAST: Duration = Duration::from_millis(500);
 const FAST_AFTER: Duration = Duration::from_millis(2_500);
 /// At the slow rate, one stranger of each class is admitted in this time.
 const SLOW: Duration = Duration::from_secs(10);
-/// How long after the moment at which its next SYN is due a stranger is counted as
-/// connected: the handshake, and the time until the connections are counted again.
+/// A promise is void if the stranger has not connected this long after its next SYN was
+/// due: the handshake, and the time until the connections are counted again.
 const HANDSHAKE: Duration = Duration::from_secs(1);
 /// The shortest time between two looks at the server.
 const LOOK: Duration = Duration::from_millis(200);

@@ -130,7 +130,7 @@ mod tests {
             seen(sums.take(usize::MAX)),
             [(refused, Some(addr(1)), 1, 109, 109)]
         );
-        // What is taken later goes on with the same row.
+        // A later event continues the same row.
         sums.add(addr(1), second(100), second(110), true);
         assert!(sums.take(usize::MAX).iter().all(|event| event.continues));
         // The refusals of an older wave may still wait when the next wave begins.

@@ -139,8 +139,7 @@ fn accepted(message: &[u8]) -> Option<IpAddr> {
     named(rest.strip_prefix(b"(")?.strip_suffix(b")")?)
 }
 
-/// Whether Courier has truncated a line of [`accepted`] or, of a whole line with a
-/// header, its end.
+/// Whether Courier has truncated the line of [`accepted`], with or without a header.
 fn is_cut_off(line: &[u8]) -> bool {
     static NEW: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("newmsg,id="));
     line.ends_with(b"...") && NEW.find(line).is_some()

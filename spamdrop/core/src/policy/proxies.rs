@@ -65,8 +65,8 @@ struct Minute {
 }
 
 impl Proxies {
-    /// Records a line about a connection from an address. Each further line about the same
-    /// connection, as for a message with many recipients, is not counted. `now` is the
+    /// Records a line about a connection from an address. Lines in a row about the same
+    /// connection, as for a message with many recipients, count once. `now` is the
     /// monotonic clock.
     pub fn record(&mut self, addr: IpAddr, port: Option<u16>, now: Duration) {
         let connection = match port {
